@@ -1,0 +1,29 @@
+"""Where time comes in.
+
+The only module below `daemon/` that imports `time`. Everything else is handed a `Clock`,
+or the `now` that the reactor read once in phase 4 of its turn; so a test, or the
+simulator, decides what time it is.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of monotonic time."""
+
+    def now(self) -> float:
+        """Return seconds since an arbitrary point; never goes back."""
+        ...
+
+
+class MonotonicClock:
+    """The machine's monotonic clock (CLOCK_MONOTONIC): unmoved by NTP steps or date(1)."""
+
+    __slots__ = ()
+
+    def now(self) -> float:
+        """Return `time.monotonic()`, in seconds."""
+        return time.monotonic()

@@ -1,0 +1,26 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+
+class FakeClock:
+    """Virtual time in seconds; satisfies `wsloop.loop.clock.Clock`.
+
+    Time moves only by `advance` and never backwards. `FakePoller` advances the clock it is
+    given instead of sleeping, so a test that "waits" ten minutes takes no time.
+    """
+
+    __slots__ = ("_now_s",)
+
+    def __init__(self, start_s: float = 1000.0) -> None:
+        self._now_s = start_s
+
+    def now(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now_s
+
+    def advance(self, delta_s: float) -> None:
+        """Move time forward by `delta_s` seconds; raises ValueError if it is negative."""
+        if delta_s < 0:
+            raise ValueError(f"time cannot go back by {-delta_s} s")
+        self._now_s += delta_s
