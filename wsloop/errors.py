@@ -67,7 +67,7 @@ class TransportError(WsloopError):
         self.errno_name = errno_name
 
 
-class PoolExhausted(WsloopError):
+class PoolExhaustedError(WsloopError):
     """The ring pool has lent all it may lend; the caller must wait or shed."""
 
     close_code = 1013

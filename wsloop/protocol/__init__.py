@@ -1,0 +1,4 @@
+"""The sans-IO protocol core: bytes in, events out, events in, bytes out.
+
+No socket, time, randomness or os. The only room that sees wsproto and h11.
+"""

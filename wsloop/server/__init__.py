@@ -1,0 +1,1 @@
+"""Where session, transport and timers meet. Read `connection.py` first."""

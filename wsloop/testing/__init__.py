@@ -1,0 +1,1 @@
+"""Public tools for tests: fake clock, fake poller, in-memory network, contract suites."""
