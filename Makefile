@@ -1,0 +1,59 @@
+# Two commands for a newcomer: `make serve` and `make test`. `make check` is all that CI runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8765
+# Long runs have targets of their own; they are not part of check.
+
+.PHONY: help serve test check lint types contracts docs bench screenshot debian clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The two virtual environments' stamps: the daemon's own needs first, so that `serve` starts fast.
+$(VENV)/.core: setup.cfg pyproject.toml
+	@tools/make_venv.sh $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+serve: $(VENV)/.core  ## install what the daemon needs and start it in development mode
+	$(BIN)/wsloop serve --dev --port $(PORT)
+
+debian:  ## install the Debian packages that tests use (or say how)
+	@tools/debian_packages.sh chromium
+
+test: $(VENV)/.dev debian  ## install what tests need and run all of them
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev
+	$(BIN)/lint-imports --config setup.cfg --no-logo
+
+docs: $(VENV)/.dev  ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+check: lint types contracts docs test  ## everything CI runs
+
+$(VENV)/.bench: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench  ## echo benchmark beside websockets, uvicorn+wsproto and a bare loop
+	$(BIN)/python -m tools.bench.echo $(ARGS)
+
+screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
+	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) docs/_build tools/bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -1,0 +1,136 @@
+"""What the tests of this room share: a client's frames, and drivers that cut bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from struct import pack
+
+from hypothesis import strategies as st
+
+from wsloop.errors import HandshakeError
+from wsloop.protocol.events import Event, Request
+from wsloop.protocol.handshake import Handshake, HandshakeState
+from wsloop.protocol.limits import Limits
+from wsloop.protocol.session import Session
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+UPGRADE_HEADERS = {
+    "Host": "chat.example:8765",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+def client_frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    key: bytes | None = b"\x01\x80\xfe\x3c",
+    length: int | None = None,
+    width: int | None = None,
+) -> bytes:
+    """One frame as a client sends it; `length` and `width` (7, 16, 64) can be made to lie."""
+    declared = len(payload) if length is None else length
+    if width is None:
+        width = 7 if declared < 126 else 16 if declared < 65536 else 64
+    first = opcode | (0x80 if fin else 0) | rsv << 4
+    masked = 0 if key is None else 0x80
+    if width == 7:
+        header = bytes((first, masked | declared))
+    elif width == 16:
+        header = pack("!BBH", first, masked | 126, declared)
+    else:
+        header = pack("!BBQ", first, masked | 127, declared)
+    if key is None:
+        return header + payload
+    return header + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+def request_bytes(
+    method: str = "GET",
+    target: str = "/chat",
+    version: str = "1.1",
+    headers: dict[str, str | None] | None = None,
+    extra: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+) -> bytes:
+    """An upgrade request; `headers` replaces headers of it, or removes those set to None."""
+    merged: dict[str, str | None] = {**UPGRADE_HEADERS, **(headers or {})}
+    pairs = [(name, value) for name, value in merged.items() if value is not None]
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in [*pairs, *extra])]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def get(target: str = "/", **headers: str) -> bytes:
+    lines = [f"GET {target} HTTP/1.1", "Host: h", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def cuts(data: bytes, positions: Iterable[int]) -> Iterator[bytes]:
+    """Cut `data` at the positions (taken modulo its length)."""
+    points = sorted({0, len(data), *(position % (len(data) + 1) for position in positions)})
+    for start, stop in pairwise(points):
+        yield data[start:stop]
+
+
+cut_positions = st.lists(st.integers(min_value=0, max_value=1 << 20), max_size=12)
+
+
+def run_session(session: Session, pieces: Iterable[bytes], max_events: int = 256) -> tuple[list[Event], bytes]:
+    """Present the pieces as a connection would: what was not consumed comes again, in front."""
+    events: list[Event] = []
+    output: list[bytes] = []
+    tail = b""
+    for piece in pieces:
+        tail += piece
+        while True:
+            consumed = session.receive(tail, max_events)
+            assert 0 <= consumed <= len(tail)
+            tail = tail[consumed:]
+            new = session.take_events()
+            assert len(new) <= max_events
+            events += new
+            output += session.take_output()
+            if len(new) < max_events:
+                break
+    return events, b"".join(output)
+
+
+Outcome = tuple[list[Request | tuple[int, str]], bytes, HandshakeState, bytes]
+
+
+def run_handshake(pieces: Iterable[bytes], limits: Limits | None = None, *, eof: bool = False) -> Outcome:
+    """Answer everything: upgrades are accepted, plain requests get 200; return what came out."""
+    handshake = Handshake(limits or Limits())
+    seen: list[Request | tuple[int, str]] = []
+    output: list[bytes] = []
+    behind: list[bytes] = []
+
+    def answer(request: Request | None) -> None:
+        while request is not None:
+            seen.append(request)
+            if request.is_upgrade:
+                output.append(handshake.accept())
+                behind.append(handshake.trailing)
+                return
+            output.append(handshake.respond(200, (), b"fine"))
+            request = handshake.next_request()
+
+    try:
+        for piece in pieces:
+            if handshake.state is HandshakeState.UPGRADED:
+                behind.append(piece)
+            else:
+                answer(handshake.receive(piece))
+        if eof and handshake.state is not HandshakeState.UPGRADED:
+            handshake.receive_eof()
+    except HandshakeError as error:
+        seen.append((error.status, error.reason))
+        output.append(handshake.refuse(error))
+    return seen, b"".join(output), handshake.state, b"".join(behind)

@@ -1,0 +1,208 @@
+"""Properties first: how the bytes are cut changes nothing, and wsproto alone says the same."""
+
+from __future__ import annotations
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wsproto import events as w
+from wsproto.connection import SERVER, Connection, ConnectionState
+
+from tests.protocol.kit import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    client_frame,
+    cut_positions,
+    cuts,
+    run_session,
+)
+from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
+from wsloop.protocol.limits import Limits
+from wsloop.protocol.session import Session, SessionState
+
+keys = st.binary(min_size=4, max_size=4)
+text_payloads = st.one_of(st.text(max_size=40), st.text("é€😀", min_size=30, max_size=90)).map(str.encode)
+binary_payloads = st.one_of(st.binary(max_size=40), st.integers(120, 700).map(lambda n: b"\x00\xff7" * n))
+LIMITS = st.sampled_from(
+    [
+        Limits(),
+        Limits(whole_frame_bytes=131),
+        Limits(whole_frame_bytes=131, message_bytes=150, fragments=3),
+        Limits(message_bytes=20, fragments=1),
+    ]
+)
+
+
+@st.composite
+def control_frames(draw: st.DrawFn) -> bytes:
+    return client_frame(draw(st.sampled_from((PING, PONG))), draw(st.binary(max_size=125)), key=draw(keys))
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    """A message in one or several frames (cut within characters too), control frames between."""
+    opcode = draw(st.sampled_from((TEXT, BINARY)))
+    payload = draw(text_payloads if opcode == TEXT else binary_payloads)
+    parts = list(cuts(payload, draw(st.lists(st.integers(0, 1000), max_size=4)))) or [b""]
+    if draw(st.booleans()):
+        parts.insert(draw(st.integers(0, len(parts))), b"")
+    frames = []
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        frames.append(client_frame(CONTINUATION if index else opcode, part, fin=last, key=draw(keys)))
+        if not last and draw(st.booleans()):
+            frames.append(draw(control_frames()))
+    return b"".join(frames)
+
+
+@st.composite
+def close_frames(draw: st.DrawFn) -> bytes:
+    code = draw(st.sampled_from((1000, 1001, 1002, 1007, 1011, 3000, 4999)))
+    reason = draw(st.text(max_size=30)).encode()
+    return client_frame(CLOSE, draw(st.sampled_from((b"", code.to_bytes(2, "big") + reason))), key=draw(keys))
+
+
+valid_streams = st.tuples(
+    st.lists(st.one_of(messages(), control_frames()), max_size=6).map(b"".join),
+    st.one_of(st.just(b""), st.tuples(close_frames(), st.binary(max_size=30)).map(b"".join)),
+).map(b"".join)
+
+hostile_frames = st.builds(
+    client_frame,
+    st.integers(0, 15),
+    st.binary(max_size=140),
+    fin=st.booleans(),
+    rsv=st.sampled_from((0, 0, 0, 1, 2, 4, 7)),
+    key=st.one_of(keys, keys, keys, st.none()),
+    width=st.sampled_from((16, 64)),
+    length=st.none() | st.integers(0, 300) | st.sampled_from((65535,)),
+) | st.builds(client_frame, st.integers(0, 15), st.binary(max_size=125), fin=st.booleans(), key=keys)
+
+huge_headers = st.tuples(
+    st.sampled_from((TEXT, BINARY, CONTINUATION, PING)), st.sampled_from((1 << 20, 2**62, 2**63 - 1, 2**63, 2**64 - 1))
+).map(lambda pair: client_frame(pair[0], length=pair[1], width=64))
+
+
+@st.composite
+def damaged_streams(draw: st.DrawFn) -> bytes:
+    """A valid stream with a few bytes changed, dropped or put in."""
+    stream = bytearray(draw(valid_streams))
+    for _ in range(draw(st.integers(1, 3))):
+        position = draw(st.integers(0, len(stream)))
+        stream[position : position + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(stream)
+
+
+streams = st.one_of(
+    valid_streams,
+    damaged_streams(),
+    st.lists(st.one_of(messages(), hostile_frames, huge_headers), max_size=5).map(b"".join),
+    st.binary(max_size=200),
+)
+
+
+def by_wsproto_alone(stream: bytes) -> list[Event]:
+    """The whole stream through wsproto, its partial messages joined, ended at the first close."""
+    connection = Connection(SERVER)
+    connection.receive_data(stream)
+    events: list[Event] = []
+    texts: list[str] = []
+    binaries: list[bytes] = []
+    for event in connection.events():
+        if isinstance(event, w.TextMessage):
+            texts.append(event.data)
+            if event.message_finished:
+                events.append(TextMessage("".join(texts)))
+                texts = []
+        elif isinstance(event, w.BytesMessage):
+            binaries.append(bytes(event.data))
+            if event.message_finished:
+                events.append(BinaryMessage(b"".join(binaries)))
+                binaries = []
+        elif isinstance(event, w.Ping):
+            events.append(Ping(bytes(event.payload)))
+        elif isinstance(event, w.Pong):
+            events.append(Pong(bytes(event.payload)))
+        else:
+            assert isinstance(event, w.CloseConnection)
+            failed = connection.state is ConnectionState.OPEN
+            events.append((Failed if failed else CloseReceived)(int(event.code), event.reason or ""))
+            break
+    return events
+
+
+def without_reasons(events: list[Event]) -> list[Event]:
+    return [Failed(event.code, "") if isinstance(event, Failed) else event for event in events]
+
+
+@settings(max_examples=300)
+@given(streams, cut_positions, LIMITS, st.sampled_from((1, 2, 256)), st.booleans())
+@example(client_frame(TEXT, b"\xff" * 200), [140], Limits(whole_frame_bytes=131), 1, False)
+def test_any_way_of_cutting_the_bytes_gives_the_same_events_output_and_state(
+    stream: bytes, positions: list[int], limits: Limits, max_events: int, close_first: bool
+) -> None:
+    outcomes = []
+    for pieces in ([stream], list(cuts(stream, positions)), [stream[i : i + 1] for i in range(len(stream))]):
+        session = Session(limits)
+        if close_first:
+            session.send_close(1001)
+        events, output = run_session(session, pieces, 256 if not outcomes else max_events)
+        outcomes.append((events, output, session.state))
+    assert outcomes[1] == outcomes[0]
+    assert outcomes[2] == outcomes[0]
+
+
+@settings(max_examples=200)
+@given(valid_streams, cut_positions, st.sampled_from((131, 300, 65535)))
+def test_valid_streams_give_wsprotos_own_events(stream: bytes, positions: list[int], whole: int) -> None:
+    events, _ = run_session(Session(Limits(whole_frame_bytes=whole)), cuts(stream, positions))
+    assert events == by_wsproto_alone(stream)
+
+
+@settings(max_examples=300)
+@given(streams, cut_positions)
+def test_any_stream_gives_wsprotos_own_verdict(stream: bytes, positions: list[int]) -> None:
+    session = Session(Limits(message_bytes=2**63 - 1))
+    events, output = run_session(session, cuts(stream, positions))
+    expected = by_wsproto_alone(stream)
+    if session.state is SessionState.OPEN and expected and isinstance(expected[-1], Failed):
+        # Ours waits for the rest of the frame before it looks into its payload.
+        expected.pop()
+    assert without_reasons(events) == without_reasons(expected)
+    if session.state is SessionState.FAILED:
+        failure = events[-1]
+        assert isinstance(failure, Failed)
+        assert output.endswith(failure.code.to_bytes(2, "big") + failure.reason.encode())
+
+
+@given(streams, st.binary(max_size=50))
+def test_after_a_failure_or_a_close_everything_is_consumed_and_nothing_happens(stream: bytes, more: bytes) -> None:
+    session = Session(Limits())
+    run_session(session, [stream])
+    if session.state is not SessionState.OPEN:
+        assert session.receive(more) == len(more)
+        assert session.receive(stream) == len(stream)
+        assert session.take_events() == []
+        assert session.take_output() == []
+
+
+@given(streams)
+def test_only_an_unfinished_header_or_small_frame_is_left(stream: bytes) -> None:
+    limits = Limits(whole_frame_bytes=131)
+    session = Session(limits)
+    left = len(stream) - session.receive(stream, 10_000)
+    assert left < limits.whole_frame_bytes
+
+
+@given(streams, st.sampled_from((bytes, bytearray, memoryview)))
+def test_any_kind_of_buffer_is_read_and_never_kept(stream: bytes, kind: type) -> None:
+    expected = Session(Limits())
+    session = Session(Limits())
+    buffer = bytearray(stream)
+    assert session.receive(memoryview(buffer) if kind is memoryview else kind(stream)) == expected.receive(stream)
+    buffer[:] = b""
+    assert session.take_events() == expected.take_events()
+    assert session.take_output() == expected.take_output()

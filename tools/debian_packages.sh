@@ -1,0 +1,25 @@
+#!/bin/sh
+# Install the named Debian packages if they are absent and it can be done without asking;
+# otherwise print the one command to run. Tests whose tool stays absent say so themselves.
+set -eu
+missing=
+for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "note: not a Debian system; install these yourself:$missing" >&2
+    exit 0
+fi
+if [ "$(id -u)" = 0 ]; then
+    run=
+elif sudo -n true 2>/dev/null; then
+    run="sudo -n"
+else
+    echo "note: run this once: sudo apt-get install --yes$missing" >&2
+    exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+$run apt-get update -qq
+# shellcheck disable=SC2086 # the list and the optional sudo are meant to split
+$run apt-get install --yes -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,109 @@
+"""The command line. Errors are `error: ...` and `hint: ...`, with the exit code that fits."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from wsloop import __version__
+from wsloop.errors import StartupError
+
+EXAMPLES = """\b
+  wsloop serve --dev                 a chat to try, on this machine only
+  wsloop serve -c wsloop.toml        as a service
+"""
+
+
+@click.group(invoke_without_command=True, epilog="Documentation: docs/ in the source tree.")
+@click.version_option(__version__, "-V", "--version", message="wsloop %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Serve WebSocket messaging from one hand-written event loop."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+cli.help = f"{EXAMPLES}\n\n{cli.help}"
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"wsloop {__version__}")
+
+
+# Option names are uvicorn's where it has them. A flag that is not given leaves the file's value.
+@cli.command()
+@click.option("--dev", is_flag=True, help="Development: page, /echo, anonymous clients; loopback only.")
+@click.option("-c", "--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="TOML file.")
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 = any free one.  [default: 8765]")
+@click.option("-b", "--bind", multiple=True, help="host:port, unix:PATH or fd://N; repeatable.")
+@click.option("--uds", metavar="PATH", help="Listen on a Unix socket; short for --bind unix:PATH.")
+@click.option("--fd", type=int, metavar="N", help="Listen on an inherited socket; short for --bind fd://N.")
+@click.option("--backlog", type=click.IntRange(1), help="Connections queued before accept.  [default: 1024]")
+@click.option("--limit-concurrency", type=click.IntRange(1), help="Connections at once; more get 503.")
+@click.option("--ws-max-size", type=click.IntRange(1), metavar="BYTES", help="Largest message.")
+@click.option("--ws-max-fragments", type=click.IntRange(1), help="Most frames in a message.")
+@click.option("--ws-ping-interval", type=float, metavar="S", help="Seconds between pings.  [default: 25]")
+@click.option("--ws-ping-timeout", type=float, metavar="S", help="Seconds for the answer.  [default: 10]")
+@click.option("--ws-send-limit", type=click.IntRange(1), metavar="BYTES", help="Most queued for one peer.")
+@click.option("--timeout-graceful-shutdown", type=float, metavar="S", help="Drain window.  [default: 30]")
+@click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
+@click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="How a log line looks.")
+def serve(dev: bool, path: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click hands over any type
+    """Start the daemon and run it until TERM or INT."""
+    # Imported here: `wsloop --help` need not load the house.
+    from wsloop.daemon import config, run  # noqa: PLC0415
+
+    settings = config.load(path, _overrides(flags), dev=dev)
+    sys.exit(run.run(settings))
+
+
+_SECTION_OF = {
+    "ws_max_size": ("ws", "max_size"),
+    "ws_max_fragments": ("ws", "max_fragments"),
+    "ws_ping_interval": ("ws", "ping_interval"),
+    "ws_ping_timeout": ("ws", "ping_timeout"),
+    "ws_send_limit": ("ws", "send_limit"),
+    "log_level": ("log", "level"),
+    "log_format": ("log", "format"),
+}
+
+
+def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the flags that were given, as {section: {key: value}}."""
+    uds, fd = flags.pop("uds"), flags.pop("fd")
+    binds = [*flags.pop("bind"), *([f"unix:{uds}"] if uds else []), *([] if fd is None else [f"fd://{fd}"])]
+    tree: dict[str, dict[str, Any]] = {}
+    for flag, value in {**flags, "bind": binds or None}.items():
+        if value is not None:
+            section, key = _SECTION_OF.get(flag, ("server", flag))
+            tree.setdefault(section, {})[key] = value
+    return tree
+
+
+def main() -> NoReturn:
+    """Run the command; print an expected failure as two lines and exit with its code."""
+    try:
+        cli(standalone_mode=False)
+    except StartupError as error:
+        _fail(error.message, error.hint, error.exit_code)
+    except click.NoSuchOption as error:
+        _fail(error.format_message(), "see wsloop serve --help", error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), "see wsloop --help", error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(message: str, hint: str, exit_code: int) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    sys.exit(exit_code)

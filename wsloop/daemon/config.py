@@ -1,0 +1,140 @@
+"""Settings: defaults, then the TOML file, then the flags; frozen and typed.
+
+Every key has one place, here; its comment is its documentation. An unknown key or a wrong
+type is a `ConfigError` that names the file, the line and, where one is near, the right key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from wsloop.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class ServerSettings(_Section, frozen=True):
+    """`[server]`: where to listen and for how many."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8765  # 0 lets the kernel choose; the banner tells
+    bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
+    backlog: Positive = 1024  # connections the kernel queues before accept
+    limit_concurrency: Positive | None = None  # connections; default: descriptor limit - 64
+    timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
+    allowed_origins: tuple[str, ...] = ()  # browser origins besides the page's own
+    poller: Backend = "auto"  # which readiness interface of the kernel
+
+
+class WsSettings(_Section, frozen=True):
+    """`[ws]`: limits and heartbeat of WebSocket connections."""
+
+    max_size: Positive | None = None  # bytes a message; default 1 MiB on /echo, 64 KiB for messaging
+    max_fragments: Positive = 1024  # frames a message may come in
+    ping_interval: Seconds = 25.0  # s between signs of life
+    ping_timeout: Seconds = 10.0  # s an answer may take
+    send_limit: Positive = 1024 * 1024  # bytes that may wait for one peer
+
+
+class LogSettings(_Section, frozen=True):
+    """`[log]`: what is told, and how."""
+
+    level: LogLevel = "info"
+    format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
+
+
+class Settings(_Section, frozen=True):
+    """All settings of a daemon."""
+
+    dev: bool = False
+    server: ServerSettings = ServerSettings()
+    ws: WsSettings = WsSettings()
+    log: LogSettings = LogSettings()
+
+
+def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool = False) -> Settings:
+    """Return the settings from `path` (None: no file), with `overrides` ({section: {key: value}}) on top.
+
+    Raises ConfigError: the file cannot be read or parsed, or a key or value is wrong.
+    """
+    text = _read(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}", "the file must be TOML; strings need quotes") from None
+    if "dev" in tree:
+        raise ConfigError(f"{path}: dev mode is switched on by the flag --dev only")
+    _check(tree, text, path)
+    for section, values in overrides.items():
+        tree.setdefault(section, {}).update(values)
+    _check(tree, "", None)
+    settings = msgspec.convert({**tree, "dev": dev}, Settings)
+    if settings.ws.ping_timeout >= settings.ws.ping_interval:
+        raise ConfigError("ws.ping_timeout must be less than ws.ping_interval")
+    return settings
+
+
+def _read(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"cannot read {path}: {reason}", "check the path given to -c") from None
+
+
+def _check(tree: dict[str, Any], text: str, path: Path | None) -> None:
+    """Raise ConfigError for the first mistake of `tree`, with its line in `text`."""
+    try:
+        msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
+        if unknown:
+            key, section = unknown[1], unknown[2] or ""
+            raise ConfigError(
+                f"{_place(path, text, key)}unknown key {key!r}", _did_you_mean(key, section)
+            ) from None
+        found = re.search(r"(.*) - at `\$\.?([^`]*)`", message)
+        reason, where = (found[1], found[2]) if found else (message, "")
+        key = where.rpartition(".")[2].partition("[")[0]
+        raise ConfigError(f"{_place(path, text, key)}{where}: {reason[0].lower()}{reason[1:]}") from None
+
+
+def _place(path: Path | None, text: str, key: str) -> str:
+    """Return "file:line: " of `key` where that can be told, else "file: " or nothing."""
+    if path is None:
+        return ""
+    pattern = re.compile(rf"^\s*(\[{re.escape(key)}\]|[\"']?{re.escape(key)}[\"']?\s*=)")
+    for number, line in enumerate(text.splitlines(), 1):
+        if key and pattern.match(line):
+            return f"{path}:{number}: "
+    return f"{path}: "
+
+
+def _did_you_mean(key: str, section: str) -> str:
+    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    if section in sections:
+        known = [field.name for field in msgspec.structs.fields(sections[section])]
+    else:
+        known = [name for name in sections if name != "dev"]
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"

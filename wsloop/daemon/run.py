@@ -1,0 +1,143 @@
+"""Run a daemon: listen, say so, serve until told to stop, drain, leave.
+
+The order matters. Listening comes before the banner, so that the printed address works;
+logging's thread starts before the loop and stops after it; the heap is frozen last, when all
+that lives for ever is there.
+"""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from wsloop import __version__
+from wsloop.daemon import compose, logs
+from wsloop.daemon.port_holder import holder_of
+from wsloop.daemon.signals import SignalHandling
+from wsloop.errors import StartupError
+from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.server.assembly import CONNECTION_PATH, assemble
+from wsloop.transport.bind import AddressInUseError, FdBind, TcpBind, parse_bind
+
+if TYPE_CHECKING:
+    from wsloop.daemon.config import Settings
+    from wsloop.server.assembly import House
+    from wsloop.transport.bind import Bind
+
+log = logging.getLogger("wsloop.daemon")
+
+
+def run(settings: Settings) -> int:
+    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
+    binds = _binds(settings)
+    options = compose.options(settings)
+    stop_logging = logs.start(settings.log, dev=settings.dev)
+    try:
+        wakeup = SocketpairWakeup()
+        house = assemble(compose.real_ports(settings, wakeup), options)
+        try:
+            bound = [_listen(house, bind) for bind in binds]
+            _serve(settings, house, wakeup, bound)
+        finally:
+            house.server.close()
+            house.reactor.run_once()  # reaps what close() dropped
+            house.reactor.close()
+    finally:
+        stop_logging()
+    return 0
+
+
+def _binds(settings: Settings) -> list[Bind]:
+    """Return where to listen; raises StartupError for an address that --dev must not open."""
+    server = settings.server
+    binds = [parse_bind(text) for text in server.bind] or [TcpBind(server.host, server.port)]
+    if settings.dev:
+        for bind in binds:
+            if isinstance(bind, TcpBind) and not _is_loopback(bind.host):
+                raise UsageError(
+                    f"--dev lets anybody in, so it listens on this machine only, not on {bind.host}",
+                    "leave --host away, or start without --dev",
+                )
+            if isinstance(bind, FdBind):
+                raise UsageError("--dev does not take an inherited socket", "use --host and --port")
+    return binds
+
+
+class UsageError(StartupError):
+    """The command line asks for what does not go together."""
+
+    exit_code = 2
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(house: House, bind: Bind) -> Bind:
+    """Listen and return where it became; a port in use is told with the process that holds it."""
+    try:
+        return house.server.listen(bind).bind
+    except AddressInUseError as error:
+        holder = holder_of(error.port) if error.port else ""
+        if not holder:
+            raise
+        raise StartupError(f"{error.message} ({holder})", error.hint) from None
+
+
+def _serve(settings: Settings, house: House, wakeup: SocketpairWakeup, bound: list[Bind]) -> None:
+    """Print where the daemon is and turn the loop until it is told to stop."""
+    reactor, server = house.reactor, house.server
+    window_s = settings.server.timeout_graceful_shutdown
+
+    def stop_now() -> None:
+        log.warning("stopping now, %d connections dropped", len(server.registry))
+        reactor.stop()
+
+    def drain() -> None:
+        log.info("draining %d connections, at most %g s", len(server.registry), window_s)
+        reactor.call_later(window_s, stop_now)
+        server.drain(reactor.stop)
+
+    handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now)
+    try:
+        _print_banner(settings, bound)
+        _settle_the_heap()
+        reactor.run()
+    finally:
+        handling.restore()
+    log.info("stopped")
+
+
+def _settle_the_heap() -> None:
+    """Spare the collector what lives for ever, and let it look less often at the rest.
+
+    With 100,000 live connections the default thresholds stop the process for tens of
+    milliseconds at a time to find nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 100)
+
+
+def _print_banner(settings: Settings, bound: list[Bind]) -> None:
+    mode = "development mode: anybody on this machine may join" if settings.dev else "serving"
+    lines = [f"wsloop {__version__}  {mode}", ""]
+    for bind in bound:
+        if not isinstance(bind, TcpBind):
+            lines.append(f"  listening on {bind}")
+        elif settings.dev:
+            lines.append(f"  chat     http://{bind}/   (open it in two tabs)")
+            lines.append(f"  echo     ws://{bind}/echo")
+            lines.append(f"  clients  ws://{bind}{CONNECTION_PATH}")
+        else:
+            lines.append(f"  clients  ws://{bind}{CONNECTION_PATH}")
+    click.echo("\n".join([*lines, "", "Ctrl+C to stop"]))

@@ -1,0 +1,55 @@
+"""Signals become callbacks of the loop.
+
+A Python-level handler runs between two bytecodes of whatever the loop is doing; all it does
+here is to queue a callback. The C-level part writes a byte into the wakeup socket
+(`signal.set_wakeup_fd`), so that a blocked poll returns at once.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from wsloop.loop.reactor import Reactor
+
+
+class SignalHandling:
+    """Routes TERM and INT to `on_drain`, a second one of them and QUIT to `on_stop`.
+
+    Must be made on the main thread; `restore` puts back what was there before.
+    """
+
+    def __init__(
+        self, reactor: Reactor, wakeup_fd: int, on_drain: Callable[[], object], on_stop: Callable[[], object]
+    ) -> None:
+        self._reactor = reactor
+        self._on_drain = on_drain
+        self._on_stop = on_stop
+        self._asked = False
+        handlers = {
+            signal.SIGTERM: self._end_gently,
+            signal.SIGINT: self._end_gently,
+            signal.SIGQUIT: self._end_now,
+        }
+        self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self._wakeup_before = signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+
+    def _end_gently(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            self._end_now(number, frame)
+            return
+        self._asked = True
+        self._reactor.call_soon_threadsafe(self._on_drain)
+
+    def _end_now(self, _number: int, _frame: FrameType | None) -> None:
+        self._reactor.call_soon_threadsafe(self._on_stop)
+
+    def restore(self) -> None:
+        """Give the signals back to whoever had them."""
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,116 @@
+"""What a client may say: the commands, decoded by msgspec straight into Structs.
+
+A payload is a `msgspec.Raw`: its JSON is checked by the decoder, kept as the bytes it came in,
+and never parsed. Unknown fields are ignored, as SDKs newer than this server send them. What
+the commands do is `dispatcher.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw
+
+NO_DATA = Raw()
+"""Stands for a payload that was not sent; JSON null is a payload."""
+
+CommandId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Offset = Annotated[int, Meta(ge=0)]
+
+FLAG_CHANNEL_COMPACTION = 1
+"""Bit 0 of `subscribe.flag`: short ids instead of names in pushes. Not offered, so ignored."""
+FLAG_REJECT_UNRECOVERED = 2
+"""Bit 1 of `subscribe.flag`: answer error 112 instead of `recovered: false`."""
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """Base of the requests: immutable, and without a cycle for the garbage collector to find."""
+
+
+class ConnectRequest(Request, frozen=True):
+    """`connect`: who the client is. The fields of server-side subscriptions are not read yet."""
+
+    token: str = ""
+    data: Raw = NO_DATA
+
+
+class SubscribeRequest(Request, frozen=True):
+    """`subscribe`: with `recover`, from the position (`epoch`, `offset`) the client last saw."""
+
+    channel: str = ""
+    token: str = ""
+    type: int = 0
+    positioned: bool = False
+    recoverable: bool = False
+    join_leave: bool = False
+    recover: bool = False
+    epoch: str = ""
+    offset: Offset = 0
+    delta: str = ""
+    flag: int = 0
+    tf: Raw = NO_DATA
+
+
+class ChannelRequest(Request, frozen=True):
+    """`unsubscribe`, `presence` and `presence_stats`: a channel is all they need."""
+
+    channel: str = ""
+
+
+class PublishRequest(Request, frozen=True):
+    """`publish`: any JSON as `data`."""
+
+    channel: str = ""
+    data: Raw = NO_DATA
+
+
+class Since(Request, frozen=True):
+    """A position in a stream; an empty epoch means the present one."""
+
+    offset: Offset = 0
+    epoch: str = ""
+
+
+class HistoryRequest(Request, frozen=True):
+    """`history`: `limit` 0 asks for the position, a negative one for all that may be had."""
+
+    channel: str = ""
+    limit: int = 0
+    since: Since | None = None
+    reverse: bool = False
+
+
+class EmptyRequest(Request, frozen=True):
+    """`ping` and `send`: nothing in them is used."""
+
+
+class Command(Request, frozen=True):
+    """One line of a client's frame: an id and, in practice, one of the methods.
+
+    Id 0 stands for none. Methods that are not listed leave all fields None.
+    """
+
+    id: CommandId = 0
+    publish: PublishRequest | None = None
+    subscribe: SubscribeRequest | None = None
+    unsubscribe: ChannelRequest | None = None
+    history: HistoryRequest | None = None
+    presence: ChannelRequest | None = None
+    presence_stats: ChannelRequest | None = None
+    connect: ConnectRequest | None = None
+    send: EmptyRequest | None = None
+    ping: EmptyRequest | None = None
+
+
+decode_command = msgspec.json.Decoder(Command).decode
+"""Turn one line into a `Command`.
+
+Raises msgspec.DecodeError on what is not JSON or not of the listed types, RecursionError on a
+payload nested about a thousand levels deep, which no subscriber could read either.
+"""
+
+
+def is_empty_object(line: str) -> bool:
+    """Return whether a line that decoded as a command without id and method is `{}`, a pong."""
+    return line == "{}" or not msgspec.json.decode(line, type=dict[str, Raw])

@@ -1,0 +1,155 @@
+"""A channel's stream: its epoch, its top offset and the publications still kept.
+
+Pure data and arithmetic. Which clients see a publication is `channels.py`; who owns the
+streams is `memory_broker.py`; neither is known here. The recovery rule, the heart of a
+reconnect, is the short function `missed` at the end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EPOCH_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
+"""32 letters, so that five bits of entropy choose one without bias."""
+
+EPOCH_LENGTH = 8
+"""40 bits: two lives of one stream have the same name once in 10^12."""
+
+
+class StreamPosition(msgspec.Struct, frozen=True, gc=False):
+    """A place in a stream: `offset` of the last publication seen, in the life named `epoch`.
+
+    `StreamPosition(0, "")` stands for a channel that keeps no history.
+    """
+
+    offset: int
+    epoch: str
+
+
+class Publication(msgspec.Struct, frozen=True, gc=False):
+    """One message in a channel.
+
+    `offset` counts from 1 within an epoch, and is 0 where no history is kept. `data` is the
+    payload, JSON on one line, never parsed. `info` is the publisher as JSON, or b"" for a
+    publication made by the server.
+    """
+
+    offset: int
+    data: bytes
+    info: bytes = b""
+
+
+class StreamView(msgspec.Struct, frozen=True):
+    """What a read of a stream found, all at one instant: its top and some publications."""
+
+    top: StreamPosition
+    publications: tuple[Publication, ...] = ()
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, gc=False):
+    """Which publications to read.
+
+    `limit` of them at most; 0 asks for the position only. With `since`, those after that
+    offset. With `reverse`, newest first, and those before `since`.
+    """
+
+    limit: int = 0
+    since: int | None = None
+    reverse: bool = False
+
+
+def new_epoch(entropy: Callable[[int], bytes]) -> str:
+    """Return the name of a stream's life: 8 letters drawn from `entropy(8)`."""
+    return "".join(EPOCH_LETTERS[byte & 31] for byte in entropy(EPOCH_LENGTH))
+
+
+class Stream:
+    """The last publications of one channel, bounded by number and by age.
+
+    The offsets kept are always contiguous and end at `top`: publications leave only from the
+    old end. Hence a read by offset is index arithmetic, and no offset is stored twice.
+    """
+
+    __slots__ = ("_expiries_s", "_publications", "epoch", "top", "used_s")
+
+    def __init__(self, epoch: str, now_s: float) -> None:
+        self.epoch = epoch
+        self.top = 0
+        self.used_s = now_s
+        self._publications: deque[Publication] = deque()
+        self._expiries_s: deque[float] = deque()
+
+    def __len__(self) -> int:
+        return len(self._publications)
+
+    @property
+    def position(self) -> StreamPosition:
+        """The top of the stream."""
+        return StreamPosition(self.top, self.epoch)
+
+    @property
+    def oldest_expiry_s(self) -> float | None:
+        """When the oldest publication outlives its time, or None if none is kept."""
+        return self._expiries_s[0] if self._expiries_s else None
+
+    def append(self, data: bytes, info: bytes, *, size: int, ttl_s: float, now_s: float) -> Publication:
+        """Add a publication and return it; the oldest beyond `size` and beyond their time leave."""
+        self.top += 1
+        publication = Publication(self.top, data, info)
+        self._publications.append(publication)
+        self._expiries_s.append(now_s + ttl_s)
+        self.used_s = now_s
+        while len(self._publications) > size:
+            self._drop_oldest()
+        self.trim(now_s)
+        return publication
+
+    def trim(self, now_s: float) -> None:
+        """Drop the publications whose time to live has ended; the position stays."""
+        expiries_s = self._expiries_s
+        while expiries_s and expiries_s[0] <= now_s:
+            self._drop_oldest()
+
+    def read(self, query: HistoryQuery) -> StreamView:
+        """Return the top and what `query` asks for, of what is still kept."""
+        if query.limit <= 0:
+            return StreamView(self.position)
+        kept = self._publications
+        before_first = self.top - len(kept)
+        if query.reverse:
+            end = len(kept) if query.since is None else query.since - 1 - before_first
+            end = max(0, min(end, len(kept)))
+            found = tuple(islice(kept, max(0, end - query.limit), end))[::-1]
+        else:
+            start = 0 if query.since is None else query.since - before_first
+            start = max(0, min(start, len(kept)))
+            found = tuple(islice(kept, start, start + query.limit))
+        return StreamView(self.position, found)
+
+    def _drop_oldest(self) -> None:
+        self._publications.popleft()
+        self._expiries_s.popleft()
+
+
+def missed(view: StreamView, offset: int, epoch: str) -> tuple[Publication, ...] | None:
+    """Return what a client at (`offset`, `epoch`) has missed, or None if that cannot be told.
+
+    `view` must come from a query with `since=offset` and the recovery limit. The rule is
+    Centrifugo's: the epoch is the same (or the client names none), and either nothing is newer
+    and the client stands at the top, or the newer ones begin right after its offset and reach
+    the top without the limit cutting them off.
+    """
+    if epoch not in ("", view.top.epoch):
+        return None
+    newer = view.publications
+    if not newer:
+        return () if view.top.offset == offset else None
+    whole = newer[0].offset == offset + 1 and newer[-1].offset == view.top.offset
+    return newer if whole else None

@@ -1,0 +1,192 @@
+"""The hub: all clients and channels of this process, between connections and the broker.
+
+Connections hand in messages through `Client` (client.py); publications come back from the
+broker through the three `on_` methods here and go out through `Channel.deliver`. Knows no
+socket, frame format, clock or source of randomness: `frame`, `now` and `entropy` are given.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wsloop.hub import codes, replies, subscribing
+from wsloop.hub.broker import Broker, BrokerEvents, BrokerStatistics, Done
+from wsloop.hub.channels import Channel, Subscriber
+from wsloop.hub.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.hub.history import Publication, StreamPosition
+    from wsloop.hub.namespaces import ChannelRules, Namespaces
+    from wsloop.hub.options import HubOptions
+    from wsloop.hub.presence import Presence
+
+EXPIRE_BATCH = 1000
+"""Streams looked at in one `Hub.expire`: about a millisecond, which no client notices."""
+
+
+class HubStatistics(msgspec.Struct, frozen=True):
+    """A snapshot. `clients` includes those that have not connected yet; totals only grow.
+
+    `deliveries_total` counts publications given to subscribers, one for each of them.
+    """
+
+    uptime_s: float
+    clients: int
+    channels: int
+    subscriptions: int
+    commands_total: int
+    publications_total: int
+    deliveries_total: int
+    broker: BrokerStatistics
+
+
+class Hub(BrokerEvents):
+    """Clients, channels and the way between them.
+
+    Arguments: `broker` and `presence`, the ports, used by this hub alone; `namespaces` and
+    `options`; `now` returns monotonic seconds; `entropy(n)` returns n unguessable bytes, for
+    client ids; `frame` makes one push's JSON into the bytes that every subscriber's
+    `send_frame` is given.
+
+    All methods are called on the one thread of the loop.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        presence: Presence,
+        *,
+        namespaces: Namespaces,
+        options: HubOptions,
+        now: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        frame: Callable[[bytes], bytes],
+    ) -> None:
+        self.broker = broker
+        self.presence = presence
+        self.namespaces = namespaces
+        self.options = options
+        self.commands_total = 0
+        self.subscription_count = 0
+        self._now = now
+        self._entropy = entropy
+        self._frame = frame
+        self._started_s = now()
+        self._publications_total = 0
+        self._deliveries_total = 0
+        self._clients: dict[str, Client] = {}
+        self._channels: dict[str, Channel] = {}
+        broker.attach(self)
+
+    def new_client(self, subscriber: Subscriber, *, app_pings: bool = True) -> Client:
+        """Return a client for a connection that has just opened.
+
+        `app_pings`: whether the server will send `{}` pings, or RFC 6455 ones instead.
+        """
+        client = Client(self, subscriber, _uuid4(self._entropy(16)), app_pings=app_pings)
+        self._clients[client.id] = client
+        return client
+
+    def publish(self, channel: str, data: bytes, done: Done[StreamPosition] | None = None) -> None:
+        """Publish on the server's own behalf, without `info`; any channel is allowed.
+
+        `data` is JSON in UTF-8, put on one line if it is not. `done` is called once it is
+        appended. Raises ReplyError (102, 107) for a channel that cannot exist, PayloadError
+        for what is not JSON.
+        """
+        rules = self.namespaces.rules_of(channel)
+        self.broker.publish(channel, replies.one_line(data), b"", rules.retention, done or _ignore)
+
+    def disconnect_all(self, code: int, reason: str, limit: int | None = None) -> int:
+        """Disconnect up to `limit` clients (None: all), oldest first; return how many remain.
+
+        For draining in steps: call it again until it returns 0. A client counts until its
+        transport is gone, but is disconnected only once.
+        """
+        open_clients = (client for client in self._clients.values() if client.is_open)
+        chosen = list(islice(open_clients, limit))
+        for client in chosen:
+            client.disconnect(code, reason)
+        return len(self._clients)
+
+    def shutdown(self) -> None:
+        """Disconnect all clients, telling them to come back: the server stops."""
+        self.disconnect_all(codes.DISCONNECT_SHUTDOWN.code, codes.DISCONNECT_SHUTDOWN.message)
+
+    def expire(self, now_s: float) -> int:
+        """Forget streams that outlived their time; call it every second or so.
+
+        Returns how many were looked at, at most EXPIRE_BATCH: then more may be due.
+        """
+        return self.broker.expire(now_s, EXPIRE_BATCH)
+
+    def statistics(self) -> HubStatistics:
+        """Return a snapshot of the numbers."""
+        return HubStatistics(
+            uptime_s=self._now() - self._started_s,
+            clients=len(self._clients),
+            channels=len(self._channels),
+            subscriptions=self.subscription_count,
+            commands_total=self.commands_total,
+            publications_total=self._publications_total,
+            deliveries_total=self._deliveries_total,
+            broker=self.broker.statistics(),
+        )
+
+    def forget(self, client: Client) -> None:
+        """Drop a client whose transport is gone. For `Client.closed` only."""
+        del self._clients[client.id]
+
+    def open_channel(self, name: str, rules: ChannelRules) -> Channel:
+        """Return the channel, listened to from now on. For `subscribing.py` only."""
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = Channel(name, rules)
+            self.broker.subscribe(name)
+        return channel
+
+    def close_if_unused(self, channel: Channel) -> None:
+        """Drop a channel without subscribers. For `subscribing.py` only."""
+        if not len(channel) and not channel.waiting:
+            del self._channels[channel.name]
+            self.broker.unsubscribe(channel.name)
+
+    def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
+        """See `BrokerEvents.on_publication`."""
+        self._publications_total += 1
+        target = self._channels.get(channel)
+        if target is None or not len(target):
+            return
+        self._deliveries_total += len(target)
+        frame = self._frame(replies.pub_push(target.push_start, publication))
+        broken = target.deliver(frame, publication.offset, epoch)
+        if broken:
+            subscribing.end_broken(broken)
+
+    def on_join(self, channel: str, info: bytes) -> None:
+        """See `BrokerEvents.on_join`."""
+        target = self._channels.get(channel)
+        if target is not None and target.wants_joins:
+            target.deliver_join(self._frame(replies.join_push(target.push_start, info)))
+
+    def on_leave(self, channel: str, info: bytes) -> None:
+        """See `BrokerEvents.on_leave`."""
+        target = self._channels.get(channel)
+        if target is not None and target.wants_joins:
+            target.deliver_join(self._frame(replies.leave_push(target.push_start, info)))
+
+
+def _ignore(result: object) -> None:
+    """Complete a publish nobody asked about."""
+
+
+def _uuid4(random: bytes) -> str:
+    """Format 16 random bytes as a version 4 UUID (RFC 9562 section 5.4)."""
+    value = int.from_bytes(random, "big") & ~(0xF << 76) & ~(0x3 << 62) | 4 << 76 | 2 << 62
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

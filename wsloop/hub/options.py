@@ -1,0 +1,30 @@
+"""Limits and switches of the hub, each with its unit and its reason."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class HubOptions(msgspec.Struct, frozen=True):
+    """What holds for all clients of a hub. The defaults are Centrifugo's where it has the option.
+
+    `version`: what `connect` answers as the server's version.
+    `allow_anonymous`: a client without a token may connect, and has the user "".
+    `anonymous_info`: the object an anonymous client sends as `connect.data` is shown to others
+    as its `conn_info`, if it is no longer than `info_limit_bytes`: it goes into every presence
+    list and publication. For demonstrations, as anybody may claim any name.
+    `ping_interval_s`: told to clients, which give up after a silence of this and their own
+    grace (10 s in the SDKs); 0 promises no pings.
+    `channel_limit`: subscriptions of one client.
+    `recovery_limit`: publications in one subscribe reply; a client that missed more reloads.
+    `history_limit`: publications in one history reply.
+    """
+
+    version: str = "wsloop"
+    allow_anonymous: bool = False
+    anonymous_info: bool = False
+    info_limit_bytes: int = 1024
+    ping_interval_s: int = 25
+    channel_limit: int = 128
+    recovery_limit: int = 300
+    history_limit: int = 300

@@ -1,0 +1,179 @@
+"""What a client is told: replies and pushes as bytes, each one line of JSON.
+
+Shapes the SDKs depend on: the result key is present even if the result is empty; an error has
+both `code` and `message`; fields that are false are left out, except where an SDK indexes
+them. Lines are spliced from parts that are JSON already, so that a payload is never parsed; no
+part contains a newline, since the frame format splits on them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wsloop.errors import WsloopError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from wsloop.hub.codes import Code
+    from wsloop.hub.history import Publication, StreamPosition, StreamView
+    from wsloop.hub.presence import PresenceStats
+
+PING = b"{}"
+"""The application's ping, sent by the server as a text frame of its own or as a line."""
+
+EMPTY = b"{}"
+"""An empty result."""
+
+encode = msgspec.json.encode
+"""Encode to JSON on one line: msgspec writes no whitespace and escapes newlines in strings."""
+
+
+class PayloadError(WsloopError):
+    """A payload handed in by the server's own user is not JSON."""
+
+
+class _Error(msgspec.Struct, omit_defaults=True):
+    code: int
+    message: str
+    temporary: bool = False
+
+
+class _ErrorReply(msgspec.Struct):
+    id: int
+    error: _Error
+
+
+class ConnectResult(msgspec.Struct, omit_defaults=True):
+    """The reply to `connect`; `ping` in seconds, with `pong` if the client must answer."""
+
+    client: str
+    version: str
+    ping: int = 0
+    pong: bool = False
+
+
+class ClientInfo(msgspec.Struct, omit_defaults=True):
+    """Who a client is, in presence, join, leave and its publications.
+
+    `user` and `client` are never left out: clients index them. `conn_info` is JSON.
+    """
+
+    user: str
+    client: str
+    conn_info: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def reply(command_id: int, method: str, result: bytes) -> bytes:
+    """Return the reply to a command: `result` is the JSON object under the method's name."""
+    return b'{"id":%d,"%b":%b}' % (command_id, method.encode(), result)
+
+
+def error_reply(command_id: int, error: Code) -> bytes:
+    """Return the reply that refuses a command."""
+    return encode(_ErrorReply(command_id, _Error(error.code, error.message, error.temporary)))
+
+
+def publish_result(position: StreamPosition) -> bytes:
+    """Return the result of `publish`: the position where history is kept, otherwise empty."""
+    if not position.epoch:
+        return EMPTY
+    return b'{"offset":%d,"epoch":"%b"}' % (position.offset, position.epoch.encode())
+
+
+def subscribe_result(
+    position: StreamPosition | None,
+    *,
+    recoverable: bool = False,
+    was_recovering: bool = False,
+    recovered: tuple[Publication, ...] | None = None,
+) -> bytes:
+    """Return the result of `subscribe`.
+
+    `position` is None for a subscription that is not positioned, otherwise the position the
+    client shall continue from: the top, or the one it asked to recover from if `recovered`
+    holds what it missed (None: it was not recovered).
+    """
+    fields = []
+    if recoverable:
+        fields.append(b'"recoverable":true')
+    if position is not None:
+        fields.append(
+            b'"positioned":true,"epoch":"%b","offset":%d' % (position.epoch.encode(), position.offset)
+        )
+    if was_recovering:
+        fields.append(b'"was_recovering":true')
+    if recovered is not None:
+        fields.append(b'"recovered":true')
+        if recovered:
+            fields.append(b'"publications":' + _list(recovered))
+    return b"{" + b",".join(fields) + b"}"
+
+
+def history_result(view: StreamView) -> bytes:
+    """Return the result of `history`; all three keys are always there."""
+    publications, top = _list(view.publications), view.top
+    return b'{"publications":%b,"epoch":"%b","offset":%d}' % (publications, top.epoch.encode(), top.offset)
+
+
+def presence_result(members: Mapping[str, bytes]) -> bytes:
+    """Return the result of `presence`: client id -> info, each info JSON already."""
+    infos = b",".join([b'"%b":%b' % (client.encode(), info) for client, info in members.items()])
+    return b'{"presence":{' + infos + b"}}"
+
+
+def presence_stats_result(stats: PresenceStats) -> bytes:
+    """Return the result of `presence_stats`; zeros are not left out."""
+    return encode(stats)
+
+
+def publication(pub: Publication) -> bytes:
+    """Return a publication as JSON: `offset` only if it has one, `info` only if a client made it."""
+    offset = b',"offset":%d' % pub.offset if pub.offset else b""
+    info = b',"info":' + pub.info if pub.info else b""
+    return b'{"data":%b%b%b}' % (pub.data, offset, info)
+
+
+def push_start(channel: str) -> bytes:
+    """Return what all pushes of a channel begin with; kept per channel, as names need escaping."""
+    return b'{"push":{"channel":' + encode(channel) + b","
+
+
+def pub_push(start: bytes, pub: Publication) -> bytes:
+    """Return the push of a publication; `start` from `push_start`."""
+    return start + b'"pub":' + publication(pub) + b"}}"
+
+
+def join_push(start: bytes, info: bytes) -> bytes:
+    """Return the push that tells of a client's coming; `info` is JSON."""
+    return start + b'"join":{"info":' + info + b"}}}"
+
+
+def leave_push(start: bytes, info: bytes) -> bytes:
+    """Return the push that tells of a client's going; `info` is JSON."""
+    return start + b'"leave":{"info":' + info + b"}}}"
+
+
+def unsubscribe_push(start: bytes, code: Code) -> bytes:
+    """Return the push that ends a subscription; both keys are always there."""
+    return b'%b"unsubscribe":{"code":%d,"reason":%b}}}' % (start, code.code, encode(code.message))
+
+
+def one_line(data: bytes) -> bytes:
+    """Return `data`, which must be JSON in UTF-8, on one line.
+
+    For payloads that did not come through a client's frame, where the line break that ended
+    the command guarantees it. Raises PayloadError if it is not JSON.
+    """
+    try:
+        data.decode()
+        payload = bytes(msgspec.json.decode(data, type=msgspec.Raw))
+        return msgspec.json.format(payload, indent=-1) if b"\n" in payload else payload
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise PayloadError(f"not JSON: {error}") from error
+
+
+def _list(publications: Iterable[Publication]) -> bytes:
+    return b"[" + b",".join([publication(pub) for pub in publications]) + b"]"

@@ -1,0 +1,89 @@
+"""The handler API: what an application sees of a connection, and how paths find their handlers.
+
+An application implements `Handler`; the server calls it, always on the loop's thread, never
+re-entrantly for one connection. To answer, a handler uses the `Connection` it was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from wsloop.protocol.limits import Limits
+
+if TYPE_CHECKING:
+    from wsloop.protocol.events import Request
+    from wsloop.server.connection import Connection
+
+
+class Handler(Protocol):
+    """One per open WebSocket connection.
+
+    `stale_after_s` is how long the peer may take to send what the handler needs first (None:
+    it needs nothing); then `on_stale` is called. `on_ping_due` sends a sign-of-life request
+    in the handler's own way. The two codes are what the peer is closed with.
+    """
+
+    stale_after_s: float | None
+    no_pong_code: int
+    slow_code: int
+    shutdown_code: int
+
+    def on_open(self) -> None:
+        """Take note that the 101 is on its way; messages may be sent from here on."""
+        ...
+
+    def on_text(self, data: str) -> None:
+        """Receive one whole text message."""
+        ...
+
+    def on_binary(self, data: bytes) -> None:
+        """Receive one whole binary message; the bytes are the handler's to keep."""
+        ...
+
+    def on_ping_due(self) -> None:
+        """Ask the peer for a sign of life."""
+        ...
+
+    def on_stale(self) -> None:
+        """Deal with a peer that did not say in time what it had to say first."""
+        ...
+
+    def on_closed(self, code: int, reason: str) -> None:
+        """Clean up; called exactly once, after the transport is closed (RFC 6455 section 7.1.5)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A WebSocket path: how its handlers are made and what its messages may cost."""
+
+    make_handler: Callable[[Connection, Request], Handler]
+    limits: Limits = field(default_factory=Limits)
+    subprotocols: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A plain HTTP answer; `headers` besides Content-Length and Connection, which are added."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"Content-Type", b"text/plain; charset=utf-8"),)
+
+
+Page = Callable[[], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What is served: WebSocket routes and plain pages, each by its exact path.
+
+    `allowed_origins` are the browser origins besides the page's own that may open a
+    WebSocket here, each exactly as a browser sends it ("https://example.org").
+    """
+
+    routes: Mapping[str, Route]
+    pages: Mapping[str, Page]
+    allowed_origins: frozenset[str] = frozenset()

@@ -1,0 +1,134 @@
+"""How the rooms become a server: hub, broker, routes and pages on any set of ports.
+
+`daemon/compose.py` calls this with the machine's clock, poller, sockets and entropy, and
+`testing/server.py` with virtual ones; what they run is the same. Read it to see what is
+connected to what.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wsloop import __version__
+from wsloop.hub.hub import EXPIRE_BATCH, Hub
+from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.namespaces import Namespaces, dev_namespaces
+from wsloop.hub.options import HubOptions
+from wsloop.hub.presence import MemoryPresence
+from wsloop.loop.reactor import Reactor
+from wsloop.protocol.limits import Limits
+from wsloop.server import pages
+from wsloop.server.app import App, Page, Route
+from wsloop.server.echo import EchoHandler
+from wsloop.server.lifecycle import Deadlines
+from wsloop.server.messaging import MessagingHandler, frame_text
+from wsloop.server.server import OutboxMarks, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.loop.clock import Clock
+    from wsloop.loop.poller import Poller
+    from wsloop.loop.wakeup import WakeupPort
+    from wsloop.transport.bind import Network
+
+SWEEP_EVERY_S = 1.0
+"""How often the broker forgets what has expired."""
+
+CONNECTION_PATH = "/connection/websocket"
+"""Where the official SDKs look (Centrifugo client protocol)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What comes from outside: time, readiness, sockets, entropy, and a way to be woken."""
+
+    clock: Clock
+    poller: Poller
+    network: Network
+    entropy: Callable[[int], bytes]
+    wakeup: WakeupPort | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an operator decides. `dev` adds the page, `/echo` and anonymous clients."""
+
+    dev: bool = False
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    outbox: OutboxMarks = field(default_factory=OutboxMarks)
+    echo_limits: Limits = field(default_factory=Limits)
+    messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
+    max_connections: int = 10_000
+    backlog: int = 1024
+    allowed_origins: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What `assemble` put together; the caller runs the reactor, and closes both it and the server."""
+
+    reactor: Reactor
+    server: Server
+    hub: Hub
+
+
+def assemble(ports: Ports, options: Options) -> House:
+    """Return a whole server on `ports`, listening nowhere yet."""
+    reactor = Reactor(ports.clock, ports.poller, wakeup=ports.wakeup)
+
+    def now() -> float:
+        return reactor.now
+
+    hub = Hub(
+        MemoryBroker(now, ports.entropy),
+        MemoryPresence(),
+        namespaces=Namespaces(dev_namespaces() if options.dev else {}),
+        options=HubOptions(
+            version=__version__,
+            allow_anonymous=options.dev,
+            anonymous_info=options.dev,
+            ping_interval_s=max(1, round(options.deadlines.ping_interval_s)),
+        ),
+        now=now,
+        entropy=ports.entropy,
+        frame=frame_text,
+    )
+    server = Server(
+        reactor,
+        ports.network,
+        _app(options, hub),
+        entropy=ports.entropy,
+        deadlines=options.deadlines,
+        outbox=options.outbox,
+        max_connections=options.max_connections,
+        backlog=options.backlog,
+    )
+    _sweep(reactor, hub)
+    return House(reactor, server, hub)
+
+
+def _app(options: Options, hub: Hub) -> App:
+    """Return what is served: messaging always; the page and /echo in dev mode only."""
+    messaging = functools.partial(MessagingHandler, hub=hub, stale_after_s=options.deadlines.first_message_s)
+    routes = {CONNECTION_PATH: Route(messaging, options.messaging_limits, frozenset({"centrifuge-json"}))}
+    site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
+    if options.dev:
+        routes["/echo"] = Route(EchoHandler, options.echo_limits)
+        site["/"] = pages.dev_page()
+    else:
+        text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
+        site["/"] = pages.text_page(text)
+    return App(routes, site, options.allowed_origins)
+
+
+def _sweep(reactor: Reactor, hub: Hub) -> None:
+    """Let the broker forget what has expired, for as long as the reactor runs; much of it in steps."""
+
+    def sweep() -> None:
+        more = hub.expire(reactor.now) >= EXPIRE_BATCH
+        reactor.call_later(0.0 if more else SWEEP_EVERY_S, sweep)
+
+    reactor.call_later(SWEEP_EVERY_S, sweep)

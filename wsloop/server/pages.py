@@ -1,0 +1,101 @@
+"""Plain HTTP answers beside WebSocket on the same port.
+
+Decides what a request is answered with; how the bytes of an answer look is `protocol/`'s.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from wsloop.errors import HandshakeError
+from wsloop.protocol.upgrade import upgrade_required
+from wsloop.server.app import App, Page, Response, Route
+
+if TYPE_CHECKING:
+    from wsloop.protocol.events import Request
+
+TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
+NO_STORE = (b"Cache-Control", b"no-store")
+NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
+
+
+def text_page(body: str) -> Page:
+    """Return a page that always answers 200 with `body` as plain text."""
+    response = Response(200, body.encode(), (TEXT, NO_STORE, NOSNIFF))
+    return lambda: response
+
+
+def dev_page() -> Page:
+    """Return the chat page, with a policy that lets it run exactly its own script and style."""
+    html = resources.files("wsloop.server").joinpath("page.html").read_text(encoding="utf-8")
+    headers = (
+        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Security-Policy", content_security_policy(html).encode()),
+        (b"Referrer-Policy", b"no-referrer"),
+        NO_STORE,
+        NOSNIFF,
+    )
+    response = Response(200, html.encode(), headers)
+    return lambda: response
+
+
+def content_security_policy(html: str) -> str:
+    """Return a Content-Security-Policy by hashes of the inline script and style of `html`."""
+    script = _hashes(html, "script")
+    style = _hashes(html, "style")
+    return (
+        f"default-src 'none'; script-src {script}; style-src {style}; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hashes(html: str, tag: str) -> str:
+    found = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", html, re.DOTALL)
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found)
+    return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+
+
+def answer(app: App, request: Request) -> Response:
+    """Return the plain answer to a request that is no upgrade.
+
+    Raises HandshakeError: 426 on a WebSocket path, 404 where nothing is, 405 for a method
+    that is neither GET nor HEAD (RFC 9110 section 15.5.6, with Allow).
+    """
+    if request.path in app.routes:
+        raise upgrade_required()
+    page = app.pages.get(request.path)
+    if page is None:
+        raise HandshakeError(404, "nothing is here; try / or /healthz")
+    if request.method not in ("GET", "HEAD"):
+        raise HandshakeError(405, "only GET and HEAD are answered here", ((b"Allow", b"GET, HEAD"),))
+    return page()
+
+
+def route(app: App, request: Request) -> Route:
+    """Return the route an upgrade request asks for.
+
+    Raises HandshakeError: 404 for a path without a WebSocket, 403 for a foreign origin.
+    """
+    found = app.routes.get(request.path)
+    if found is None:
+        raise HandshakeError(404, "no WebSocket is here; try /connection/websocket")
+    _check_origin(app, request)
+    return found
+
+
+def _check_origin(app: App, request: Request) -> None:
+    """Let in the page's own origin and the listed ones (RFC 6455 section 10.2).
+
+    Clients that are no browsers send no Origin, and need no protection from other pages.
+    """
+    origin = request.header(b"origin")
+    if origin is None or origin.decode("latin-1") in app.allowed_origins:
+        return
+    _scheme, separator, authority = origin.partition(b"://")
+    host = request.header(b"host") or b""
+    if not separator or authority.lower() != host.lower():
+        raise HandshakeError(403, "this origin may not connect; the operator can list it in allowed_origins")

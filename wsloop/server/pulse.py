@@ -1,0 +1,43 @@
+"""One open connection's heartbeat: when it was heard, when it was pinged.
+
+Keeps the timestamps that `protocol/heartbeat.py` decides by. A message costs one stored
+number; the timer is not touched. Pings come at a fixed pace, busy or not, because the SDKs
+of the messaging protocol take a missing ping for a dead server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsloop.protocol.heartbeat import HeartbeatAction, decide, first_ping_delay
+
+if TYPE_CHECKING:
+    from wsloop.protocol.heartbeat import Heartbeat
+    from wsloop.server.lifecycle import Deadlines
+
+
+class Pulse:
+    """Timestamps in seconds of the loop's clock; `fraction` in [0, 1) jitters the first ping."""
+
+    __slots__ = ("_began_s", "_first_delay_s", "_ping_sent_s", "heard_s")
+
+    def __init__(self, now_s: float, deadlines: Deadlines, fraction: float) -> None:
+        self._began_s = self.heard_s = now_s
+        self._ping_sent_s: float | None = None
+        self._first_delay_s = first_ping_delay(deadlines.ping_interval_s, fraction)
+
+    def beat(self, now_s: float, deadlines: Deadlines) -> Heartbeat:
+        """Return what is due now and when to ask again; a PING is taken as sent."""
+        sent_s = self._ping_sent_s
+        if sent_s is None:
+            last_s, interval_s = self._began_s, self._first_delay_s
+        else:
+            # An answered ping counts as life at the time it was sent: that keeps the pace.
+            last_s, interval_s = (
+                (sent_s if self.heard_s >= sent_s else self._began_s),
+                deadlines.ping_interval_s,
+            )
+        due = decide(now_s, last_s, sent_s, interval_s, deadlines.pong_timeout_s)
+        if due.action is HeartbeatAction.PING:
+            self._ping_sent_s = now_s
+        return due

@@ -1,0 +1,347 @@
+"""What every Broker and every Presence must do, as pytest classes to derive from.
+
+    class TestMyBroker(BrokerContract):
+        def make_broker(self, clock): return MyBroker(...)
+
+A broker that answers later overrides `settle` to run until all that was asked is done. The
+suites use nothing but the ports, so they hold for the in-process twins and for any store
+behind a socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wsloop.hub.broker import Retention, Unavailable
+from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
+from wsloop.hub.presence import PresenceStats
+from wsloop.testing.clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wsloop.hub.broker import Broker
+    from wsloop.hub.presence import Presence
+
+KEEP_3 = Retention(3, 10.0, 60.0)
+"""Three publications for ten seconds, the position for a minute."""
+
+KEEP_NONE = Retention()
+"""No history."""
+
+
+class BrokerLog:
+    """Records events and completions in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Any, ...]] = []
+
+    def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
+        """Record a publication."""
+        self.entries.append(("pub", channel, publication, epoch))
+
+    def on_join(self, channel: str, info: bytes) -> None:
+        """Record a join."""
+        self.entries.append(("join", channel, info))
+
+    def on_leave(self, channel: str, info: bytes) -> None:
+        """Record a leave."""
+        self.entries.append(("leave", channel, info))
+
+    def done(self, result: object) -> None:
+        """Record a completion."""
+        assert not isinstance(result, Unavailable), result
+        self.entries.append(("done", result))
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        """Return the entries of one kind, without the kind."""
+        return [entry[1:] for entry in self.entries if entry[0] == kind]
+
+
+class BrokerContract:
+    """The suite for Broker. Override `make_broker`, and `settle` if it answers later."""
+
+    broker: Broker
+    clock: FakeClock
+    log: BrokerLog
+
+    def make_broker(self, clock: FakeClock) -> Broker:
+        """Return a fresh broker that takes its time from `clock`."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Run until everything asked so far is done."""
+
+    def setup_method(self) -> None:
+        """Begin each test with a broker of its own, a log attached to it."""
+        self.clock = FakeClock()
+        self.log = BrokerLog()
+        self.broker = self.make_broker(self.clock)
+        self.broker.attach(self.log)
+
+    def publish(self, data: bytes, retention: Retention = KEEP_3, channel: str = "c") -> StreamPosition:
+        """Publish and return the position."""
+        self.broker.publish(channel, data, b"", retention, self.log.done)
+        self.settle()
+        position = self.log.of("done")[-1][0]
+        assert isinstance(position, StreamPosition)
+        return position
+
+    def read(self, query: HistoryQuery | None = None, channel: str = "c") -> StreamView:
+        """Read a stream; by default all of it."""
+        self.broker.history(channel, query or HistoryQuery(100), KEEP_3, self.log.done)
+        self.settle()
+        view = self.log.of("done")[-1][0]
+        assert isinstance(view, StreamView)
+        return view
+
+    def offsets(self, query: HistoryQuery | None = None) -> list[int]:
+        """Return the offsets that a read finds."""
+        return [publication.offset for publication in self.read(query).publications]
+
+    def test_offsets_begin_at_1_and_have_no_gap(self) -> None:
+        """Section 6: offsets start at 1, plus 1 per publication, in one epoch."""
+        positions = [self.publish(b"0") for _ in range(5)]
+        assert [position.offset for position in positions] == [1, 2, 3, 4, 5]
+        assert len({position.epoch for position in positions}) == 1
+
+    def test_an_acknowledged_publication_is_in_the_history(self) -> None:
+        """Promise P1: ACK means appended."""
+        self.broker.publish("c", b'{"n":1}', b'{"user":"u"}', KEEP_3, self.log.done)
+        self.settle()
+        assert self.read().publications == (Publication(1, b'{"n":1}', b'{"user":"u"}'),)
+
+    def test_each_operation_completes_once(self) -> None:
+        """A completion is called exactly once."""
+        self.publish(b"0")
+        self.read()
+        self.broker.remove_history("c", self.log.done)
+        self.settle()
+        assert len(self.log.of("done")) == 3
+
+    def test_an_event_precedes_the_completion_of_a_later_read(self) -> None:
+        """The order that lets a subscriber join without a gap."""
+        self.broker.subscribe("c")
+        for number in range(3):
+            self.broker.publish("c", b"%d" % number, b"", KEEP_3, lambda _: None)
+            self.broker.history("c", HistoryQuery(), KEEP_3, self.log.done)
+        self.settle()
+        seen = 0
+        for entry in self.log.entries:
+            if entry[0] == "pub":
+                seen = entry[2].offset
+            else:
+                assert entry[1].top.offset == seen
+        assert seen == 3
+
+    def test_events_come_in_the_order_of_the_offsets(self) -> None:
+        """Promise P3: one total order."""
+        self.broker.subscribe("c")
+        for number in range(20):
+            self.broker.publish("c", b"%d" % number, b"", KEEP_3, lambda _: None)
+        self.settle()
+        publications = [publication for _, publication, _ in self.log.of("pub")]
+        assert [publication.offset for publication in publications] == list(range(1, 21))
+        assert [publication.data for publication in publications] == [b"%d" % n for n in range(20)]
+
+    def test_events_carry_the_epoch_that_reads_name(self) -> None:
+        """A hub tells by the epoch that a stream was lost."""
+        self.broker.subscribe("c")
+        position = self.publish(b"0")
+        assert self.log.of("pub")[0][2] == position.epoch == self.read().top.epoch
+
+    def test_only_subscribed_channels_have_events(self) -> None:
+        """From subscribe to unsubscribe, both idempotent."""
+        self.publish(b"1")
+        self.broker.subscribe("c")
+        self.broker.subscribe("c")
+        self.publish(b"2")
+        self.publish(b"3", channel="other")
+        self.broker.unsubscribe("c")
+        self.broker.unsubscribe("c")
+        self.publish(b"4")
+        assert [publication.data for _, publication, _ in self.log.of("pub")] == [b"2"]
+
+    def test_joins_and_leaves_reach_subscribed_channels_only(self) -> None:
+        """Joins and leaves travel as publications do, but leave no trace."""
+        self.broker.publish_join("c", b'{"n":0}')
+        self.broker.publish_leave("c", b'{"n":0}')
+        self.broker.subscribe("c")
+        self.broker.publish_join("c", b'{"n":1}')
+        self.broker.publish_leave("c", b'{"n":2}')
+        self.settle()
+        assert self.log.entries == [("join", "c", b'{"n":1}'), ("leave", "c", b'{"n":2}')]
+        assert self.read().top.offset == 0
+
+    def test_without_history_nothing_is_numbered_or_kept(self) -> None:
+        """Offset 0 and no epoch: no client takes it for a position."""
+        self.broker.subscribe("c")
+        assert self.publish(b"1", KEEP_NONE) == StreamPosition(0, "")
+        assert self.log.of("pub") == [("c", Publication(0, b"1"), "")]
+        assert self.read().top.offset == 0
+
+    def test_history_is_bounded_by_size(self) -> None:
+        """The oldest leave; the position goes on."""
+        for _ in range(5):
+            self.publish(b"0")
+        assert self.offsets() == [3, 4, 5]
+        assert self.read().top.offset == 5
+
+    def test_history_is_bounded_by_age(self) -> None:
+        """Each publication has its own time to live; the position outlives it."""
+        epoch = self.publish(b"1").epoch
+        self.clock.advance(6)
+        self.publish(b"2")
+        self.clock.advance(4)
+        assert self.offsets() == [2]
+        self.clock.advance(6)
+        assert self.read() == StreamView(StreamPosition(2, epoch))
+
+    def test_limit_0_asks_for_the_position_only(self) -> None:
+        """Section 7."""
+        position = self.publish(b"1")
+        assert self.read(HistoryQuery(0)) == StreamView(position)
+
+    def test_a_limit_takes_from_the_old_end(self) -> None:
+        """Ascending by default."""
+        for _ in range(3):
+            self.publish(b"0")
+        assert self.offsets(HistoryQuery(2)) == [1, 2]
+
+    def test_since_is_exclusive(self) -> None:
+        """Publications after the offset; a trimmed range is no error, what is left is given."""
+        for _ in range(5):
+            self.publish(b"0")
+        assert self.offsets(HistoryQuery(100, since=3)) == [4, 5]
+        assert self.offsets(HistoryQuery(1, since=3)) == [4]
+        assert self.offsets(HistoryQuery(100, since=0)) == [3, 4, 5]
+        assert self.offsets(HistoryQuery(100, since=5)) == []
+        assert self.offsets(HistoryQuery(100, since=2**70)) == []
+
+    def test_reverse_is_newest_first(self) -> None:
+        """With since: the offsets below it."""
+        for _ in range(5):
+            self.publish(b"0")
+        assert self.offsets(HistoryQuery(2, reverse=True)) == [5, 4]
+        assert self.offsets(HistoryQuery(100, since=5, reverse=True)) == [4, 3]
+        assert self.offsets(HistoryQuery(1, since=5, reverse=True)) == [4]
+        assert self.offsets(HistoryQuery(100, since=3, reverse=True)) == []
+        assert self.offsets(HistoryQuery(100, since=1, reverse=True)) == []
+        assert self.offsets(HistoryQuery(100, since=2**70, reverse=True)) == [5, 4, 3]
+
+    def test_a_stream_never_heard_of_begins_at_0(self) -> None:
+        """And keeps its epoch: a client told of it must find it again."""
+        first = self.read().top
+        assert first.offset == 0
+        assert first.epoch
+        assert self.publish(b"1") == StreamPosition(1, first.epoch)
+
+    def test_channels_are_independent(self) -> None:
+        """Own offsets, own epochs."""
+        here, there = self.publish(b"1"), self.publish(b"1", channel="other")
+        assert here.offset == there.offset == 1
+        assert here.epoch != there.epoch
+
+    def test_removing_history_begins_a_new_epoch(self) -> None:
+        """Promise P7: who knows the old epoch can tell."""
+        old = self.publish(b"1")
+        self.broker.remove_history("c", self.log.done)
+        self.settle()
+        new = self.log.of("done")[-1][0]
+        assert new.offset == 0
+        assert new.epoch != old.epoch
+        assert self.read() == StreamView(new)
+        assert self.publish(b"2") == StreamPosition(1, new.epoch)
+
+    def test_statistics_count_what_is_kept(self) -> None:
+        """Streams, publications, interests."""
+        self.broker.subscribe("c")
+        for _ in range(5):
+            self.publish(b"0")
+        self.publish(b"0", channel="other")
+        statistics = self.broker.statistics()
+        assert (statistics.streams, statistics.publications, statistics.interests) == (2, 4, 1)
+
+
+class PresenceContract:
+    """The suite for Presence. Override `make_presence`, and `settle` if it answers later."""
+
+    presence: Presence
+
+    def make_presence(self) -> Presence:
+        """Return a fresh presence."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Run until everything asked so far is done."""
+
+    def setup_method(self) -> None:
+        """Begin each test with a presence of its own."""
+        self.presence = self.make_presence()
+
+    def members(self, channel: str = "c") -> dict[str, bytes]:
+        """Return who is in the channel."""
+        answers: list[dict[str, bytes]] = []
+
+        def done(result: Mapping[str, bytes] | Unavailable) -> None:
+            assert not isinstance(result, Unavailable), result
+            answers.append(dict(result))
+
+        self.presence.members(channel, done)
+        self.settle()
+        (answer,) = answers
+        return answer
+
+    def stats(self, channel: str = "c") -> tuple[int, int]:
+        """Return the numbers of clients and of users in the channel."""
+        answers: list[PresenceStats | Unavailable] = []
+        self.presence.stats(channel, answers.append)
+        self.settle()
+        (answer,) = answers
+        assert isinstance(answer, PresenceStats), answer
+        return answer.num_clients, answer.num_users
+
+    def test_nobody_is_in_a_channel_never_heard_of(self) -> None:
+        """Empty, not an error."""
+        assert self.members() == {}
+        assert self.stats() == (0, 0)
+
+    def test_add_and_remove_take_effect_at_once(self) -> None:
+        """Exact: no time to live is waited for."""
+        self.presence.add("c", "client1", "u", b'{"client":"client1"}')
+        self.presence.add("c", "client2", "u", b'{"client":"client2"}')
+        assert self.members() == {"client1": b'{"client":"client1"}', "client2": b'{"client":"client2"}'}
+        self.presence.remove("c", "client1")
+        assert self.members() == {"client2": b'{"client":"client2"}'}
+
+    def test_users_are_counted_once(self) -> None:
+        """One user with two clients is one user, until the last of them goes."""
+        self.presence.add("c", "client1", "u", b"{}")
+        self.presence.add("c", "client2", "u", b"{}")
+        self.presence.add("c", "client3", "v", b"{}")
+        assert self.stats() == (3, 2)
+        self.presence.remove("c", "client1")
+        assert self.stats() == (2, 2)
+        self.presence.remove("c", "client2")
+        assert self.stats() == (1, 1)
+
+    def test_adding_again_replaces(self) -> None:
+        """The info and the user of the newer add count."""
+        self.presence.add("c", "client1", "u", b"1")
+        self.presence.add("c", "client1", "v", b"2")
+        assert self.members() == {"client1": b"2"}
+        assert self.stats() == (1, 1)
+
+    def test_removing_the_unknown_is_ignored(self) -> None:
+        """A leave may be told twice."""
+        self.presence.remove("c", "client1")
+        self.presence.add("c", "client1", "u", b"1")
+        self.presence.remove("c", "other")
+        assert self.members() == {"client1": b"1"}
+
+    def test_channels_are_independent(self) -> None:
+        """The same client may be in many."""
+        self.presence.add("c", "client1", "u", b"1")
+        self.presence.add("d", "client1", "u", b"2")
+        self.presence.remove("c", "client1")
+        assert (self.members("c"), self.members("d")) == ({}, {"client1": b"2"})

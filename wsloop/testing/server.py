@@ -1,0 +1,108 @@
+"""A whole server with its clients in one process: no socket, no thread, no sleep.
+
+The reactor, the sessions, the connections and the hub are the real ones; clock, poller,
+sockets and entropy are virtual. One seed is one history: the same turns, bytes and times.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, TypeVar
+
+from wsloop.server.assembly import CONNECTION_PATH, Options, Ports, assemble
+from wsloop.testing.client import MemoryClient, MessagingMemoryClient
+from wsloop.testing.clock import FakeClock
+from wsloop.testing.network import MemoryNetwork, NetworkFaults
+from wsloop.testing.poller import FakePoller
+from wsloop.transport.bind import TcpBind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ADDRESS = TcpBind("127.0.0.1", 8765)
+
+AnyClient = TypeVar("AnyClient", bound=MemoryClient)
+
+
+class MemoryServer:
+    """A server in development mode on virtual ports.
+
+    Arguments: `seed` of all chance; `faults` of the network; `options` of the server.
+    `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved.
+    """
+
+    def __init__(
+        self, seed: int = 0, *, faults: NetworkFaults | None = None, options: Options | None = None
+    ) -> None:
+        self.clock = FakeClock()
+        self.network = MemoryNetwork(self.clock, seed, faults=faults)
+        self._chance = random.Random(f"clients of {seed}")
+        self._clients: list[MemoryClient] = []
+        ports = Ports(
+            clock=self.clock,
+            poller=FakePoller(self.network, self.clock),
+            network=self.network,
+            entropy=random.Random(f"entropy of {seed}").randbytes,
+        )
+        house = assemble(ports, options or Options(dev=True))
+        self.reactor, self.server, self.hub = house.reactor, house.server, house.hub
+        self.server.listen(ADDRESS)
+
+    def dial(self, kind: type[AnyClient] = MemoryClient) -> AnyClient:  # type: ignore[assignment]
+        """Return a client that is connected but has not said a word yet."""
+        client = kind(self.reactor, self.network.connect(ADDRESS), self._chance)
+        self._clients.append(client)
+        return client
+
+    def connect(self, path: str = "/echo") -> MemoryClient:
+        """Return a client whose WebSocket to `path` is open."""
+        client = self.dial()
+        client.upgrade(path)
+        self.run_until(lambda: client.is_open or client.is_gone)
+        return client
+
+    def join(self, name: str = "") -> MessagingMemoryClient:
+        """Return a messaging client whose `connect` was answered."""
+        client = self.dial(MessagingMemoryClient)
+        client.upgrade(CONNECTION_PATH)
+        self.run_until(lambda: client.is_open)
+        number = client.command(connect={"data": {"name": name}} if name else {})
+        self.run_until(lambda: number in client.replies)
+        return client
+
+    def ask(self, client: MessagingMemoryClient, **command: object) -> dict[str, object]:
+        """Send a command and run until it is answered; return the reply."""
+        number = client.command(**command)
+        self.run_until(lambda: number in client.replies)
+        return client.replies[number]
+
+    def run_until(self, condition: Callable[[], object], *, within_s: float = 60.0) -> None:
+        """Turn the loop until `condition()` is true.
+
+        Raises TimeoutError if it is not after `within_s` seconds of virtual time.
+        """
+        deadline_s = self.clock.now() + within_s
+        while not condition():
+            if self.clock.now() > deadline_s:
+                raise TimeoutError(f"not so after {within_s} s of virtual time")
+            self.reactor.run_once()
+
+    def run_for(self, duration_s: float) -> None:
+        """Turn the loop until `duration_s` of virtual time have passed."""
+        alarm: list[None] = []
+        self.reactor.call_later(duration_s, lambda: alarm.append(None))
+        self.run_until(lambda: alarm, within_s=duration_s + 1.0)
+
+    def close(self) -> None:
+        """Drop everything and close the loop; afterwards no descriptor is open."""
+        for client in self._clients:
+            client.close()
+        self.server.close()
+        self.reactor.run_once()
+        self.reactor.close()
+
+    def __enter__(self) -> MemoryServer:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()

@@ -1,0 +1,307 @@
+"""The acceptor: from a listening socket to transports, without ever spinning.
+
+One readiness accepts until EAGAIN or until the budget is spent, so that a storm of new clients
+does not hold up the old ones. What the kernel can answer to accept(2) falls into four kinds:
+
+- a connection: wrapped in a `TcpTransport` and handed to `on_accept`, which owns it;
+- EAGAIN: the queue is empty;
+- the connection failed while it waited (ECONNABORTED and its like): ignored;
+- no descriptor left (EMFILE, ENFILE, and out of memory). The connection stays queued and the
+  socket stays readable, so a level-triggered loop would come back 427,000 times a second.
+  Instead a spare descriptor, held for this moment, is given up: with it the waiting clients are
+  accepted and reset, which tells them at once. Then accepting pauses, 10 ms at first, twice as
+  long each time up to 1 s, and one line is logged in 10 s.
+
+On Linux accept(2) looks for a free descriptor before it looks at the queue: EMFILE may come
+with nobody waiting. Then nothing was shed, nothing can spin, and nothing pauses.
+
+Must not know who may connect or how many: `on_accept` refuses by answering and closing. Read
+`bind.py` for where the sockets come from.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wsloop.transport.bind import (
+    AddressInUseError,
+    Bind,
+    FdBind,
+    Network,
+    SocketNetwork,
+    TcpBind,
+    UnixBind,
+    local_bind,
+    parse_bind,
+)
+from wsloop.transport.tcp import TcpTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.transport.base import SocketLike, Transport
+
+__all__ = [
+    "AddressInUseError", "Bind", "DescriptorSpare", "FdBind", "Listener", "ListenerStatistics",
+    "Network", "SocketNetwork", "Spare", "TcpBind", "UnixBind", "local_bind", "parse_bind",
+]  # fmt: skip
+
+logger = logging.getLogger("wsloop.transport")
+
+ACCEPT_BUDGET = 64
+"""Connections accepted per readiness: some 2 ms of work, the longest a turn should be held up."""
+
+PAUSE_FIRST_S = 0.01
+PAUSE_MAX_S = 1.0
+"""The pause after running out of descriptors: short enough that a freed one is used soon, and
+doubling, so that a lasting shortage costs one accept a second (asyncio pauses 1 s from the first)."""
+
+LOG_EVERY_S = 10.0
+"""At most one line about lost connections in this time; the counters count them all."""
+
+EXHAUSTED_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""accept(2) lacks a descriptor (of the process, of the machine) or memory; the client still waits."""
+
+ABORTED_ERRNOS = frozenset(
+    {
+        errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENOPROTOOPT,
+        errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ETIMEDOUT,
+    }
+)  # fmt: skip
+"""That one connection failed while queued (accept(2), "Error handling"; EPERM is a firewall's): next."""
+
+READ = 1
+"""As in `wsloop.loop.poller`."""
+
+
+class AcceptLoop(Protocol):
+    """The part of the reactor that a listener uses."""
+
+    @property
+    def now(self) -> float:
+        """The time of this turn, in seconds."""
+        ...
+
+    def register(self, fd: int, interest: int, handler: Callable[[int], object], /) -> None:
+        """Call `handler` when `fd` is ready."""
+        ...
+
+    def set_interest(self, fd: int, interest: int, /) -> None:
+        """Change what is waited for; 0 parks the descriptor."""
+        ...
+
+    def unregister(self, fd: int, /) -> None:
+        """Forget `fd`."""
+        ...
+
+    def call_later(self, delay_s: float, callback: Callable[[], object], /) -> Any:  # noqa: ANN401 - opaque
+        """Call `callback` once, and return the timer."""
+        ...
+
+    def cancel(self, timer: Any, /) -> None:  # noqa: ANN401 - opaque
+        """Make sure that the timer does not fire."""
+        ...
+
+
+class Spare(Protocol):
+    """One descriptor held in reserve."""
+
+    def release(self) -> None:
+        """Give the descriptor up, so that the next call that needs one succeeds. Idempotent."""
+        ...
+
+    def take(self) -> bool:
+        """Hold a descriptor again, if one is free; return whether one is held now."""
+        ...
+
+
+class DescriptorSpare:
+    """A `Spare` of the real descriptor table: /dev/null, held open."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self) -> None:
+        self._fd = -1
+
+    def release(self) -> None:
+        """Close the spare descriptor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def take(self) -> bool:
+        """Open it again; False while the table is full (EMFILE, ENFILE)."""
+        if self._fd < 0:
+            try:
+                self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno not in EXHAUSTED_ERRNOS:
+                    raise
+        return self._fd >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStatistics:
+    """A snapshot: connections `accepted`, `shed` with a reset for want of a descriptor, `aborted`
+    while they waited; how often accepting had to back off; whether it is paused now, for any reason.
+    """  # noqa: D205 - one sentence
+
+    accepted: int
+    shed: int
+    aborted: int
+    back_offs: int
+    paused: bool
+
+
+class Listener:
+    """Accepts connections on `sock`, which it owns, and registers it with `reactor` at once.
+
+    `on_accept` receives each new `Transport`, non-blocking and close-on-exec, and owns it; if it
+    raises, the transport is reset, the exception logged, and accepting goes on. `accept_budget`
+    is the most connections per readiness. `spare` is None for a real spare descriptor.
+    """
+
+    def __init__(
+        self,
+        reactor: AcceptLoop,
+        sock: SocketLike,
+        on_accept: Callable[[Transport], object],
+        accept_budget: int = ACCEPT_BUDGET,
+        *,
+        spare: Spare | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._on_accept = on_accept
+        self._accept_budget = accept_budget
+        self._spare: Spare = DescriptorSpare() if spare is None else spare
+        self.bind = local_bind(sock)
+        self._accepted = self._shed = self._aborted = self._back_offs = 0
+        self._paused = self._closed = False
+        self._pause_s = PAUSE_FIRST_S
+        self._back_off_timer: Any = None
+        self._quiet_until_s = float("-inf")
+        self._spare.take()
+        reactor.register(sock.fileno(), READ, self._on_ready)
+
+    def pause(self) -> None:
+        """Stop accepting; clients wait in the kernel's backlog. Idempotent."""
+        self._paused = True
+        self._update_interest()
+
+    def resume(self) -> None:
+        """Accept again after `pause`; a back-off that is under way goes on. Idempotent."""
+        self._paused = False
+        self._update_interest()
+
+    def close(self) -> None:
+        """Stop listening and release all descriptors; who waits in the backlog is reset. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._back_off_timer is not None:
+            self._reactor.cancel(self._back_off_timer)
+            self._back_off_timer = None
+        self._reactor.unregister(self._sock.fileno())
+        self._sock.close()
+        self._spare.release()
+
+    def statistics(self) -> ListenerStatistics:
+        """Return a frozen snapshot."""
+        return ListenerStatistics(
+            accepted=self._accepted,
+            shed=self._shed,
+            aborted=self._aborted,
+            back_offs=self._back_offs,
+            paused=self._paused or self._closed or self._back_off_timer is not None,
+        )
+
+    def _on_ready(self, _events: int) -> None:
+        """Accept what waits, within the budget."""
+        for _ in range(self._accept_budget):
+            # A handler called below may have paused or closed this listener.
+            if self._paused or self._closed:
+                return
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:  # EAGAIN: the queue is empty
+                break
+            except OSError as error:
+                if error.errno in EXHAUSTED_ERRNOS:
+                    self._on_exhausted(error.errno)
+                    return
+                self._on_aborted(error)
+                continue
+            self._hand_over(sock, address)
+        self._pause_s = PAUSE_FIRST_S
+
+    def _hand_over(self, sock: SocketLike, address: Any) -> None:  # noqa: ANN401 - as in the stdlib
+        """Give a new connection to `on_accept`."""
+        # accept(2) does not pass O_NONBLOCK on under Linux; Python has set close-on-exec.
+        sock.setblocking(False)
+        transport = TcpTransport(sock, address)
+        self._accepted += 1
+        try:
+            self._on_accept(transport)
+        except Exception:
+            # The reactor would unregister a handler that raises, and nobody could connect again.
+            transport.abort()
+            logger.exception("a new connection from %s was dropped: on_accept raised", transport.peer)
+
+    def _on_aborted(self, error: OSError) -> None:
+        """Count a connection that died in the queue; any errno outside of ABORTED_ERRNOS is a bug."""
+        if error.errno not in ABORTED_ERRNOS:
+            raise error
+        self._aborted += 1
+
+    def _on_exhausted(self, error_number: int) -> None:
+        """Reset the clients that wait, and pause if anybody waited or may still wait."""
+        shed = self._shed_waiting()
+        has_spare = self._spare.take()
+        if has_spare and not shed:
+            self._pause_s = PAUSE_FIRST_S
+            return
+        self._back_offs += 1
+        if self._reactor.now >= self._quiet_until_s:
+            self._quiet_until_s = self._reactor.now + LOG_EVERY_S
+            logger.warning(
+                "cannot accept on %s: %s; %d clients reset so far, pausing %d ms (raise ulimit -n)",
+                self.bind, errno.errorcode[error_number], self._shed, self._pause_s * 1000,
+            )  # fmt: skip
+        self._back_off_timer = self._reactor.call_later(self._pause_s, self._on_back_off_over)
+        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
+        self._update_interest()
+
+    def _shed_waiting(self) -> int:
+        """With the spare descriptor, accept and reset who waits, within the budget; return how many."""
+        self._spare.release()
+        shed = 0
+        while shed < self._accept_budget:
+            try:
+                sock, address = self._sock.accept()
+            except OSError as error:
+                # EAGAIN: all are told. Exhausted again: another thread took the spare, or the
+                # machine, not the process, is short. An aborted one ends the batch as well.
+                if error.errno not in EXHAUSTED_ERRNOS | ABORTED_ERRNOS | {errno.EAGAIN, errno.EWOULDBLOCK}:
+                    raise
+                break
+            TcpTransport(sock, address).abort()
+            shed += 1
+        self._shed += shed
+        return shed
+
+    def _on_back_off_over(self) -> None:
+        """Try again after a pause."""
+        self._back_off_timer = None
+        self._spare.take()
+        self._update_interest()
+
+    def _update_interest(self) -> None:
+        """Wait for clients unless something says not to."""
+        if not self._closed:
+            waits = self._paused or self._back_off_timer is not None
+            self._reactor.set_interest(self._sock.fileno(), 0 if waits else READ)

@@ -1,0 +1,143 @@
+"""A transport over a plain stream socket: TCP or Unix.
+
+Each method is one system call and the translation of its result. That a hot path can afford:
+around the 1.2 us of `recv` and the 4 us of `send`, the call, the try block and the result cost
+some 100 ns (see docs/internals/buffers.md for who calls it when).
+
+Reads once per readiness and never "until EAGAIN": a read that ends in EAGAIN costs 1 us, while
+a level-triggered poller reports the rest for nothing. Read `listener.py` for where the sockets
+come from.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from wsloop.transport.base import FLUSH_BYTES, flush, transport_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsloop.buffers.outbox import Outbox, Piece
+    from wsloop.transport.base import SocketLike
+
+LINGER_RESET = struct.pack("ii", 1, 0)
+"""struct linger {on, 0 s}: close(2) then discards what is unsent and resets the stream."""
+
+
+class TcpTransport:
+    """One connected, non-blocking stream socket; satisfies `Transport`, which has the contracts.
+
+    Arguments: `sock`, which the transport owns from here on; `address`, the peer's address as
+    accept(2) gave it, or None to ask the socket. Switches Nagle's algorithm off on TCP: a
+    reply leaves in one `send` anyway, and must not wait for the acknowledgement of the last.
+    """
+
+    __slots__ = ("_sock", "peer", "peer_host")
+
+    def __init__(self, sock: SocketLike, address: Any = None) -> None:  # noqa: ANN401 - as in the stdlib
+        self._sock = sock
+        self.peer, self.peer_host = describe_peer(sock, address)
+        if sock.family != socket.AF_UNIX:
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                # macOS, where the peer has reset the stream already; the first read tells.
+                if error.errno != errno.EINVAL:
+                    raise
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once closed."""
+        return self._sock.fileno()
+
+    def read(self, max_bytes: int) -> bytes | None:
+        """Read at most `max_bytes` into a new bytes object: the kernel's copy is the only one."""
+        try:
+            return self._sock.recv(max_bytes)
+        except BlockingIOError:  # EAGAIN
+            return None
+        except OSError as error:  # GONE_ERRNOS
+            raise transport_error(error) from error
+
+    def read_into(self, buffer: memoryview) -> int | None:
+        """Read into `buffer`, which stays the caller's."""
+        try:
+            return self._sock.recv_into(buffer)
+        except BlockingIOError:  # EAGAIN
+            return None
+        except OSError as error:  # GONE_ERRNOS
+            raise transport_error(error) from error
+
+    def write(self, data: Piece) -> int:
+        """Offer `data` to the kernel."""
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:  # EAGAIN
+            return 0
+        except OSError as error:  # GONE_ERRNOS; Python ignores SIGPIPE, so EPIPE arrives here
+            raise transport_error(error) from error
+
+    def write_many(self, views: Sequence[Piece]) -> int:
+        """Offer several pieces to the kernel in one call."""
+        try:
+            return self._sock.sendmsg(views)
+        except BlockingIOError:  # EAGAIN
+            return 0
+        except OSError as error:  # GONE_ERRNOS
+            raise transport_error(error) from error
+
+    def flush(self, outbox: Outbox, max_bytes: int = FLUSH_BYTES) -> bool:
+        """Send from `outbox`; see `wsloop.transport.base.flush`."""
+        return flush(self, outbox, max_bytes)
+
+    def shutdown_write(self) -> None:
+        """Send FIN behind what the kernel has taken."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # the peer has reset the stream: nobody to tell
+                raise
+
+    def close(self) -> None:
+        """Close the socket.
+
+        Bytes that have arrived and were never read turn this into a reset on Linux, which can
+        overtake our last words: who has just sent a close frame reads to the end first.
+        """
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Reset the stream. A Unix stream knows no reset: it ends as with `close`."""
+        if self._sock.fileno() < 0:
+            return
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # macOS, after the peer's own reset
+                raise
+        self._sock.close()
+
+
+def describe_peer(sock: SocketLike, address: Any) -> tuple[str, str]:  # noqa: ANN401 - as in the stdlib
+    """Return (`peer`, `peer_host`) of a connected socket; "?" where the peer is gone already.
+
+    An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
+    that a limit per host counts it once.
+    """
+    if sock.family == socket.AF_UNIX:
+        return "unix", "unix"
+    if address is None:
+        try:
+            address = sock.getpeername()
+        except OSError as error:
+            if error.errno not in (errno.ENOTCONN, errno.EINVAL):
+                raise
+            return "?", "?"
+    host: str = address[0]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{address[1]}", host
