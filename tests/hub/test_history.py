@@ -90,5 +90,6 @@ def test_an_epoch_is_eight_random_letters() -> None:
 
 
 def test_every_byte_of_entropy_is_a_letter_equally_often() -> None:
-    drawn = "".join(new_epoch(lambda _, at=at: bytes(range(at, at + 8))) for at in range(0, 256, 8))
+    every_byte = iter(range(256))
+    drawn = "".join(new_epoch(lambda count: bytes(next(every_byte) for _ in range(count))) for _ in range(32))
     assert {drawn.count(letter) for letter in EPOCH_LETTERS} == {8}

@@ -35,6 +35,11 @@ def test_a_reason_is_a_prefix_of_at_most_123_bytes_cut_between_characters(reason
         assert data == reason.encode()
 
 
+def test_a_reason_that_would_be_cut_within_a_character_loses_the_whole_character() -> None:
+    assert truncate_reason("x" * 122 + "é") == b"x" * 122
+    assert truncate_reason("x" * 121 + "é") == b"x" * 121 + "é".encode()
+
+
 def test_a_lone_surrogate_in_a_reason_becomes_a_question_mark() -> None:
     assert truncate_reason("a\ud800b") == b"a?b"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.connection import SERVER, Connection
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason, FrameProtocol, ParseFailed
 
 from tests.protocol.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
@@ -51,7 +51,9 @@ def test_close_frames_are_byte_equal_to_wsprotos(code: int, reason: str) -> None
 
 
 def test_a_close_frame_without_a_code_is_byte_equal_to_wsprotos() -> None:
-    assert encode_frame(Opcode.CLOSE, encode_close(1005)) == Connection(SERVER).send(CloseConnection(CloseReason.NO_STATUS_RCVD))
+    assert encode_frame(Opcode.CLOSE, encode_close(1005)) == Connection(SERVER).send(
+        CloseConnection(CloseReason.NO_STATUS_RCVD)
+    )
 
 
 @given(st.lists(lengths, min_size=2, max_size=4), st.booleans())
@@ -60,11 +62,11 @@ def test_fragments_are_byte_equal_to_wsprotos(parts: list[int], text: bool) -> N
     for index, length in enumerate(parts):
         last = index == len(parts) - 1
         opcode = CONTINUATION if index else TEXT if text else BINARY
-        event: Message[str] | Message[bytes] = (
-            TextMessage("x" * length, message_finished=last)
-            if text
-            else BytesMessage(b"x" * length, message_finished=last)
-        )
+        event: TextMessage | BytesMessage
+        if text:
+            event = TextMessage("x" * length, message_finished=last)
+        else:
+            event = BytesMessage(b"x" * length, message_finished=last)
         assert encode_header(opcode, length, fin=last) + b"x" * length == connection.send(event)
 
 
@@ -123,6 +125,24 @@ def test_what_is_doubtful_is_exactly_what_wsproto_refuses_in_a_header(header: by
         assert not frames
     else:
         assert refused == parsed[3]
+
+
+@pytest.mark.parametrize(
+    ("length", "width", "doubtful"),
+    [
+        (125, 16, True),
+        (126, 16, False),
+        (65535, 64, True),
+        (65536, 64, False),
+        (2**63 - 1, 64, False),
+        (2**63, 64, True),
+    ],
+)
+def test_a_length_must_be_in_its_shortest_form_and_under_2_to_the_63(
+    length: int, width: int, doubtful: bool
+) -> None:
+    frame = client_frame(BINARY, length=length, width=width)
+    assert parse_header(frame, 0) == (0x82, len(frame), length, doubtful)
 
 
 @given(st.sampled_from((TEXT, BINARY, CONTINUATION)), lengths, st.booleans())

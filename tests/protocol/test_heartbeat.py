@@ -79,7 +79,9 @@ def test_a_quiet_peer_is_pinged_then_given_up() -> None:
 
 
 @given(seconds, st.floats(min_value=0, max_value=1, exclude_max=True))
-def test_the_first_ping_is_spread_over_the_second_half_of_the_interval(interval: float, fraction: float) -> None:
+def test_the_first_ping_is_spread_over_the_second_half_of_the_interval(
+    interval: float, fraction: float
+) -> None:
     assert interval / 2 <= first_ping_delay(interval, fraction) <= interval
 
 

@@ -41,5 +41,7 @@ def test_a_whole_frame_holds_a_control_frame_and_fits_a_ring(value: int) -> None
 
 def test_the_reference_gives_every_name_and_default() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
-    missing = [field.name for field in fields(Limits) if f"| `{field.name}` | {field.default:,} |" not in text]
+    missing = [
+        field.name for field in fields(Limits) if f"| `{field.name}` | {field.default:,} |" not in text
+    ]
     assert not missing

@@ -9,7 +9,17 @@ import weakref
 import pytest
 from wsproto import frame_protocol
 
-from tests.protocol.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, run_session
+from tests.protocol.kit import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    client_frame,
+    run_session,
+    state_of,
+)
 from wsloop.errors import StateError
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.frames import JOIN_MAX_BYTES, encode_frame
@@ -122,11 +132,12 @@ def test_wsproto_is_made_when_the_first_frame_is_there_and_dropped_at_the_end() 
     session = Session(Limits())
     frame = client_frame(CLOSE)
     session.receive(frame[:3])
-    assert session._wsproto is None
+    owned = [session._wsproto]
     session.receive(client_frame(TEXT, b"1"))
-    assert session._wsproto is not None
+    owned.append(session._wsproto)
     session.receive(frame)
-    assert session._wsproto is None
+    owned.append(session._wsproto)
+    assert [type(parser) for parser in owned] == [type(None), frame_protocol.FrameProtocol, type(None)]
 
 
 # Limits
@@ -155,7 +166,11 @@ def test_the_length_counts_over_all_fragments_and_starts_anew_with_each_message(
 
 def test_control_frames_count_neither_as_bytes_nor_as_fragments_of_a_message() -> None:
     limits = Limits(message_bytes=2, fragments=2)
-    frames = [client_frame(TEXT, b"1", fin=False), client_frame(PING, b"x" * 100), client_frame(CONTINUATION, b"2")]
+    frames = [
+        client_frame(TEXT, b"1", fin=False),
+        client_frame(PING, b"x" * 100),
+        client_frame(CONTINUATION, b"2"),
+    ]
     assert outcome(*frames, limits=limits)[0][-1] == TextMessage("12")
 
 
@@ -167,11 +182,18 @@ def test_too_many_fragments_fail_with_1008_empty_ones_count() -> None:
     assert "more than 3 fragments" in assert_fails(1008, start, empty, empty, empty, limits=limits)
 
 
+def test_fragments_are_counted_anew_with_each_message() -> None:
+    message = client_frame(TEXT, b"a", fin=False) + client_frame(CONTINUATION, b"b")
+    events, _, state = outcome(message * 3, client_frame(TEXT, b"c") * 3, limits=Limits(fragments=2))
+    assert events == [TextMessage("ab")] * 3 + [TextMessage("c")] * 3
+    assert state is SessionState.OPEN
+
+
 def test_a_message_of_32_mib_can_be_allowed() -> None:
     header = client_frame(BINARY, length=32 << 20, key=bytes(4))
     session = Session(Limits(message_bytes=32 << 20))
     assert session.receive(header) == len(header)
-    assert session.state is SessionState.OPEN
+    assert state_of(session) is SessionState.OPEN
 
 
 # Failures: section 7.1.7, and which code they carry
@@ -207,7 +229,10 @@ def test_text_that_is_not_utf8_fails_before_a_long_frame_is_complete() -> None:
         client_frame(CONTINUATION, b"of nothing"),
         client_frame(TEXT, fin=False) + client_frame(TEXT, b"in the midst"),
         client_frame(CLOSE, b"1"),
-        *(client_frame(CLOSE, code.to_bytes(2, "big")) for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000)),
+        *(
+            client_frame(CLOSE, code.to_bytes(2, "big"))
+            for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000)
+        ),
     ],
 )
 def test_a_broken_rule_fails_with_1002(frame: bytes) -> None:
@@ -219,7 +244,9 @@ def test_a_close_reason_that_is_not_utf8_fails_with_1007() -> None:
 
 
 def test_what_stands_before_a_failure_is_delivered() -> None:
-    events, output, _ = outcome(client_frame(TEXT, b"ok"), client_frame(PING), client_frame(3), client_frame(TEXT))
+    events, output, _ = outcome(
+        client_frame(TEXT, b"ok"), client_frame(PING), client_frame(3), client_frame(TEXT)
+    )
     assert events[:2] == [TextMessage("ok"), Ping(b"")]
     assert isinstance(events[2], Failed)
     assert len(events) == 3
@@ -281,12 +308,12 @@ def test_frames_behind_a_close_are_ignored() -> None:
 def test_our_close_is_answered_by_the_peer_and_not_again_by_us() -> None:
     session = Session(Limits())
     session.send_close(1001, "going")
-    assert session.state is SessionState.CLOSE_SENT
+    assert state_of(session) is SessionState.CLOSE_SENT
     assert session.take_output() == [close_frame(1001, "going")]
     session.receive(client_frame(CLOSE, b"\x03\xe9"))
     assert session.take_events() == [CloseReceived(1001, "")]
     assert session.take_output() == []
-    assert session.state is SessionState.CLOSED
+    assert state_of(session) is SessionState.CLOSED
 
 
 def test_after_our_close_messages_and_pings_are_dropped_until_the_peers() -> None:
@@ -313,16 +340,20 @@ def test_a_failure_after_our_close_sends_no_second_one() -> None:
     session.receive(client_frame(3))
     assert [type(event) for event in session.take_events()] == [Failed]
     assert session.take_output() == []
-    assert session.state is SessionState.FAILED
+    assert state_of(session) is SessionState.FAILED
 
 
 def test_nothing_can_be_sent_after_a_close() -> None:
     session = Session(Limits())
     session.send_close()
-    for send in (lambda: session.send_text("x"), lambda: session.send_binary(b"x"), session.send_ping):
-        with pytest.raises(StateError, match="send is illegal while close sent"):
-            send()
-    with pytest.raises(StateError):
+    refused = "send is illegal while close sent"
+    with pytest.raises(StateError, match=refused):
+        session.send_text("x")
+    with pytest.raises(StateError, match=refused):
+        session.send_binary(b"x")
+    with pytest.raises(StateError, match=refused):
+        session.send_ping()
+    with pytest.raises(StateError, match=refused):
         session.send_frames(encode_frame(TEXT, b"x"))
     with pytest.raises(StateError, match="send close is illegal while close sent"):
         session.send_close()
@@ -333,7 +364,7 @@ def test_a_code_that_may_not_be_sent_leaves_the_session_open() -> None:
     session = Session(Limits())
     with pytest.raises(ValueError, match="1006"):
         session.send_close(1006)
-    assert session.state is SessionState.OPEN
+    assert state_of(session) is SessionState.OPEN
     assert session.take_output() == []
 
 
@@ -344,7 +375,7 @@ def test_the_end_of_input_closes_in_every_state_and_twice() -> None:
         session.take_events()
         session.receive_eof()
         session.receive_eof()
-        assert session.state is SessionState.CLOSED
+        assert state_of(session) is SessionState.CLOSED
         assert session.receive(b"anything") == 8
         assert session.take_events() == []
 
@@ -371,7 +402,14 @@ def test_what_is_sent_and_what_is_answered_keep_their_order() -> None:
     session.send_ping(b"q")
     session.send_frames(encode_frame(TEXT, b"1") * 2)
     session.send_close()
-    expected = [(TEXT, "ä".encode()), (PONG, b"p"), (PING, b"q"), (TEXT, b"1"), (TEXT, b"1"), (CLOSE, b"\x03\xe8")]
+    expected = [
+        (TEXT, "ä".encode()),
+        (PONG, b"p"),
+        (PING, b"q"),
+        (TEXT, b"1"),
+        (TEXT, b"1"),
+        (CLOSE, b"\x03\xe8"),
+    ]
     assert b"".join(session.take_output()) == b"".join(encode_frame(*frame) for frame in expected)
 
 

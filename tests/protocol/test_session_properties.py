@@ -82,7 +82,8 @@ hostile_frames = st.builds(
 ) | st.builds(client_frame, st.integers(0, 15), st.binary(max_size=125), fin=st.booleans(), key=keys)
 
 huge_headers = st.tuples(
-    st.sampled_from((TEXT, BINARY, CONTINUATION, PING)), st.sampled_from((1 << 20, 2**62, 2**63 - 1, 2**63, 2**64 - 1))
+    st.sampled_from((TEXT, BINARY, CONTINUATION, PING)),
+    st.sampled_from((1 << 20, 2**62, 2**63 - 1, 2**63, 2**64 - 1)),
 ).map(lambda pair: client_frame(pair[0], length=pair[1], width=64))
 
 
@@ -144,7 +145,7 @@ def without_reasons(events: list[Event]) -> list[Event]:
 def test_any_way_of_cutting_the_bytes_gives_the_same_events_output_and_state(
     stream: bytes, positions: list[int], limits: Limits, max_events: int, close_first: bool
 ) -> None:
-    outcomes = []
+    outcomes: list[tuple[list[Event], bytes, SessionState]] = []
     for pieces in ([stream], list(cuts(stream, positions)), [stream[i : i + 1] for i in range(len(stream))]):
         session = Session(limits)
         if close_first:
@@ -179,7 +180,9 @@ def test_any_stream_gives_wsprotos_own_verdict(stream: bytes, positions: list[in
 
 
 @given(streams, st.binary(max_size=50))
-def test_after_a_failure_or_a_close_everything_is_consumed_and_nothing_happens(stream: bytes, more: bytes) -> None:
+def test_after_a_failure_or_a_close_everything_is_consumed_and_nothing_happens(
+    stream: bytes, more: bytes
+) -> None:
     session = Session(Limits())
     run_session(session, [stream])
     if session.state is not SessionState.OPEN:
@@ -202,7 +205,9 @@ def test_any_kind_of_buffer_is_read_and_never_kept(stream: bytes, kind: type) ->
     expected = Session(Limits())
     session = Session(Limits())
     buffer = bytearray(stream)
-    assert session.receive(memoryview(buffer) if kind is memoryview else kind(stream)) == expected.receive(stream)
+    assert session.receive(memoryview(buffer) if kind is memoryview else kind(stream)) == expected.receive(
+        stream
+    )
     buffer[:] = b""
     assert session.take_events() == expected.take_events()
     assert session.take_output() == expected.take_output()

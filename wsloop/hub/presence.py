@@ -79,8 +79,9 @@ class MemoryPresence(Presence):
     def __init__(self) -> None:
         self._channels: dict[str, _Members] = {}
 
-    def __len__(self) -> int:
-        """Return the number of channels that somebody is in."""
+    @property
+    def channel_count(self) -> int:
+        """The number of channels that somebody is in."""
         return len(self._channels)
 
     def add(self, channel: str, client: str, user: str, info: bytes) -> None:

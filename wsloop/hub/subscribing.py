@@ -103,8 +103,6 @@ def end_all(client: Client) -> None:
 def end_broken(subscriptions: Iterable[Subscription]) -> None:
     """Tell subscriptions that they missed something, so that they subscribe again and recover."""
     for subscription in subscriptions:
-        if not subscription.active:
-            continue
         client, channel = subscription.client, subscription.channel
         del client.subscriptions[channel.name]
         client.subscriber.send(replies.unsubscribe_push(channel.push_start, codes.UNSUBSCRIBE_INSUFFICIENT))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wsloop.protocol.limits import Limits
 
 Header = tuple[bytes, bytes]
+"""A (name, value) pair of an answer."""
 
 
 class HandshakeState(Enum):
@@ -53,12 +54,16 @@ class HandshakeStep(Enum):
     """What can happen to a handshake."""
 
     REQUEST = "request"
+    """A whole request has arrived and kept the rules."""
     FAILURE = "failure"
+    """The bytes that arrived broke a rule; HandshakeError is on its way to the caller."""
     ACCEPT = "accept"
     RESPOND_KEEP = "respond, keep alive"
     RESPOND_CLOSE = "respond, close"
+    """Which of the two it is, h11 says: it knows both sides' wishes and what was left unread."""
     REFUSE = "refuse"
     END = "end of input"
+    """The peer ended between two requests, as it may."""
 
 
 HANDSHAKE_TRANSITIONS: dict[HandshakeState, dict[HandshakeStep, HandshakeState]] = {
@@ -94,6 +99,7 @@ _H11_REASONS = (
     ("illegal chunk", "the chunked body is malformed"),
     ("malformed chunk", "the chunked body is malformed"),
 )
+# RFC 9110 sections 15.3.5 and 15.4.5.
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
@@ -220,9 +226,13 @@ class Handshake:
         """
         if self.state is not HandshakeState.ANSWERING:
             raise StateError("there is no request to answer")
+        if status < HTTPStatus.OK:
+            raise ValueError(f"{status} is no final answer")
         output, reusable = self._respond(status, list(headers), body)
         self.keep_alive = reusable and not (self._eof and not self._buffer)
         self._request = None
+        # A later refusal may come before h11 has parsed a method: it is not an answer to HEAD.
+        self._method = ""
         if self.keep_alive:
             self._move(HandshakeStep.RESPOND_KEEP)
             self._http = None
@@ -238,6 +248,7 @@ class Handshake:
         after the last answer.
         """
         self._move(HandshakeStep.REFUSE)
+        # One Connection header: whoever reads only the first must not miss the close.
         connection = [b"close"]
         headers = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"X-Content-Type-Options", b"nosniff")]
         for name, value in error.headers:
@@ -264,7 +275,8 @@ class Handshake:
         if not head_bytes:
             return False
         self._scanner = None
-        # Larger than anything h11 is ever fed: its limit would depend on the cut of the bytes.
+        # One h11 per request, since bytes behind a request stay here, where the scanner sees them.
+        # The size is more than h11 is ever fed: its limit would depend on the cut of the bytes.
         self._http = h11.Connection(
             h11.SERVER, max_incomplete_event_size=self._limits.head_bytes + self._limits.body_bytes
         )
@@ -323,6 +335,7 @@ class Handshake:
         http.receive_data(piece)
 
     def _too_large(self) -> HandshakeError:
+        """RFC 9110 section 15.5.14."""
         return HandshakeError(413, f"the body is larger than {self._limits.body_bytes} bytes")
 
     def _end(self) -> None:
@@ -350,6 +363,7 @@ class Handshake:
         return self._http
 
     def _move(self, step: HandshakeStep) -> None:
+        """Take a step of the table; StateError if it is not there."""
         try:
             self.state = HANDSHAKE_TRANSITIONS[self.state][step]
         except KeyError:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 """RFC 9110 section 5.6.2: what a method, hence a request, may begin with."""
 
+_CR = 0x0D
+
 
 def skip_empty_lines(buffer: bytearray) -> bool:
     """Drop CRLFs in front of a request (RFC 9112 section 2.2); True if a request begins behind.
@@ -51,28 +53,29 @@ class HeadScanner:
         `buffer` begins with the head and has only grown since the last call. Raises
         HandshakeError 414 (request line too long) or 431 (header line, header count or head).
         """
+        limits = self._limits
         while True:
+            start = self._line_start
             newline = buffer.find(b"\n", self._searched)
             end = newline if newline >= 0 else len(buffer)
-            self._check_length(end - self._line_start)
+            length = end - start
+            if length > limits.line_bytes or length >= limits.head_bytes - start:
+                raise self._too_long(start)
             if newline < 0:
                 self._searched = end
                 return 0
-            line = buffer[self._line_start : newline]
             self._line_start = self._searched = newline + 1
-            if not line or line == b"\r":
+            if length == 0 or (length == 1 and buffer[start] == _CR):
                 return newline + 1
             self._lines += 1
-            if self._lines > self._limits.headers + 1:
-                raise HandshakeError(431, f"more than {self._limits.headers} header lines")
+            if self._lines > limits.headers + 1:
+                raise HandshakeError(431, f"more than {limits.headers} header lines")
 
-    def _check_length(self, length: int) -> None:
-        """Check the current line against both limits; the one it would reach first counts."""
-        room = self._limits.head_bytes - self._line_start - 1
-        if length <= min(room, self._limits.line_bytes):
-            return
+    def _too_long(self, start: int) -> HandshakeError:
+        """Name the limit that the line at `start` reaches first."""
+        limits = self._limits
         if self._lines == 0:
-            raise HandshakeError(414, f"the request line is longer than {self._limits.line_bytes} bytes")
-        if room < self._limits.line_bytes:
-            raise HandshakeError(431, f"the request head is larger than {self._limits.head_bytes} bytes")
-        raise HandshakeError(431, f"a header line is longer than {self._limits.line_bytes} bytes")
+            return HandshakeError(414, f"the request line is longer than {limits.line_bytes} bytes")
+        if limits.head_bytes - start <= limits.line_bytes:
+            return HandshakeError(431, f"the request head is larger than {limits.head_bytes} bytes")
+        return HandshakeError(431, f"a header line is longer than {limits.line_bytes} bytes")

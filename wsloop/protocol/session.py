@@ -44,9 +44,11 @@ class SessionStep(Enum):
     """What can happen to a session."""
 
     SEND = "send"
+    """Any frame but a close: a message, or a ping of the caller's."""
     SEND_CLOSE = "send close"
     RECEIVE_CLOSE = "receive close"
     FAIL = "fail"
+    """A received frame broke a rule of the protocol, or a limit."""
     END = "end of input"
 
 
@@ -220,6 +222,7 @@ class Session:
                 return 0
         if len(data) - offset < whole <= limits.whole_frame_bytes:
             return 0
+        # Counted only now: a frame that waits is looked at again.
         if not first & _CONTROL:
             self._message_bytes += payload_bytes
             self._fragments += 1
@@ -301,6 +304,7 @@ class Session:
 
     def _queue(self, opcode: Opcode, payload: bytes) -> None:
         """Queue one frame: joined if it is small, else as header and payload."""
+        # SEND leads from OPEN to OPEN: the table is only asked where it refuses.
         if self.state is not SessionState.OPEN:
             self._move(SessionStep.SEND)
         if len(payload) <= JOIN_MAX_BYTES:
@@ -310,6 +314,7 @@ class Session:
             self._output.append(payload)
 
     def _move(self, step: SessionStep) -> None:
+        """Take a step of the table; StateError if it is not there."""
         try:
             self.state = SESSION_TRANSITIONS[self.state][step]
         except KeyError:

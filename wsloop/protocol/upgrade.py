@@ -14,13 +14,16 @@ from typing import NoReturn
 from wsloop.errors import HandshakeError
 from wsloop.protocol.events import HeaderPairs, Request
 
+# Quantifiers are possessive: a hostile header of 8 KiB is matched in one pass, with no way back.
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]++"
 _PARAMETER = rf'{_TOKEN}(?:[ \t]*+=[ \t]*+(?:{_TOKEN}|"{_TOKEN}"))?+'
 _EXTENSION = rf"{_TOKEN}(?:[ \t]*+;[ \t]*+{_PARAMETER})*+"
 
 _token = re.compile(_TOKEN)
 _extension = re.compile(_EXTENSION)
+# 16 bytes are 22 digits and two pads; the unused bits of the last digit may be anything.
 _key = re.compile(rb"[+/0-9A-Za-z]{22}==")
+# RFC 3986 section 3.2.2, an address in brackets or a name, and an optional port.
 _host = re.compile(
     rb"(?:\[(?:[0-9A-Fa-f:.]++|[vV][0-9A-Fa-f]++\.[-._~!$&'()*+,;=:0-9A-Za-z]++)\]"
     rb"|(?:[-._~!$&'()*+,;=0-9A-Za-z]|%[0-9A-Fa-f]{2})++)"
@@ -29,6 +32,8 @@ _host = re.compile(
 _absolute_form = re.compile(r"[A-Za-z][-+.0-9A-Za-z]*+://([^/?]*+)([^?]*+)(.*+)")
 
 WEBSOCKET_VERSION = b"13"
+"""RFC 6455 section 4.1; no other version was ever published as a standard."""
+
 _UPGRADE_HEADERS = (
     (b"Upgrade", b"websocket"),
     (b"Sec-WebSocket-Version", WEBSOCKET_VERSION),
@@ -181,6 +186,7 @@ def _text_items(headers: HeaderPairs, name: bytes) -> tuple[str, ...]:
 
 
 def _lower_items(headers: HeaderPairs, name: bytes) -> list[bytes]:
+    """Return a list header's items in lower case, for tokens that do not care."""
     return [item.lower() for item in _items(headers, name)]
 
 
@@ -191,8 +197,10 @@ def _items(headers: HeaderPairs, name: bytes) -> list[bytes]:
 
 
 def _values(headers: HeaderPairs, name: bytes) -> list[bytes]:
+    """Return the values of all headers of that name, in order; `name` is in lower case."""
     return [value for key, value in headers if key == name]
 
 
 def _bad(reason: str) -> NoReturn:
+    """Refuse with 400; `reason` must not hold anything of the request."""
     raise HandshakeError(400, reason)

@@ -174,18 +174,19 @@ class Connection:
         handshake = self._handshake
         try:
             request = handshake.receive(data) if data else handshake.next_request()
-            for _ in range(REQUESTS_PER_TURN):
-                if request is None:
-                    return
+            budget = REQUESTS_PER_TURN
+            while request is not None:
                 if request.is_upgrade:
                     self._upgrade(request)
                     return
                 self._respond(pages.answer(self._server.app, request))
+                budget -= 1
                 if self.state is not State.HANDSHAKING:
                     return
+                if not budget:
+                    self._server.reactor.call_soon(self._continue)
+                    return
                 request = handshake.next_request()
-            if request is not None:
-                self._server.reactor.call_soon(self._continue)
         except HandshakeError as error:
             self._refuse(error)
 

@@ -328,6 +328,7 @@ class MemorySocket(MemoryDescriptor):
         if self._is_reset:
             return
         if self._arrived or self._resets_on_close:
+            self._arrived.clear()
             self._is_aborted = True
             self._notify_peer(self.peer.on_reset)
         elif not self._is_write_shut:
@@ -346,9 +347,7 @@ class MemorySocket(MemoryDescriptor):
         self._is_aborted = True
 
     def room(self) -> int:
-        """Return how many bytes this end's buffer can take; all there are once it is closed."""
-        if self._is_closed and not self._has_vanished:
-            return self._network.capacity_bytes
+        """Return how many bytes this end can take: what it holds and what is under way counts."""
         return self._network.capacity_bytes - len(self._arrived) - self._incoming_bytes
 
     def on_data(self, data: bytes) -> None:

@@ -62,12 +62,11 @@ class MemoryServer:
         return client
 
     def join(self, name: str = "") -> MessagingMemoryClient:
-        """Return a messaging client whose `connect` was answered."""
+        """Return a messaging client whose `connect` was answered, or refused with a close."""
         client = self.dial(MessagingMemoryClient)
         client.upgrade(CONNECTION_PATH)
-        self.run_until(lambda: client.is_open)
         number = client.command(connect={"data": {"name": name}} if name else {})
-        self.run_until(lambda: number in client.replies)
+        self.run_until(lambda: number in client.replies or client.is_gone)
         return client
 
     def ask(self, client: MessagingMemoryClient, **command: object) -> dict[str, object]:

@@ -1,0 +1,123 @@
+"""The fan-out: who gets a frame, and who is told that something was missed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hub.support import FRAME, RecordedSubscriber, World
+from wsloop.hub.broker import Retention
+from wsloop.hub.channels import NOT_POSITIONED, Channel, Subscription
+from wsloop.hub.history import StreamPosition
+from wsloop.hub.namespaces import ChannelRules, Namespace
+
+RULES = ChannelRules(Namespace(), Retention())
+
+
+class Room:
+    """A channel with subscriptions made by hand."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.channel = Channel("c", RULES)
+
+    def enter(self, position: StreamPosition | None, *, wants_joins: bool = False) -> Subscription:
+        subscription = Subscription(self.world.connect().client, self.channel)
+        subscription.wants_joins = wants_joins
+        assert self.channel.add(subscription, position) == []
+        return subscription
+
+
+def heard(subscription: Subscription) -> list[bytes]:
+    assert isinstance(subscription.subscriber, RecordedSubscriber)
+    return subscription.subscriber.frames
+
+
+def test_every_subscriber_is_given_the_same_bytes_object() -> None:
+    room = Room()
+    subscriptions = [room.enter(None), room.enter(StreamPosition(0, "e")), room.enter(None)]
+    frame = bytes(bytearray(FRAME + b"1"))
+    assert room.channel.deliver(frame, 1, "e") == []
+    assert all(heard(subscription)[0] is frame for subscription in subscriptions)
+
+
+@given(position=st.integers(0, 6), offsets=st.lists(st.integers(1, 8), max_size=12))
+def test_a_positioned_subscriber_sees_no_gap_and_no_duplicate(position: int, offsets: list[int]) -> None:
+    room = Room()
+    subscription = room.enter(StreamPosition(position, "e"))
+    expected = position
+    for offset in offsets:
+        broken = room.channel.deliver(FRAME + b"%d" % offset, offset, "e")
+        assert broken == ([subscription] if offset > expected + 1 else [])
+        expected += offset == expected + 1
+    assert heard(subscription) == [FRAME + b"%d" % o for o in range(position + 1, expected + 1)]
+
+
+def test_an_unpositioned_subscriber_sees_everything() -> None:
+    room = Room()
+    subscription = room.enter(None)
+    for offset in (5, 3, 3, 9):
+        room.channel.deliver(FRAME, offset, "e")
+    assert len(heard(subscription)) == 4
+    assert subscription.offset == NOT_POSITIONED
+
+
+def test_a_publication_outside_the_stream_moves_nobody() -> None:
+    room = Room()
+    subscription = room.enter(StreamPosition(4, "e"))
+    assert room.channel.deliver(FRAME, 0, "") == []
+    assert len(heard(subscription)) == 1
+    assert subscription.offset == 4
+    assert room.channel.epoch == "e"
+
+
+def test_a_new_epoch_breaks_all_who_are_positioned_even_where_the_offset_would_fit() -> None:
+    room = Room()
+    positioned, plain = room.enter(StreamPosition(0, "old")), room.enter(None)
+    assert room.channel.deliver(FRAME, 1, "new") == [positioned]
+    assert heard(positioned) == []
+    assert len(heard(plain)) == 1
+
+
+def test_a_newcomer_of_a_new_epoch_makes_the_others_stale() -> None:
+    room = Room()
+    old, plain = room.enter(StreamPosition(3, "old")), room.enter(None)
+    newcomer = Subscription(room.world.connect().client, room.channel)
+    assert room.channel.add(newcomer, StreamPosition(0, "new")) == [old]
+    room.channel.deliver(FRAME, 1, "new")
+    assert [len(heard(each)) for each in (old, plain, newcomer)] == [0, 1, 1]
+
+
+def test_joining_with_a_stale_read_is_a_bug_that_is_caught() -> None:
+    room = Room()
+    room.enter(StreamPosition(3, "e"))
+    room.channel.deliver(FRAME, 4, "e")
+    late = Subscription(room.world.connect().client, room.channel)
+    with pytest.raises(AssertionError, match="another tick"):
+        room.channel.add(late, StreamPosition(3, "e"))
+
+
+def test_joins_go_to_those_who_want_them() -> None:
+    room = Room()
+    curious, other = room.enter(None, wants_joins=True), room.enter(None)
+    assert room.channel.wants_joins
+    room.channel.deliver_join(FRAME)
+    assert (len(heard(curious)), len(heard(other))) == (1, 0)
+    room.channel.remove(curious)
+    assert not room.channel.wants_joins
+
+
+def test_a_subscriber_that_leaves_during_delivery_disturbs_nobody() -> None:
+    room = Room()
+
+    class Leaver(RecordedSubscriber):
+        def send_frame(self, frame: bytes) -> None:
+            room.channel.remove(leaving)
+
+    leaving = room.enter(None)
+    leaving.subscriber = Leaver()
+    other = room.enter(None)
+    room.channel.deliver(FRAME, 1, "e")
+    assert len(heard(other)) == 1
+    assert len(room.channel) == 1

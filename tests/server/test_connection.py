@@ -1,0 +1,224 @@
+"""A connection's life on virtual ports: drain, pressure, budget, errors, rest."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wsloop.protocol.limits import Limits
+from wsloop.server.assembly import CONNECTION_PATH, Options
+from wsloop.server.connection import EVENTS_PER_TURN
+from wsloop.server.echo import EchoHandler
+from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.server import OutboxMarks
+from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT, MessagingMemoryClient, masked_frame
+from wsloop.testing.network import NetworkFaults
+from wsloop.testing.server import MemoryServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def house() -> Iterator[MemoryServer]:
+    with MemoryServer(seed=11) as made:
+        yield made
+    assert made.network.open_descriptors() == {}
+
+
+def at_rest(house: MemoryServer) -> bool:
+    statistics = house.server.statistics()
+    return statistics.connections == 0 and statistics.rings_lent == 0 and house.hub.statistics().clients == 0
+
+
+def test_a_drain_tells_each_kind_of_client_its_code_and_ends_by_itself(house: MemoryServer) -> None:
+    chatting, echoing, asking = house.join(), house.connect("/echo"), house.dial()
+    drained: list[bool] = []
+    house.server.drain(lambda: drained.append(True))
+    house.run_until(lambda: drained, within_s=10)
+    assert chatting.close_frame == (3001, "shutdown")
+    assert echoing.close_frame == (1012, "shutdown")
+    assert asking.is_gone
+    assert at_rest(house)
+    with pytest.raises(ConnectionRefusedError):
+        house.dial()
+
+
+def test_a_drain_waits_no_longer_than_the_close_deadline_for_a_silent_peer(house: MemoryServer) -> None:
+    silent = house.connect("/echo")
+    silent.stop_reading()
+    began_s = house.clock.now()
+    drained: list[bool] = []
+    house.server.drain(lambda: drained.append(True))
+    house.run_until(lambda: drained, within_s=10)
+    assert 5.0 <= house.clock.now() - began_s < 5.2
+
+
+def test_a_drain_of_nobody_ends_at_once(house: MemoryServer) -> None:
+    drained: list[bool] = []
+    house.server.drain(lambda: drained.append(True))
+    house.run_until(lambda: drained, within_s=0.1)
+
+
+def test_what_was_queued_before_a_drain_still_arrives(house: MemoryServer) -> None:
+    client = house.join()
+    house.ask(client, subscribe={"channel": "chat:a"})
+    house.hub.publish("chat:a", b'{"last":true}')
+    house.server.drain(lambda: None)
+    house.run_until(lambda: client.is_gone)
+    assert client.publications("chat:a") == [{"last": True}]
+    assert client.close_frame == (3001, "shutdown")
+
+
+def test_the_peers_close_is_answered_with_its_code_behind_what_was_said_before(house: MemoryServer) -> None:
+    client = house.connect("/echo")
+    mask = b"\x01\x02\x03\x04"
+    both = masked_frame(OPCODE_TEXT, b"last words", mask) + masked_frame(OPCODE_CLOSE, b"\x0f\xa0bye", mask)
+    client.send_bytes(both)
+    house.run_until(lambda: client.is_gone, within_s=1)
+    assert client.texts == ["last words"]
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 4000
+    house.run_until(lambda: at_rest(house), within_s=1)
+
+
+def test_half_a_close_is_no_close_what_was_asked_for_is_still_answered(house: MemoryServer) -> None:
+    client = house.connect("/echo")
+    client.sock.send(masked_frame(OPCODE_TEXT, b"and now I shut my half", b"\0\0\0\0"))
+    client.sock.shutdown(socket.SHUT_WR)
+    house.run_until(lambda: client.is_gone, within_s=10)
+    assert client.texts == ["and now I shut my half"]
+
+
+def test_one_peer_gets_no_more_than_its_budget_of_messages_in_a_turn(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[int] = []
+    original = EchoHandler.on_text
+
+    def counting(self: EchoHandler, data: str) -> None:
+        served[-1] += 1
+        original(self, data)
+
+    monkeypatch.setattr(EchoHandler, "on_text", counting)
+    client = house.connect("/echo")
+    count = EVENTS_PER_TURN * 4
+    client.send_bytes(masked_frame(OPCODE_TEXT, b"x", b"\0\0\0\0") * count)
+    while len(client.texts) < count:
+        served.append(0)
+        house.reactor.run_once()
+    assert sum(served) == count
+    # A turn may serve a continuation and a readiness of the same peer, no more.
+    assert max(served) <= 2 * EVENTS_PER_TURN
+    assert house.server.pool.lent == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 900_000])
+def test_any_size_comes_back_through_a_network_that_cuts_everything(size: int) -> None:
+    faults = NetworkFaults(
+        max_delay_s=0.01,
+        max_read_bytes=max(7, size // 50),
+        max_write_bytes=max(5, size // 70),
+        eagain_chance=0.2,
+    )
+    with MemoryServer(seed=size, faults=faults) as house:
+        client = house.connect("/echo")
+        payload = bytes(index * 7 % 256 for index in range(size))
+        client.send_binary(payload)
+        client.send_text("é" * (size // 2))
+        house.run_until(lambda: client.binaries and client.texts, within_s=600)
+        assert client.binaries == [payload]
+        assert client.texts == ["é" * (size // 2)]
+        assert house.server.pool.lent == 0
+
+
+def test_a_peer_over_its_mark_is_not_read_until_it_catches_up() -> None:
+    options = Options(dev=True, outbox=OutboxMarks(100_000, 50_000, 10_000))
+    with MemoryServer(seed=12, options=options) as house:
+        client = house.connect("/echo")
+        client.stop_reading()
+        for number in range(100):
+            client.send_binary(number.to_bytes(1, "big") * 10_000)
+        house.run_for(5.0)
+        (connection,) = house.server.registry.snapshot()
+        assert connection.state is State.OPEN
+        client.resume_reading()
+        house.run_until(lambda: len(client.binaries) == 100)
+        assert [data[0] for data in client.binaries] == list(range(100))
+
+
+def test_a_handler_that_raises_costs_its_connection_only(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: EchoHandler, data: str) -> None:
+        raise RuntimeError("a bug in the application")
+
+    other = house.join()
+    client = house.connect("/echo")
+    monkeypatch.setattr(EchoHandler, "on_text", broken)
+    with caplog.at_level(logging.ERROR, "wsloop.server"):
+        client.send_text("trigger")
+        house.run_until(lambda: client.is_gone)
+    assert client.close_frame == (1011, "internal error")
+    assert "a bug in the application" in caplog.text
+    assert house.ask(other, ping={})["id"]
+
+
+def test_without_a_ring_left_a_half_frame_is_1013(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.server.pool, "_max_lent", 0)
+    client = house.connect("/echo")
+    client.send_bytes(b"\x82\xfe\x03\xe8\0\0\0\0half")
+    house.run_until(lambda: client.is_gone)
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 1013
+
+
+def test_the_subprotocol_is_taken_only_if_it_is_known_and_offered(house: MemoryServer) -> None:
+    for offered, expected in (("centrifuge-protobuf, centrifuge-json", True), ("centrifuge-protobuf", False)):
+        client = house.dial(MessagingMemoryClient)
+        client.upgrade(CONNECTION_PATH, (("Sec-WebSocket-Protocol", offered),))
+        house.run_until(lambda: client.is_open)  # noqa: B023
+        assert (b"Sec-WebSocket-Protocol: centrifuge-json" in client.http) is expected
+
+
+def test_ping_frames_can_be_had_instead_of_the_protocols_own(house: MemoryServer) -> None:
+    client = house.dial(MessagingMemoryClient)
+    client.upgrade(f"{CONNECTION_PATH}?cf_ws_frame_ping_pong=true")
+    number = client.command(connect={})
+    house.run_for(80.0)
+    assert client.heartbeats == 0
+    assert len(client.pings) == 3
+    assert "ping" not in client.replies[number]["connect"]
+    assert not client.is_gone
+
+
+def test_presence_is_told_of_the_leave_only_after_the_transport_is_closed(house: MemoryServer) -> None:
+    stays, leaves = house.join(), house.join()
+    for client in (stays, leaves):
+        house.ask(client, subscribe={"channel": "chat:a", "join_leave": True})
+    leaves.reset()
+    house.run_until(lambda: any("leave" in push for push in stays.pushes), within_s=1)
+    presence = house.ask(stays, presence={"channel": "chat:a"})["presence"]
+    assert len(presence["presence"]) == 1  # type: ignore[index]
+    assert len(house.server.registry) == 1
+
+
+def test_limits_of_the_options_reach_the_session() -> None:
+    options = Options(
+        dev=True,
+        echo_limits=Limits(message_bytes=10),
+        deadlines=Deadlines(ping_interval_s=3, pong_timeout_s=1),
+    )
+    with MemoryServer(seed=13, options=options) as house:
+        client = house.connect("/echo")
+        house.run_for(20.0)
+        assert 5 <= len(client.pings) <= 7
+        client.send_text("x" * 11)
+        house.run_until(lambda: client.is_gone)
+        assert client.close_frame is not None
+        assert client.close_frame[0] == 1009
