@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from wsloop.errors import HandshakeError
-from wsloop.protocol.events import Event, Request
+from wsloop.protocol.events import CloseReceived, Event, Failed, Request
 from wsloop.protocol.handshake import Handshake, HandshakeState
 from wsloop.protocol.limits import Limits
 
@@ -107,6 +107,8 @@ def run_session(
             new = session.take_events()
             assert len(new) <= max_events
             events += new
+            if new and isinstance(new[-1], CloseReceived | Failed):
+                session.answer_close()
             output += session.take_output()
             if len(new) < max_events:
                 break

@@ -265,6 +265,7 @@ def test_a_failure_is_latched_where_wsproto_goes_on() -> None:
     session = Session(Limits())
     session.receive(client_frame(3))
     assert [type(event) for event in session.take_events()] == [Failed]
+    session.answer_close()
     assert session.take_output() != []
     for _ in range(3):
         assert session.receive(client_frame(TEXT, b"1") * 100) > 0
@@ -275,6 +276,7 @@ def test_a_failure_is_latched_where_wsproto_goes_on() -> None:
 def test_every_send_after_a_failure_raises() -> None:
     session = Session(Limits())
     session.receive(client_frame(3))
+    session.answer_close()
     with pytest.raises(StateError, match="send is illegal while failed"):
         session.send_text("x")
     with pytest.raises(StateError):
@@ -296,6 +298,35 @@ def test_a_close_without_a_code_is_1005_and_answered_without_one() -> None:
     events, output, _ = outcome(client_frame(CLOSE))
     assert events == [CloseReceived(1005, "")]
     assert output == b"\x88\x00"
+
+
+def test_between_a_received_close_and_its_answer_earlier_messages_are_answered() -> None:
+    session = Session(Limits())
+    session.receive(client_frame(TEXT, b"ask") + client_frame(CLOSE, b"\x0f\xa0"))
+    assert state_of(session) is SessionState.CLOSE_RECEIVED
+    session.send_text("answer")
+    session.answer_close()
+    assert b"".join(session.take_output()) == encode_frame(TEXT, b"answer") + close_frame(4000)
+    session.answer_close()
+    assert session.take_output() == []
+    assert state_of(session) is SessionState.CLOSED
+
+
+def test_between_a_fault_and_its_close_frame_earlier_messages_are_answered() -> None:
+    session = Session(Limits())
+    session.receive(client_frame(TEXT, b"ask") + client_frame(3))
+    session.send_text("answer")
+    session.answer_close()
+    assert b"".join(session.take_output()).startswith(encode_frame(TEXT, b"answer") + b"\x88")
+    assert state_of(session) is SessionState.FAILED
+
+
+def test_a_close_of_our_own_may_stand_in_for_the_answer() -> None:
+    session = Session(Limits())
+    session.receive(client_frame(CLOSE))
+    session.send_close(4001, "ours")
+    session.answer_close()
+    assert session.take_output() == [close_frame(4001, "ours")]
 
 
 def test_frames_behind_a_close_are_ignored() -> None:
@@ -433,6 +464,8 @@ def test_the_table_names_every_state_and_only_ends_are_final() -> None:
     assert set(SESSION_TRANSITIONS) == set(SessionState)
     reached = {after for row in SESSION_TRANSITIONS.values() for after in row.values()}
     assert reached == set(SessionState)
+    for due in (SessionState.CLOSE_RECEIVED, SessionState.FAILING):
+        assert SESSION_TRANSITIONS[due][SessionStep.SEND] is due
     for state in (SessionState.FAILED, SessionState.CLOSED):
         assert set(SESSION_TRANSITIONS[state].values()) == {SessionState.CLOSED}
 

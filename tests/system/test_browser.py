@@ -418,6 +418,20 @@ def test_a_message_whose_reply_was_lost_is_not_sent_twice(new_tab: OpenTab) -> N
     assert [command["data"] for command in script.commands("publish")] == [arrived, unheard, unheard]
 
 
+def test_a_new_subscription_does_not_repeat_what_is_under_way(new_tab: OpenTab) -> None:
+    tab = new_tab()
+    script = Script(tab.page)
+    script.answers["publish"] = lambda _command: None
+    tab.stop_clock()
+    tab.open(script.url)
+    tab.say("once")
+    expect(tab.page.locator(".message .mark")).to_have_text("sending")
+    script.subscribed |= {"recovered": True, "was_recovering": True, "publications": [publication(1)]}
+    script.push({"unsubscribe": {"code": 2500, "reason": "insufficient state"}})
+    tab.has_notice("recovered 1 message")
+    assert len(script.commands("publish")) == len(script.sockets) == 1
+
+
 def test_publications_of_other_programs_are_shown_as_they_are(new_tab: OpenTab) -> None:
     tab = new_tab()
     script = Script(tab.page)

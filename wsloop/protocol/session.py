@@ -34,8 +34,12 @@ class SessionState(Enum):
     """Frames go both ways."""
     CLOSE_SENT = "close sent"
     """The peer's close frame is awaited; what else arrives is checked, then dropped."""
+    CLOSE_RECEIVED = "close received"
+    """Our answer is due, behind what the caller still has to say; no more input is looked at."""
+    FAILING = "failing"
+    """The peer broke a rule; our close frame is due, behind the answers to what came before."""
     FAILED = "failed"
-    """The peer broke a rule; received bytes are dropped unseen."""
+    """The peer was told so; received bytes are dropped unseen."""
     CLOSED = "closed"
     """Both close frames have passed, or the input has ended."""
 
@@ -56,8 +60,18 @@ SESSION_TRANSITIONS: dict[SessionState, dict[SessionStep, SessionState]] = {
     SessionState.OPEN: {
         SessionStep.SEND: SessionState.OPEN,
         SessionStep.SEND_CLOSE: SessionState.CLOSE_SENT,
-        SessionStep.RECEIVE_CLOSE: SessionState.CLOSED,
-        SessionStep.FAIL: SessionState.FAILED,
+        SessionStep.RECEIVE_CLOSE: SessionState.CLOSE_RECEIVED,
+        SessionStep.FAIL: SessionState.FAILING,
+        SessionStep.END: SessionState.CLOSED,
+    },
+    SessionState.CLOSE_RECEIVED: {
+        SessionStep.SEND: SessionState.CLOSE_RECEIVED,
+        SessionStep.SEND_CLOSE: SessionState.CLOSED,
+        SessionStep.END: SessionState.CLOSED,
+    },
+    SessionState.FAILING: {
+        SessionStep.SEND: SessionState.FAILING,
+        SessionStep.SEND_CLOSE: SessionState.FAILED,
         SessionStep.END: SessionState.CLOSED,
     },
     SessionState.CLOSE_SENT: {
@@ -68,8 +82,9 @@ SESSION_TRANSITIONS: dict[SessionState, dict[SessionStep, SessionState]] = {
     SessionState.FAILED: {SessionStep.END: SessionState.CLOSED},
     SessionState.CLOSED: {SessionStep.END: SessionState.CLOSED},
 }
-"""Anything not in the table raises StateError. A received close is answered in the same step,
-so there is no state between the two frames."""
+"""Anything not in the table raises StateError. Between a received close, or a fault, and our close
+frame lies a state of its own: one read may bring messages and the close, and the caller answers
+the messages first (RFC 6455 section 5.5.1 allows the delay)."""
 
 _CONTROL = 0x08
 
@@ -79,11 +94,12 @@ class Session:
 
     Four verbs: `receive` bytes, `take_events`; `send_*`, `take_output`. The caller owns the
     receive buffer, and presents what `receive` did not consume again, in front of what came
-    after it. Pongs and the answer to a close are queued without being asked for. Received bytes
-    never raise. Not thread-safe.
+    after it. Pongs are queued without being asked for; the close frame that CloseReceived and
+    Failed call for is queued by `answer_close`. Received bytes never raise. Not thread-safe.
     """
 
     __slots__ = (
+        "_due",
         "_events",
         "_fragments",
         "_frame_left",
@@ -99,6 +115,7 @@ class Session:
     def __init__(self, limits: Limits) -> None:
         self.state = SessionState.OPEN
         self._limits = limits
+        self._due = b""
         self._events: list[Event] = []
         self._output: list[bytes] = []
         # A plain function, not a bound method: that would be a reference cycle per connection.
@@ -172,6 +189,16 @@ class Session:
         frame = encode_frame(Opcode.CLOSE, encode_close(code, reason))
         self._move(SessionStep.SEND_CLOSE)
         self._output.append(frame)
+
+    def answer_close(self) -> None:
+        """Queue the close frame that is due after CloseReceived or Failed.
+
+        To be called when everything before that event has been dealt with. Does nothing if a
+        close frame was sent before.
+        """
+        if self.state in (SessionState.CLOSE_RECEIVED, SessionState.FAILING):
+            self._move(SessionStep.SEND_CLOSE)
+            self._output.append(self._due)
 
     def _receive_by_wsproto(self, data: Buffer, max_events: int) -> int:
         """Cut `data` at frame boundaries and let wsproto judge each frame; see `receive`.
@@ -277,17 +304,15 @@ class Session:
             self._events.append(BinaryMessage(data))
 
     def _on_close(self, code: int, reason: str) -> None:
-        """Answer a close frame with its own code (RFC 6455 section 5.5.1), unless it is an answer."""
-        if self.state is SessionState.OPEN:
-            self._output.append(encode_frame(Opcode.CLOSE, encode_close(code)))
+        """Take the peer's close frame; the answer carries its code (RFC 6455 section 5.5.1)."""
+        self._due = encode_frame(Opcode.CLOSE, encode_close(code))
         self._move(SessionStep.RECEIVE_CLOSE)
         self._events.append(CloseReceived(int(code), reason))
         self._stop()
 
     def _fail(self, code: int, reason: str) -> None:
         """Fail the connection (RFC 6455 section 7.1.7) and latch."""
-        if self.state is SessionState.OPEN:
-            self._output.append(encode_frame(Opcode.CLOSE, encode_close(code, reason)))
+        self._due = encode_frame(Opcode.CLOSE, encode_close(code, reason))
         self._move(SessionStep.FAIL)
         self._events.append(Failed(int(code), reason))
         self._stop()
