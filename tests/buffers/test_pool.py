@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from wsloop.buffers.pool import RingPool
-from wsloop.buffers.ring import Ring
 from wsloop.errors import PoolExhaustedError, StateError
+
+if TYPE_CHECKING:
+    from wsloop.buffers.ring import Ring
 
 LIMIT = 5
 

@@ -184,11 +184,12 @@ def test_writing_and_reading_copies_nothing() -> None:
     assert peak_bytes < 4096
 
 
-def test_straighten_is_the_one_copy_and_takes_only_the_smaller_part_twice() -> None:
+@pytest.mark.parametrize(("first", "wrapped"), [(100_000, 500_000), (500_000, 100_000)])
+def test_straighten_is_the_one_copy_and_takes_only_the_smaller_part_twice(first: int, wrapped: int) -> None:
     ring = Ring(1 << 20)
     fill(ring, bytes(1 << 20))
-    ring.consume((1 << 20) - 100_000)
-    fill(ring, bytes(500_000))
+    ring.consume((1 << 20) - first)
+    fill(ring, bytes(wrapped))
     tracemalloc.start()
     try:
         assert ring.straighten() == 600_000

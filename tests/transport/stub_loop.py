@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from wsloop.testing.clock import FakeClock
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.testing.clock import FakeClock
 
 
 class StubTimer:

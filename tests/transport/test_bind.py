@@ -4,8 +4,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,9 @@ from wsloop.transport.bind import (
     local_bind,
     parse_bind,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 network = SocketNetwork()
 
@@ -153,7 +156,7 @@ class RefusingSocket(socket.socket):
 )
 def test_why_a_port_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int, message: str) -> None:
     monkeypatch.setattr(RefusingSocket, "number", number)
-    monkeypatch.setattr(bind_module.socket, "socket", RefusingSocket)
+    monkeypatch.setattr(socket, "socket", RefusingSocket)
     with pytest.raises(StartupError, match=message):
         network.listen(TcpBind("localhost", 80))
 

@@ -16,15 +16,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from wsloop.loop.poller import READ, WRITE
 from wsloop.testing.memory_socket import MemoryDescriptor, os_error
 
 if TYPE_CHECKING:
     from wsloop.testing.clock import FakeClock
     from wsloop.testing.network import MemoryNetwork
-
-READ = 1
-WRITE = 2
-"""As in `wsloop.loop.poller`."""
 
 
 class DeadlockError(RuntimeError):

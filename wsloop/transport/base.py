@@ -12,7 +12,7 @@ Must not know what the bytes mean. Read `tcp.py` next, then `listener.py`.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from wsloop.errors import TransportError
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsloop.buffers.outbox import Outbox, Piece
+
+SocketAddress: TypeAlias = Any
+"""An address as the stdlib has it: its shape depends on the family, a tuple or a path."""
 
 FLUSH_BYTES = 262_144
 """Most bytes one flush hands to the kernel, so that one fast reader of a long queue does not hold
@@ -93,7 +96,7 @@ class SocketLike(Protocol):
         """Release the descriptor; calling it again does nothing."""
         ...
 
-    def accept(self) -> tuple[SocketLike, Any]:
+    def accept(self) -> tuple[SocketLike, SocketAddress]:
         """Return the next connection of a listening socket, and its peer's address."""
         ...
 
@@ -109,11 +112,11 @@ class SocketLike(Protocol):
         """Switch non-blocking mode; only False is ever passed."""
         ...
 
-    def getsockname(self) -> Any:  # noqa: ANN401 - the shape depends on the family, as in the stdlib
+    def getsockname(self) -> SocketAddress:
         """Return our own address."""
         ...
 
-    def getpeername(self) -> Any:  # noqa: ANN401
+    def getpeername(self) -> SocketAddress:
         """Return the peer's address."""
         ...
 
@@ -195,7 +198,12 @@ def flush(transport: Transport, outbox: Outbox, max_bytes: int = FLUSH_BYTES) ->
         if len(first) == offered_bytes <= max_bytes:
             sent_bytes = transport.write(first)
         else:
-            offered_bytes, sent_bytes = _write_batch(transport, outbox, max_bytes)
+            views = outbox.gather(MAX_VIEWS, max_bytes)
+            offered_bytes = sum(map(len, views))
+            if offered_bytes < JOIN_BYTES or _is_joined(views, offered_bytes):
+                sent_bytes = transport.write(b"".join(views))
+            else:
+                sent_bytes = transport.write_many(views)
         outbox.advance(sent_bytes)
         max_bytes -= sent_bytes
         if sent_bytes < offered_bytes or max_bytes <= 0:
@@ -203,19 +211,6 @@ def flush(transport: Transport, outbox: Outbox, max_bytes: int = FLUSH_BYTES) ->
     return not outbox.size
 
 
-def _write_batch(transport: Transport, outbox: Outbox, max_bytes: int) -> tuple[int, int]:
-    """Offer the kernel one batch of pieces; return how many bytes were offered and taken."""
-    views = outbox.gather(MAX_VIEWS, max_bytes)
-    if len(views) == 1:
-        return len(views[0]), transport.write(views[0])
-    total_bytes = sum(map(len, views))
-    if _is_joined(views, total_bytes):
-        return total_bytes, transport.write(b"".join(views))
-    return total_bytes, transport.write_many(views)
-
-
 def _is_joined(views: list[Piece], total_bytes: int) -> bool:
-    """Return whether copying `views` together is cheaper than handing them over one by one."""
-    if total_bytes < JOIN_BYTES:
-        return True
+    """Return whether copying many `views` together is cheaper than handing them over one by one."""
     return total_bytes < JOIN_PIECE_BYTES * len(views) and max(map(len, views)) < JOIN_BYTES

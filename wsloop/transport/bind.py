@@ -16,12 +16,12 @@ import socket
 import stat
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import ConfigError, StartupError
 
 if TYPE_CHECKING:
-    from wsloop.transport.base import SocketLike
+    from wsloop.transport.base import SocketAddress, SocketLike
 
 BACKLOG = 2_048
 """Connections that may wait for accept(2): ten seconds' worth at 200 new ones a second. The kernel
@@ -156,7 +156,7 @@ class UnixListeningSocket(socket.socket):
         self._inode = 0
         self._owner_pid = os.getpid()
 
-    def bind(self, address: Any) -> None:  # noqa: ANN401 - as in the stdlib
+    def bind(self, address: SocketAddress) -> None:
         """Bind to the path `address`, and remember it. Raises OSError."""
         super().bind(address)
         os.chmod(address, UNIX_MODE)
@@ -205,7 +205,7 @@ def _listen_tcp(bind: TcpBind, backlog: int) -> socket.socket:
         raise _tcp_error(bind, error) from error
 
 
-def _bind_tcp(sock: socket.socket, address: Any, backlog: int) -> socket.socket:  # noqa: ANN401
+def _bind_tcp(sock: socket.socket, address: SocketAddress, backlog: int) -> socket.socket:
     """Return `sock` listening on `address`; closes it and raises OSError when that fails."""
     try:
         # Without it a restart within a minute of the last close fails: TIME_WAIT holds the port.

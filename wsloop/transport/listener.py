@@ -25,8 +25,9 @@ import errno
 import logging
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from wsloop.loop.poller import READ
 from wsloop.transport.bind import (
     AddressInUseError,
     Bind,
@@ -43,7 +44,7 @@ from wsloop.transport.tcp import TcpTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.transport.base import SocketLike, Transport
+    from wsloop.transport.base import SocketAddress, SocketLike, Transport
 
 __all__ = [
     "AddressInUseError", "Bind", "DescriptorSpare", "FdBind", "Listener", "ListenerStatistics",
@@ -74,8 +75,8 @@ ABORTED_ERRNOS = frozenset(
 )  # fmt: skip
 """That one connection failed while queued (accept(2), "Error handling"; EPERM is a firewall's): next."""
 
-READ = 1
-"""As in `wsloop.loop.poller`."""
+TimerHandle: TypeAlias = Any
+"""What `call_later` returns, to be handed to `cancel` and not looked into."""
 
 
 class AcceptLoop(Protocol):
@@ -98,11 +99,11 @@ class AcceptLoop(Protocol):
         """Forget `fd`."""
         ...
 
-    def call_later(self, delay_s: float, callback: Callable[[], object], /) -> Any:  # noqa: ANN401 - opaque
+    def call_later(self, delay_s: float, callback: Callable[[], object], /) -> TimerHandle:
         """Call `callback` once, and return the timer."""
         ...
 
-    def cancel(self, timer: Any, /) -> None:  # noqa: ANN401 - opaque
+    def cancel(self, timer: TimerHandle, /) -> None:
         """Make sure that the timer does not fire."""
         ...
 
@@ -146,9 +147,11 @@ class DescriptorSpare:
 
 @dataclass(frozen=True, slots=True)
 class ListenerStatistics:
-    """A snapshot: connections `accepted`, `shed` with a reset for want of a descriptor, `aborted`
-    while they waited; how often accepting had to back off; whether it is paused now, for any reason.
-    """  # noqa: D205 - one sentence
+    """A snapshot.
+
+    Connections `accepted`, `shed` with a reset for want of a descriptor, and `aborted` while
+    they waited; how often accepting had to back off; whether it is paused now, for any reason.
+    """
 
     accepted: int
     shed: int
@@ -183,7 +186,7 @@ class Listener:
         self._accepted = self._shed = self._aborted = self._back_offs = 0
         self._paused = self._closed = False
         self._pause_s = PAUSE_FIRST_S
-        self._back_off_timer: Any = None
+        self._back_off_timer: TimerHandle = None
         self._quiet_until_s = float("-inf")
         self._spare.take()
         reactor.register(sock.fileno(), READ, self._on_ready)
@@ -239,7 +242,7 @@ class Listener:
             self._hand_over(sock, address)
         self._pause_s = PAUSE_FIRST_S
 
-    def _hand_over(self, sock: SocketLike, address: Any) -> None:  # noqa: ANN401 - as in the stdlib
+    def _hand_over(self, sock: SocketLike, address: SocketAddress) -> None:
         """Give a new connection to `on_accept`."""
         # accept(2) does not pass O_NONBLOCK on under Linux; Python has set close-on-exec.
         sock.setblocking(False)

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from wsloop.buffers.outbox import Outbox
 from wsloop.errors import TransportError
+from wsloop.loop.poller import READ, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from wsloop.transport.base import Transport
-
-READ = 1
-WRITE = 2
 
 CHUNK_BYTES = 65_536
 ENOUGH_BYTES = 16 << 20

@@ -1,0 +1,1 @@
+"""Tools beside the package: benchmarks and the like. Nothing in wsloop imports them."""

@@ -1,0 +1,212 @@
+"""Which descriptors are ready: the port, and its implementation on the stdlib `selectors`.
+
+The kernel's interfaces differ in traps, not in purpose. What every back end here promises, and
+what the contract suite (`wsloop/testing/contracts/poller.py`) checks:
+
+- A descriptor comes at most once in a batch. kqueue reports its reading and its writing side
+  as two events.
+- Events are a non-empty part of the interest. A hang-up or an error is no event of its own: it
+  is folded into the interest, so that the next read or write meets it and learns its errno.
+- Interest 0 parks a descriptor: it is known, but not in the kernel's set. epoll would accept
+  an empty set and then report every hang-up at once and for ever (143,000 times in 0.2 s).
+- A batch is bounded. `EpollSelector` asks for as many events as there are descriptors; 100,000
+  ready ones at once would hold up timers and callbacks for a second.
+
+Registration goes through the selector's public methods, where the bookkeeping is well proven.
+Polling epoll goes past it, on a second object for the same kernel queue (its descriptor,
+duplicated): `(fd, mask)` pairs, without a `SelectorKey` looked up for each and without an
+attribute of the stdlib's that is not public. Next: `reactor.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import selectors
+from typing import Protocol
+
+from wsloop.errors import StartupError
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+MAX_EVENTS = 512
+"""Most descriptors in one batch: a few milliseconds of work; the kernel hands the rest out next,
+and takes turns (epoll's ready list is a queue), so nobody starves."""
+
+BACKENDS = ("auto", "epoll", "kqueue", "poll", "select")
+
+
+class Poller(Protocol):
+    """The port through which a loop learns what is ready. Level-triggered."""
+
+    def register(self, fd: int, interest: int) -> None:
+        """Watch `fd` for `interest` (READ | WRITE, or 0: parked). Raises KeyError if it is known."""
+        ...
+
+    def modify(self, fd: int, interest: int) -> None:
+        """Change the interest of `fd`. Raises KeyError if it is not known."""
+        ...
+
+    def unregister(self, fd: int) -> None:
+        """Forget `fd`, before it is closed. Raises KeyError if it is not known."""
+        ...
+
+    def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        """Return (fd, events) of what is ready; wait up to `timeout_s` (None: for ever, 0: not at all).
+
+        May return early with nothing. The list is the caller's.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the kernel's object; the descriptors watched stay open. Idempotent."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many descriptors are known, parked ones included."""
+        ...
+
+
+class SelectorPoller:
+    """A `Poller` on any selector of the stdlib; `EpollPoller` polls past it, for speed."""
+
+    __slots__ = ("_interests", "_overflow", "_selector", "max_events")
+
+    def __init__(self, selector: selectors.BaseSelector, max_events: int = MAX_EVENTS) -> None:
+        self._selector = selector
+        self._interests: dict[int, int] = {}
+        # What was ready beyond max_events comes first next time: select and poll report in the
+        # order of the descriptors, so whoever has a low number would always win.
+        self._overflow: list[int] = []
+        self.max_events = max_events
+
+    def __len__(self) -> int:
+        return len(self._interests)
+
+    def register(self, fd: int, interest: int) -> None:
+        """See `Poller.register`."""
+        if fd in self._interests:
+            raise KeyError(f"descriptor {fd} is registered already")
+        if interest:
+            self._selector.register(fd, interest)
+        self._interests[fd] = interest
+
+    def modify(self, fd: int, interest: int) -> None:
+        """See `Poller.modify`; parks with unregister, never with an empty interest."""
+        before = self._interests[fd]
+        if before == interest:
+            return
+        if not before:
+            self._selector.register(fd, interest)
+        elif interest:
+            self._selector.modify(fd, interest)
+        else:
+            self._selector.unregister(fd)
+        self._interests[fd] = interest
+
+    def unregister(self, fd: int) -> None:
+        """See `Poller.unregister`."""
+        if self._interests.pop(fd):
+            self._selector.unregister(fd)
+
+    def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        """See `Poller.poll`; one entry per descriptor, whatever the kernel makes of it."""
+        merged: dict[int, int] = {}
+        for key, events in self._selector.select(timeout_s):
+            merged[key.fd] = merged.get(key.fd, 0) | events
+        if len(merged) <= self.max_events:
+            self._overflow.clear()
+            return list(merged.items())
+        waited = [fd for fd in self._overflow if fd in merged]
+        order = [*waited, *(fd for fd in merged if fd not in set(waited))]
+        self._overflow = order[self.max_events :]
+        return [(fd, merged[fd]) for fd in order[: self.max_events]]
+
+    def close(self) -> None:
+        """See `Poller.close`."""
+        self._selector.close()
+        self._interests.clear()
+
+
+class EpollPoller(SelectorPoller):
+    """epoll(7): O(ready) per poll, however many descriptors are watched.
+
+    Linux only. Uses two descriptors, both of the same kernel queue.
+    """
+
+    __slots__ = ("_view",)
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        selector = selectors.EpollSelector()
+        super().__init__(selector, max_events)
+        # A duplicate, since both objects close what they hold.
+        self._view = select.epoll.fromfd(os.dup(selector.fileno()))
+
+    def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        """See `Poller.poll`; EPOLLHUP and EPOLLERR, which are always reported, become the interest."""
+        if timeout_s is None:
+            timeout_s = -1.0
+        elif timeout_s > 0:
+            # epoll_wait counts milliseconds: rounded down, the last one would be spent spinning.
+            timeout_s = math.ceil(timeout_s * 1e3) * 1e-3
+        interests = self._interests
+        ready = []
+        for fd, mask in self._view.poll(timeout_s, self.max_events):
+            # EPOLLIN is 1 and READ, too; EPOLLOUT is 4, WRITE is 2.
+            interest = interests[fd]
+            ready.append((fd, (mask & 1 | mask >> 1 & 2) & interest or interest))
+        return ready
+
+    def close(self) -> None:
+        """See `Poller.close`."""
+        self._view.close()
+        super().close()
+
+
+class KqueuePoller(SelectorPoller):
+    """kqueue(2): macOS and the BSDs. Reports a descriptor's two sides apart; they are merged here."""
+
+    __slots__ = ()
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        super().__init__(selectors.KqueueSelector(), max_events)
+
+
+class PollPoller(SelectorPoller):
+    """poll(2): no limit on descriptor numbers, O(watched) per poll."""
+
+    __slots__ = ()
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        super().__init__(selectors.PollSelector(), max_events)
+
+
+class SelectPoller(SelectorPoller):
+    """select(2): everywhere, for descriptors below 1,024 only."""
+
+    __slots__ = ()
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        super().__init__(selectors.SelectSelector(), max_events)
+
+
+def make_poller(backend: str = "auto") -> Poller:
+    """Return a poller by name: "epoll", "kqueue", "poll", "select", or "auto" for the best there is.
+
+    Raises StartupError if this machine does not have it, ValueError for another name.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"{backend!r} is none of {', '.join(BACKENDS)}")
+    if backend == "epoll" or (backend == "auto" and hasattr(select, "epoll")):
+        kind, needs = EpollPoller, "epoll"
+    elif backend == "kqueue" or (backend == "auto" and hasattr(select, "kqueue")):
+        kind, needs = KqueuePoller, "kqueue"
+    elif backend == "poll" or (backend == "auto" and hasattr(select, "poll")):
+        kind, needs = PollPoller, "poll"
+    else:
+        kind, needs = SelectPoller, "select"
+    if not hasattr(select, needs):
+        raise StartupError(f"this machine has no {needs}", "leave --poller away")
+    return kind()
