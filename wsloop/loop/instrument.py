@@ -32,7 +32,7 @@ class Instrument:
         """`phase` begins."""
 
     def on_poll(self, timeout_s: float | None, ready: int) -> None:
-        """The poll that was allowed `timeout_s` returned `ready` descriptors."""
+        """Take note that the poll, allowed `timeout_s`, returned `ready` descriptors."""
 
     def on_turn_end(self, turn: int) -> None:
         """All eight phases of `turn` are over."""

@@ -35,8 +35,6 @@ MAX_EVENTS = 512
 """Most descriptors in one batch: a few milliseconds of work; the kernel hands the rest out next,
 and takes turns (epoll's ready list is a queue), so nobody starves."""
 
-BACKENDS = ("auto", "epoll", "kqueue", "poll", "select")
-
 
 class Poller(Protocol):
     """The port through which a loop learns what is ready. Level-triggered."""
@@ -165,48 +163,29 @@ class EpollPoller(SelectorPoller):
         super().close()
 
 
-class KqueuePoller(SelectorPoller):
-    """kqueue(2): macOS and the BSDs. Reports a descriptor's two sides apart; they are merged here."""
+_SELECTORS = {
+    "epoll": "EpollSelector",
+    "kqueue": "KqueueSelector",
+    "poll": "PollSelector",
+    "select": "SelectSelector",
+}
+"""Back ends, the best first, and the stdlib's class for each. kqueue(2) is for macOS and the BSDs,
+poll(2) costs O(watched) per call, select(2) is everywhere, for descriptors below 1,024."""
 
-    __slots__ = ()
-
-    def __init__(self, max_events: int = MAX_EVENTS) -> None:
-        super().__init__(selectors.KqueueSelector(), max_events)
-
-
-class PollPoller(SelectorPoller):
-    """poll(2): no limit on descriptor numbers, O(watched) per poll."""
-
-    __slots__ = ()
-
-    def __init__(self, max_events: int = MAX_EVENTS) -> None:
-        super().__init__(selectors.PollSelector(), max_events)
+BACKENDS = ("auto", *_SELECTORS)
 
 
-class SelectPoller(SelectorPoller):
-    """select(2): everywhere, for descriptors below 1,024 only."""
-
-    __slots__ = ()
-
-    def __init__(self, max_events: int = MAX_EVENTS) -> None:
-        super().__init__(selectors.SelectSelector(), max_events)
-
-
-def make_poller(backend: str = "auto") -> Poller:
+def make_poller(backend: str = "auto", max_events: int = MAX_EVENTS) -> Poller:
     """Return a poller by name: "epoll", "kqueue", "poll", "select", or "auto" for the best there is.
 
     Raises StartupError if this machine does not have it, ValueError for another name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"{backend!r} is none of {', '.join(BACKENDS)}")
-    if backend == "epoll" or (backend == "auto" and hasattr(select, "epoll")):
-        kind, needs = EpollPoller, "epoll"
-    elif backend == "kqueue" or (backend == "auto" and hasattr(select, "kqueue")):
-        kind, needs = KqueuePoller, "kqueue"
-    elif backend == "poll" or (backend == "auto" and hasattr(select, "poll")):
-        kind, needs = PollPoller, "poll"
-    else:
-        kind, needs = SelectPoller, "select"
-    if not hasattr(select, needs):
-        raise StartupError(f"this machine has no {needs}", "leave --poller away")
-    return kind()
+    if backend == "auto":
+        backend = next(name for name in _SELECTORS if hasattr(select, name))
+    if not hasattr(select, backend):
+        raise StartupError(f"this machine has no {backend}", "leave --poller away")
+    if backend == "epoll":
+        return EpollPoller(max_events)
+    return SelectorPoller(getattr(selectors, _SELECTORS[backend])(), max_events)

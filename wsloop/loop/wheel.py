@@ -87,8 +87,17 @@ class TimerWheel:
     """
 
     __slots__ = (
-        "_active", "_due", "_levels", "_now_s", "_occupied", "_origin_s", "_sequence", "_stale", "_tick", "_tick_s",
-    )  # fmt: skip
+        "_active",
+        "_due",
+        "_levels",
+        "_now_s",
+        "_occupied",
+        "_origin_s",
+        "_sequence",
+        "_stale",
+        "_tick",
+        "_tick_s",
+    )
 
     def __init__(self, now_s: float, tick_s: float = TICK_S) -> None:
         if math.frexp(tick_s)[0] != 0.5:

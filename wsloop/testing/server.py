@@ -7,7 +7,7 @@ sockets and entropy are virtual. One seed is one history: the same turns, bytes 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from wsloop.server.assembly import CONNECTION_PATH, Options, Ports, assemble
 from wsloop.testing.client import MemoryClient, MessagingMemoryClient
@@ -48,7 +48,13 @@ class MemoryServer:
         self.reactor, self.server, self.hub = house.reactor, house.server, house.hub
         self.server.listen(ADDRESS)
 
-    def dial(self, kind: type[AnyClient] = MemoryClient) -> AnyClient:  # type: ignore[assignment]
+    @overload
+    def dial(self) -> MemoryClient: ...
+
+    @overload
+    def dial(self, kind: type[AnyClient]) -> AnyClient: ...
+
+    def dial(self, kind: type[MemoryClient] = MemoryClient) -> MemoryClient:
         """Return a client that is connected but has not said a word yet."""
         client = kind(self.reactor, self.network.connect(ADDRESS), self._chance)
         self._clients.append(client)
