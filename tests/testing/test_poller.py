@@ -1,15 +1,37 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsloop.loop.poller import READ, WRITE
 from wsloop.testing.clock import FakeClock
+from wsloop.testing.contracts.poller import PollerContract
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.testing.poller import DeadlockError, FakePoller, StaleDescriptorError
 from wsloop.transport.bind import TcpBind
 
-READ, WRITE = 1, 2
+if TYPE_CHECKING:
+    from wsloop.testing.memory_socket import MemorySocket
+
+
+class TestFakePollerKeepsTheContract(PollerContract):
+    def setup_method(self) -> None:
+        self.clock = FakeClock()
+        self.network = MemoryNetwork(self.clock)
+        super().setup_method()
+
+    def make_poller(self, max_events: int) -> FakePoller:
+        return FakePoller(self.network, self.clock, max_events=max_events)
+
+    def make_pair(self) -> tuple[MemorySocket, MemorySocket]:
+        return self.network.pair()
+
+    def teardown_method(self) -> None:
+        super().teardown_method()
+        assert self.network.open_descriptors() == {}
 
 
 def make(delay_s: float = 0.0) -> tuple[FakeClock, MemoryNetwork, FakePoller]:

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transport.stub_loop import StubLoop, poll_really
+from wsloop.loop.reactor import Reactor
 from wsloop.testing.clock import FakeClock
-from wsloop.testing.network import MemoryNetwork
+from wsloop.testing.network import MemoryNetwork, NetworkFaults
+from wsloop.testing.poller import FakePoller
 from wsloop.transport import listener as listener_module
 from wsloop.transport.bind import TcpBind
 from wsloop.transport.listener import DescriptorSpare, Listener, SocketNetwork
@@ -191,6 +193,18 @@ def test_emfile_resets_who_waits_and_does_not_spin(house: House, caplog: pytest.
     assert "EMFILE" in caplog.text
 
 
+def test_shedding_keeps_to_the_budget_too() -> None:
+    house = House(accept_budget=2)
+    clients = house.dial(5)
+    house.exhaust()
+    house.loop.turn()
+    assert [is_reset(client) for client in clients] == [True, True, False, False, False]
+    house.network.descriptors.limit = 1000
+    house.loop.run_for(0.1)
+    assert len(house.transports) == 3
+    house.close()
+
+
 def test_emfile_pauses_10_ms_doubling_to_1_s() -> None:
     house = House()
     pauses_s = []
@@ -342,6 +356,37 @@ def test_the_backlog_is_bounded() -> None:
     house.close()
     with pytest.raises(ConnectionRefusedError):
         house.network.connect(ADDRESS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_the_real_reactor_a_shortage_costs_few_turns_and_ends(seed: int) -> None:
+    clock = FakeClock()
+    network = MemoryNetwork(clock, seed, faults=NetworkFaults(max_delay_s=0.2))
+    poller = FakePoller(network, clock, shuffle_seed=seed)
+    reactor = Reactor(clock, poller)
+    accepted: list[Transport] = []
+    listener = Listener(reactor, network.listen(ADDRESS), accepted.append, spare=network.spare())
+    clients = [network.connect(ADDRESS) for _ in range(20)]
+    network.descriptors.limit = len(network.open_descriptors()) + 7
+    end_s = clock.now() + 60.0
+    reactor.call_at(end_s, lambda: None)
+    while clock.now() < end_s:
+        reactor.run_once()
+    assert len(accepted) == 7
+    assert listener.statistics().shed == 13
+    assert poller.polls < 60
+    network.descriptors.limit = 1000
+    clients.append(network.connect(ADDRESS))
+    while len(accepted) < 8:
+        reactor.run_once()
+    listener.close()
+    for transport in accepted:
+        transport.close()
+    for client in clients:
+        client.close()
+    assert network.open_descriptors() == {}
+    assert len(poller) == 0
+    reactor.close()
 
 
 # Real sockets from here on.

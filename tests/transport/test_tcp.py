@@ -192,6 +192,7 @@ def test_any_partial_sends_and_eagain_give_exactly_the_bytes_in_order(
         ([128] * 200, ["send"]),
         ([128] * 200 + [16_384], ["sendmsg"]),
         ([100] * 300, ["send", "send"]),
+        ([100] * 257, ["send", "send"]),
         ([100_000], ["send"]),
     ],
 )
@@ -215,15 +216,22 @@ def test_after_a_short_write_the_kernel_is_not_asked_again() -> None:
     assert outbox.size == 90
 
 
+def flush_one(transport: TcpTransport) -> bool:
+    outbox = Outbox()
+    outbox.append(b"x")
+    return transport.flush(outbox)
+
+
 METHODS: list[tuple[str, Callable[[TcpTransport], object]]] = [
     ("recv", lambda transport: transport.read(1)),
     ("recv_into", lambda transport: transport.read_into(memoryview(bytearray(1)))),
     ("send", lambda transport: transport.write(b"x")),
     ("sendmsg", lambda transport: transport.write_many([b"x"])),
+    ("send", flush_one),
 ]
 
 
-@pytest.mark.parametrize(("name", "call"), METHODS, ids=[name for name, _ in METHODS])
+@pytest.mark.parametrize(("name", "call"), METHODS, ids=["recv", "recv_into", "send", "sendmsg", "flush"])
 @pytest.mark.parametrize("number", sorted(GONE_ERRNOS), ids=errno.errorcode.get)
 def test_what_may_happen_to_a_stream_is_a_transport_error_by_name(
     name: str, call: Callable[[TcpTransport], object], number: int
@@ -236,7 +244,7 @@ def test_what_may_happen_to_a_stream_is_a_transport_error_by_name(
     assert caught.value.errno_name == errno.errorcode[number]
 
 
-@pytest.mark.parametrize(("name", "call"), METHODS, ids=[name for name, _ in METHODS])
+@pytest.mark.parametrize(("name", "call"), METHODS, ids=["recv", "recv_into", "send", "sendmsg", "flush"])
 def test_any_other_errno_is_our_bug_and_stays_an_os_error(
     name: str, call: Callable[[TcpTransport], object]
 ) -> None:

@@ -36,7 +36,6 @@ enum {
     BATCH_BYTES = 256 * 1024,
     MAX_PIDS = 64,
     MAX_EVENTS = 512,
-    DRAIN_S = 5,
     CLOSE_S = 2,
 };
 
@@ -44,13 +43,13 @@ static struct {
     const char *host, *path;
     int port, connections, inflight, pids;
     size_t size;
-    double warmup_s, seconds;
+    double warmup_s, seconds, drain_s;
     uint64_t messages;
     bool raw;
     uint8_t opcode;
     pid_t pid[MAX_PIDS];
 } opt = {.host = "127.0.0.1", .path = "/echo", .connections = 100, .inflight = 1, .size = 128,
-         .warmup_s = 0.5, .seconds = 3, .messages = 100000000, .opcode = TEXT};
+         .warmup_s = 0.5, .seconds = 3, .drain_s = 5, .messages = 100000000, .opcode = TEXT};
 
 struct connection {
     int fd;                           /* -1 once lost or closed */
@@ -60,7 +59,8 @@ struct connection {
     int owed;                         /* messages that may be sent now */
     uint8_t header[10];               /* of the frame being received */
     int header_have;
-    bool in_payload, in_message, fin, close_seen;
+    bool in_payload, in_message, fin;
+    bool close_seen;                  /* the server's close frame; the connection is then dropped */
     uint8_t frame_opcode;
     uint64_t frame_left;              /* payload bytes of the frame still to come */
     size_t message_at;                /* payload bytes of the message already checked */
@@ -274,7 +274,7 @@ static void end_frame(struct connection *c, uint64_t now)
         send_control(c, PONG, c->control, c->control_have);
     } else if (c->frame_opcode == CLOSE) {
         c->close_seen = true;
-        if (!stopping)
+        if (!stopping || c->received != c->sent)
             fail(c, &lost, "closed by the server with code %d",
                  c->control_have < 2 ? 1005 : c->control[0] << 8 | c->control[1]);
     } else if (c->frame_opcode != PONG) {
@@ -336,9 +336,7 @@ static void on_ready(struct connection *c, uint32_t events)
         send_pending(c);
     if (c->fd >= 0 && (events & ~(uint32_t)EPOLLOUT)) {
         ssize_t got = recv(c->fd, scratch, BATCH_BYTES, 0);
-        if (got == 0 && c->close_seen)
-            drop(c);
-        else if (got == 0)
+        if (got == 0)
             fail(c, &lost, "end of stream");
         else if (is_fatal(got))
             fail(c, &lost, "recv: %s", strerror(errno));
@@ -346,6 +344,8 @@ static void on_ready(struct connection *c, uint32_t events)
             take_raw(c, scratch, (size_t)got, now_ns(CLOCK_MONOTONIC));
         else if (got > 0)
             take_frames(c, scratch, (size_t)got, now_ns(CLOCK_MONOTONIC));
+        if (c->close_seen)
+            drop(c);
     }
     if (c->fd >= 0)
         send_owed(c, now_ns(CLOCK_MONOTONIC));
@@ -382,7 +382,7 @@ static uint64_t after_s(double seconds)
 static void drain(void)
 {
     stopping = true;
-    uint64_t deadline = after_s(DRAIN_S);
+    uint64_t deadline = after_s(opt.drain_s);
     for (;;) {
         uint64_t open = 0;
         for (int i = 0; i < opt.connections; i++)
@@ -408,7 +408,7 @@ static void close_all(void)
     while (alive && now_ns(CLOCK_MONOTONIC) < deadline)
         turn(20);
     for (int i = 0; i < opt.connections; i++) {
-        unclean_closes += conns[i].fd >= 0 && !conns[i].close_seen;
+        unclean_closes += conns[i].fd >= 0;
         drop(&conns[i]);
     }
 }
@@ -438,7 +438,7 @@ static void parse_options(int argc, char **argv)
     static const struct option table[] = {
         {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'P'}, {"connections", 1, 0, 'c'},
         {"size", 1, 0, 's'}, {"inflight", 1, 0, 'i'}, {"warmup", 1, 0, 'w'}, {"seconds", 1, 0, 't'},
-        {"messages", 1, 0, 'm'}, {"pid", 1, 0, 'I'}, {"raw", 0, 0, 'r'}, {"binary", 0, 0, 'b'}, {0}};
+        {"drain", 1, 0, 'd'}, {"messages", 1, 0, 'm'}, {"pid", 1, 0, 'I'}, {"raw", 0, 0, 'r'}, {"binary", 0, 0, 'b'}, {0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (letter) {
@@ -450,6 +450,7 @@ static void parse_options(int argc, char **argv)
         case 'i': opt.inflight = atoi(optarg); break;
         case 'w': opt.warmup_s = atof(optarg); break;
         case 't': opt.seconds = atof(optarg); break;
+        case 'd': opt.drain_s = atof(optarg); break;
         case 'm': opt.messages = strtoull(optarg, NULL, 10); break;
         case 'I': if (opt.pids < MAX_PIDS) opt.pid[opt.pids++] = atoi(optarg); break;
         case 'r': opt.raw = true; break;
@@ -459,9 +460,10 @@ static void parse_options(int argc, char **argv)
     }
     if (optind != argc || opt.port < 1 || opt.port > 65535 || opt.connections < 1 || opt.connections > 100000 ||
         opt.inflight < 1 || opt.inflight > 10000 || opt.size > 64u << 20 || opt.seconds <= 0 ||
-        opt.seconds > 3600 || opt.warmup_s < 0 || opt.warmup_s > 3600 || strlen(opt.path) > 1000) {
+        opt.seconds > 3600 || opt.warmup_s < 0 || opt.warmup_s > 3600 ||
+        opt.drain_s < 0 || opt.drain_s > 3600 || strlen(opt.path) > 1000) {
         fprintf(stderr, "usage: loadgen --port N [--host A] [--path P] [--connections N] [--size BYTES] "
-                        "[--inflight N] [--warmup S] [--seconds S] [--messages N] [--pid N]... [--raw] [--binary]\n");
+                        "[--inflight N] [--warmup S] [--seconds S] [--drain S] [--messages N] [--pid N]... [--raw] [--binary]\n");
         exit(2);
     }
 }

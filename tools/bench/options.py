@@ -29,7 +29,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--rounds", type=at_least(1), default=5, help="times each server is measured [%(default)s]")
     add("--seconds", type=seconds, default=3.0, help="measured interval [%(default)s]")
     add("--warmup", type=seconds, default=0.5, help="seconds of load before it [%(default)s]")
-    add("--messages", type=at_least(1), default=Timing.messages, help="end an interval at this count")
+    add("--messages", type=at_least(1), default=Timing().messages, help="end an interval at this count")
     add("--connections", type=at_least(1), default=100, help="[%(default)s]")
     add("--size", type=at_least(0), default=128, metavar="BYTES", help="payload [%(default)s]")
     add("--inflight", type=at_least(1), default=1, help="messages under way on each [%(default)s]")

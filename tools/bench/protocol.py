@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     """Takes the bytes of whole frames, returns those of their echoes."""
 
 TEXT_OPCODE = 1
+CELLS = ((32, 1), (128, 1), (128, 32), (1024, 1), (16 * 1024, 1))
+"""Bytes of a payload, frames in one call."""
+
 KEY = b"\x11\xa7\x5c\xe3"
 
 
@@ -113,14 +116,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=at_least(1), default=9, help="[%(default)s]")
     options = parser.parse_args(arguments)
     costs = []
-    print(f"{'bytes':>7} {'batch':>5} {'session ns':>11} {'wsproto ns':>11} {'wsproto/session':>16}", file=sys.stderr)
-    for size_bytes, batch in ((32, 1), (128, 1), (128, 32), (1024, 1), (16 * 1024, 1)):
+    print("  bytes  batch  session ns  wsproto ns  wsproto/session", file=sys.stderr)
+    for size_bytes, batch in CELLS:
         cost = measure(size_bytes, batch, max(1, options.calls // batch), options.rounds)
         costs.append(cost)
-        print(
-            f"{size_bytes:>7} {batch:>5} {cost.session_ns:>11,.0f} {cost.wsproto_ns:>11,.0f} {cost.ratio:>15.2f}x",
-            file=sys.stderr,
-        )
+        figures = f"{cost.session_ns:11,.0f} {cost.wsproto_ns:11,.0f} {cost.ratio:15.2f}x"
+        print(f"{size_bytes:7} {batch:6} {figures}", file=sys.stderr)
     print(msgspec.json.encode({"benchmark": "protocol", "costs": costs}).decode())
     return 0
 

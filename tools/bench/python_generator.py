@@ -26,7 +26,6 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 RECV_BYTES = 256 * 1024
 MAX_HEAD_BYTES = 8192
 CONNECT_S = 10.0
-DRAIN_S = 5.0
 CLOSE_S = 2.0
 
 
@@ -283,7 +282,7 @@ class Run:
             connection.send(b"".join(stream.pongs))
             stream.pongs.clear()
         if stream.close_seen:
-            if not self.stopping:
+            if not self.stopping or stream.received != stream.sent:
                 raise EchoError("lost", "closed by the server")
             self._drop(connection, "", "")
 
@@ -308,7 +307,7 @@ class Run:
     def finish(self) -> None:
         """Wait for the echoes under way, then close, both within bounds."""
         self.stopping = True
-        end_s = time.monotonic() + DRAIN_S
+        end_s = time.monotonic() + self.options.drain
         while (under_way := self._under_way()) and time.monotonic() < end_s:
             self.turn(0.02)
         self.errors["unanswered"] += under_way
@@ -373,6 +372,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--drain", type=float, default=5.0)
     parser.add_argument("--pid", type=int, action="append", default=[])
     parser.add_argument("--raw", action="store_true")
     parser.add_argument("--binary", action="store_true")

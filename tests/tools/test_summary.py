@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.bench.model import Errors, GeneratorResult, Latency, Measurement
+from tools.bench.summary import summarize
+
+
+@dataclass
+class Run:
+    """What a test says of one measurement; the rest is ordinary."""
+
+    messages: int = 1000
+    seconds: float = 1.0
+    server_s: float = 1.0
+    generator_s: float = 0.5
+    lost: int = 0
+    unclean: int = 0
+    others: float = 0.0
+
+
+def measurement(peer: str, number: int, run: Run) -> Measurement:
+    result = GeneratorResult(
+        "c",
+        run.messages,
+        run.seconds,
+        run.generator_s,
+        run.server_s,
+        Latency(1, 2, 3, 4, 5),
+        Errors(0, 0, run.lost, 0),
+        run.unclean,
+        "gone" if run.lost else "",
+    )
+    return Measurement(peer, number, result, run.others)
+
+
+def flags(run: Run) -> list[str]:
+    (summary,) = summarize([measurement("a", 1, run)], "wsloop")
+    return summary.flags()
+
+
+def test_medians_over_rounds() -> None:
+    runs = [Run(messages=1000), Run(messages=3000), Run(messages=2000)]
+    (summary,) = summarize([measurement("a", number, run) for number, run in enumerate(runs)], "wsloop")
+    assert summary.rounds == 3
+    assert summary.per_second == 2000
+    assert summary.server_cpu_us == 500
+    assert summary.server_cpu_us_least == pytest.approx(1e6 / 3000)
+    assert summary.server_cpu_us_most == 1000
+
+
+def test_ratios_say_how_far_the_reference_is_ahead() -> None:
+    ours = measurement("wsloop", 1, Run(messages=3000, server_s=0.6))
+    peer = measurement("peer", 1, Run(messages=1000, server_s=1.0))
+    first, second = summarize([ours, peer], "wsloop")
+    assert (first.throughput_ratio, first.cpu_ratio) == (1, 1)
+    assert second.throughput_ratio == 3
+    assert second.cpu_ratio == pytest.approx(5)
+
+
+@given(st.lists(st.floats(0.2, 5), min_size=1, max_size=7))
+def test_a_machine_that_drifts_between_rounds_does_not_move_the_ratio(speeds: list[float]) -> None:
+    measurements = []
+    for number, speed in enumerate(speeds):
+        measurements.append(measurement("wsloop", number, Run(seconds=1 / speed, server_s=1 / speed)))
+        measurements.append(measurement("peer", number, Run(seconds=2 / speed, server_s=4 / speed)))
+    peer = summarize(measurements, "wsloop")[1]
+    assert peer.throughput_ratio == pytest.approx(2)
+    assert peer.cpu_ratio == pytest.approx(4)
+
+
+def test_no_reference_no_ratio() -> None:
+    (summary,) = summarize([measurement("peer", 1, Run())], "wsloop")
+    assert summary.throughput_ratio is summary.cpu_ratio is None
+
+
+def test_only_rounds_with_a_reference_count_for_the_ratio() -> None:
+    measurements = [
+        measurement("wsloop", 1, Run(messages=2000)),
+        measurement("peer", 1, Run(messages=1000)),
+        measurement("peer", 2, Run(messages=9)),
+    ]
+    assert summarize(measurements, "wsloop")[1].throughput_ratio == 2
+
+
+def test_no_message_at_all_gives_no_ratio_and_no_crash() -> None:
+    measurements = [measurement("wsloop", 1, Run()), measurement("peer", 1, Run(messages=0, lost=1))]
+    peer = summarize(measurements, "wsloop")[1]
+    assert peer.throughput_ratio is peer.cpu_ratio is None
+    assert (peer.errors, peer.first_error) == (1, "gone")
+    assert "errors" in peer.flags()
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (Run(), []),
+        (Run(generator_s=0.95, server_s=0.5), ["generator_bound"]),
+        (Run(generator_s=0.95, server_s=0.95), []),
+        (Run(generator_s=0.5, server_s=0.5), ["starved"]),
+        (Run(others=0.2), ["noisy"]),
+        (Run(unclean=1), ["unclean_close"]),
+        (Run(lost=2), ["errors"]),
+    ],
+)
+def test_flags(run: Run, expected: list[str]) -> None:
+    assert flags(run) == expected
