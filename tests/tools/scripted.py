@@ -53,9 +53,18 @@ def read_frames(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
             yield start[0] & 15, bytes(byte ^ key[at & 3] for at, byte in enumerate(data))
 
 
+def closed(payload: bytes) -> bytes:
+    """Return the answer to a close frame: the same."""
+    return frame(0x88, payload)
+
+
 @contextmanager
-def scripted_server(reply: Reply, answer: Callable[[bytes], bytes] = upgraded) -> Iterator[int]:
-    """Serve one connection in a thread; yield the port. A client's close frame is returned as it is."""
+def scripted_server(
+    reply: Reply,
+    answer: Callable[[bytes], bytes] = upgraded,
+    close: Callable[[bytes], bytes] = closed,
+) -> Iterator[int]:
+    """Serve one connection in a thread; yield the port. It ends after the client's close frame."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(LIMIT_S)
 
@@ -70,7 +79,7 @@ def scripted_server(reply: Reply, answer: Callable[[bytes], bytes] = upgraded) -
                 try:
                     for opcode, payload in read_frames(sock):
                         if opcode == 8:
-                            sock.sendall(frame(0x88, payload))
+                            sock.sendall(close(payload))
                             return
                         sock.sendall(reply(opcode, payload))
                 except (ConnectionResetError, BrokenPipeError):

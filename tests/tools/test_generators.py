@@ -115,6 +115,12 @@ def test_both_generators_tell_what_went_wrong(
     assert getattr(result.errors, kind) == result.errors.total == 1, result.first_error
 
 
+def test_a_server_that_leaves_without_a_close_frame_is_told(command: list[str]) -> None:
+    with scripted_server(echo, close=lambda _: b"") as port:
+        code, result = run_generator(command, port)
+    assert (code, result.unclean_closes) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [

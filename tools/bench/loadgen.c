@@ -77,7 +77,7 @@ static uint8_t *batch, *scratch;      /* frames being built; bytes just received
 static size_t batch_bytes, frame_bytes;
 static int epoll_fd, alive;
 static uint64_t received_total;
-static bool measuring, stopping;
+static bool measuring, stopping, closing;
 static uint64_t wrong_echoes, protocol_errors, lost, unanswered, unclean_closes;
 static char first_error[256];
 
@@ -274,7 +274,7 @@ static void end_frame(struct connection *c, uint64_t now)
         send_control(c, PONG, c->control, c->control_have);
     } else if (c->frame_opcode == CLOSE) {
         c->close_seen = true;
-        if (!stopping || c->received != c->sent)
+        if (!closing && (!stopping || c->received != c->sent))
             fail(c, &lost, "closed by the server with code %d",
                  c->control_have < 2 ? 1005 : c->control[0] << 8 | c->control[1]);
     } else if (c->frame_opcode != PONG) {
@@ -336,7 +336,10 @@ static void on_ready(struct connection *c, uint32_t events)
         send_pending(c);
     if (c->fd >= 0 && (events & ~(uint32_t)EPOLLOUT)) {
         ssize_t got = recv(c->fd, scratch, BATCH_BYTES, 0);
-        if (got == 0)
+        if (closing && (got == 0 || is_fatal(got))) {
+            unclean_closes++;
+            drop(c);
+        } else if (got == 0)
             fail(c, &lost, "end of stream");
         else if (is_fatal(got))
             fail(c, &lost, "recv: %s", strerror(errno));
@@ -389,6 +392,8 @@ static void drain(void)
             open += conns[i].fd >= 0 ? conns[i].sent - conns[i].received : 0;
         if (!open || now_ns(CLOCK_MONOTONIC) >= deadline) {
             unanswered = open;
+            if (open && !first_error[0])
+                snprintf(first_error, sizeof first_error, "%" PRIu64 " messages without an echo", open);
             return;
         }
         turn(20);
@@ -398,6 +403,7 @@ static void drain(void)
 static void close_all(void)
 {
     static const uint8_t normal[2] = {1000 >> 8, 1000 & 255};
+    closing = true;
     for (int i = 0; i < opt.connections; i++) {
         if (conns[i].fd >= 0 && opt.raw)
             drop(&conns[i]);

@@ -209,7 +209,7 @@ class Run:
         self.selector = selectors.DefaultSelector()
         self.open: list[Connection] = []
         self.received = 0
-        self.measuring = self.stopping = False
+        self.measuring = self.stopping = self.closing = False
         self.latencies_s: list[float] = []
         self.errors = dict.fromkeys(Errors.__struct_fields__, 0)
         self.unclean_closes = 0
@@ -268,7 +268,11 @@ class Run:
     def _receive(self, connection: Connection) -> None:
         data = connection.sock.recv(RECV_BYTES)
         stream = connection.stream
-        if not data and not stream.close_seen:
+        if not data and self.closing:
+            self.unclean_closes += 1
+            self._drop(connection, "", "")
+            return
+        if not data:
             raise EchoError("lost", "end of stream")
         done = stream.receive(data)
         if done:
@@ -282,7 +286,7 @@ class Run:
             connection.send(b"".join(stream.pongs))
             stream.pongs.clear()
         if stream.close_seen:
-            if not self.stopping or stream.received != stream.sent:
+            if not self.closing and (not self.stopping or stream.received != stream.sent):
                 raise EchoError("lost", "closed by the server")
             self._drop(connection, "", "")
 
@@ -311,13 +315,16 @@ class Run:
         while (under_way := self._under_way()) and time.monotonic() < end_s:
             self.turn(0.02)
         self.errors["unanswered"] += under_way
+        if under_way:
+            self.first_error = self.first_error or f"{under_way} messages without an echo"
+        self.closing = True
         for connection in self.open:
             if not self.options.raw:
                 connection.send(masked_frame(8, (1000).to_bytes(2, "big"), os.urandom(4)))
         end_s = time.monotonic() + CLOSE_S
         while self.open and not self.options.raw and time.monotonic() < end_s:
             self.turn(0.02)
-        self.unclean_closes = 0 if self.options.raw else len(self.open)
+        self.unclean_closes += 0 if self.options.raw else len(self.open)
 
     def _under_way(self) -> int:
         return sum(connection.stream.sent - connection.stream.received for connection in self.open)

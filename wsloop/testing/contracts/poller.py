@@ -10,9 +10,12 @@ of simulated ones. Needs no pytest itself.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsloop.loop.poller import READ, WRITE, Poller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class PollerContract:
@@ -151,11 +154,13 @@ class PollerContract:
     def test_mistakes_are_key_errors(self) -> None:
         """Registering twice, or naming what is not known, changes nothing."""
         self.poller.register(self.fd, READ)
-        for mistake in (
+        unknown = self.right.fileno()
+        mistakes: list[Callable[[], None]] = [
             lambda: self.poller.register(self.fd, READ),
-            lambda: self.poller.modify(self.right.fileno(), READ),
-            lambda: self.poller.unregister(self.right.fileno()),
-        ):
+            lambda: self.poller.modify(unknown, READ),
+            lambda: self.poller.unregister(unknown),
+        ]
+        for mistake in mistakes:
             try:
                 mistake()
             except KeyError:
