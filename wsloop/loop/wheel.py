@@ -63,14 +63,14 @@ class Timer:
 
     __slots__ = ("_entry_tick", "_sequence", "_slot", "active", "callback", "deadline_s")
 
-    def __init__(self, deadline_s: float, callback: Callable[[], object]) -> None:
+    def __init__(self, deadline_s: float, callback: Callable[[], object], sequence: int = 0) -> None:
         self.deadline_s = deadline_s
         self.callback = callback
         self.active = True
         # Where the one valid entry of this timer lies; every other one is stale.
         self._slot: list[Timer] | deque[Timer] | None = None
         self._entry_tick = 0
-        self._sequence = 0
+        self._sequence = sequence
 
     def __lt__(self, other: Timer) -> bool:
         """Order by deadline, then by when it was scheduled."""
@@ -122,21 +122,22 @@ class TimerWheel:
 
     def schedule(self, deadline_s: float, callback: Callable[[], object]) -> Timer:
         """Return a new active timer; a deadline that has passed is due at the next `advance`."""
-        timer = Timer(deadline_s, callback)
         self._sequence += 1
-        timer._sequence = self._sequence
         self._active += 1
+        timer = Timer(deadline_s, callback, self._sequence)
         self._place(timer)
         return timer
 
     def rearm(self, timer: Timer, deadline_s: float) -> None:
         """Give a timer, active or fired, a new deadline; its callback stays.
 
-        Raises StateError for one that was cancelled. To a later time this stores two numbers.
+        Raises StateError for one that was cancelled. To a later time this only stores numbers.
         """
         self._sequence += 1
         timer._sequence = self._sequence
-        timer.deadline_s = deadline_s
+        before_s, timer.deadline_s = timer.deadline_s, deadline_s
+        if timer.active and deadline_s >= before_s:
+            return
         if not timer.active:
             if timer.callback is _nothing:
                 raise StateError("a cancelled timer cannot be rearmed")
@@ -217,7 +218,7 @@ class TimerWheel:
     def _due_tick(self, deadline_s: float) -> int:
         """Return the first tick at which `deadline_s` has passed."""
         ticks = (deadline_s - self._origin_s) / self._tick_s
-        return LAST_TICK if ticks >= LAST_TICK else math.ceil(ticks)
+        return math.ceil(ticks) if ticks < LAST_TICK else LAST_TICK
 
     def _next_tick(self) -> int | None:
         """Return the first tick after the present one at which a slot begins that holds something."""
