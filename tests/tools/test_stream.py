@@ -12,7 +12,8 @@ from wsproto.events import TextMessage
 from tests.tools.faults import FAULTS
 from tests.tools.scripted import frame
 from tools.bench.model import Latency
-from tools.bench.python_generator import EchoError, Stream, latency_of, masked_frame, payload
+from tools.bench.python_generator import latency_of
+from tools.bench.stream import EchoError, Stream, masked_frame, payload
 
 sizes = st.integers(0, 300) | st.sampled_from([65535, 65536, 70000])
 

@@ -21,6 +21,7 @@ from wsloop.testing.poller import FakePoller
 from wsloop.transport import listener as listener_module
 from wsloop.transport.bind import TcpBind
 from wsloop.transport.listener import DescriptorSpare, Listener, SocketNetwork
+from wsloop.transport.spare import EXHAUSTED_ERRNOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -337,7 +338,7 @@ def test_any_other_errno_of_accept_is_our_bug(house: House, script: list[int]) -
         house.loop.turn()
 
 
-@pytest.mark.parametrize("number", sorted(listener_module.EXHAUSTED_ERRNOS), ids=errno.errorcode.get)
+@pytest.mark.parametrize("number", sorted(EXHAUSTED_ERRNOS), ids=errno.errorcode.get)
 def test_every_shortage_backs_off(house: House, number: int) -> None:
     house.listener._sock = cast("SocketLike", ScriptedSocket(house.sock, [number]))
     (client,) = house.dial()

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 HERE = Path(__file__).resolve().parent
-SOURCES = tuple(HERE / name for name in ("loadgen.c", "handshake.h", "histogram.h", "messages.h"))
+SOURCES = tuple(
+    HERE / name for name in ("loadgen.c", "handshake.h", "histogram.h", "messages.h", "options.h")
+)
 BINARY = HERE / "build" / "loadgen"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 SPARE_S = 60.0

@@ -18,7 +18,7 @@ from wsproto.connection import Connection
 from wsproto.events import TextMessage
 
 from tools.bench.options import at_least
-from tools.bench.python_generator import masked_frame, payload
+from tools.bench.stream import masked_frame, payload
 from wsloop.protocol.events import TextMessage as ReceivedText
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session import Session

@@ -96,7 +96,7 @@ class Server:
     def listen(self, bind: Bind) -> Listener:
         """Listen on `bind`; raises StartupError (AddressInUseError ...) if that cannot be had."""
         sock = self._network.listen(bind, self._backlog)
-        listener = Listener(self.reactor, sock, self._on_accept)
+        listener = Listener(self.reactor, sock, self._on_accept, spare=self._network.spare())
         self._listeners.append(listener)
         return listener
 

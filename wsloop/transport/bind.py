@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import ConfigError, StartupError
+from wsloop.transport.spare import DescriptorSpare, Spare
 
 if TYPE_CHECKING:
     from wsloop.transport.base import SocketAddress, SocketLike
@@ -93,6 +94,10 @@ class Network(Protocol):
         """
         ...
 
+    def spare(self) -> Spare:
+        """Return a spare descriptor for a listener, not yet taken."""
+        ...
+
 
 def parse_bind(text: str) -> Bind:
     """Return the address that `text` names.
@@ -131,6 +136,10 @@ class SocketNetwork:
     """The real sockets; satisfies `Network`."""
 
     __slots__ = ()
+
+    def spare(self) -> DescriptorSpare:
+        """See `Network.spare`."""
+        return DescriptorSpare()
 
     def listen(self, bind: Bind, backlog: int = BACKLOG) -> socket.socket:
         """Open `bind`; see `Network.listen`."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -39,6 +38,7 @@ from wsloop.transport.bind import (
     local_bind,
     parse_bind,
 )
+from wsloop.transport.spare import EXHAUSTED_ERRNOS, DescriptorSpare, Spare
 from wsloop.transport.tcp import TcpTransport
 
 if TYPE_CHECKING:
@@ -63,9 +63,6 @@ doubling, so that a lasting shortage costs one accept a second (asyncio pauses 1
 
 LOG_EVERY_S = 10.0
 """At most one line about lost connections in this time; the counters count them all."""
-
-EXHAUSTED_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""accept(2) lacks a descriptor (of the process, of the machine) or memory; the client still waits."""
 
 ABORTED_ERRNOS = frozenset(
     {
@@ -106,43 +103,6 @@ class AcceptLoop(Protocol):
     def cancel(self, timer: TimerHandle, /) -> None:
         """Make sure that the timer does not fire."""
         ...
-
-
-class Spare(Protocol):
-    """One descriptor held in reserve."""
-
-    def release(self) -> None:
-        """Give the descriptor up, so that the next call that needs one succeeds. Idempotent."""
-        ...
-
-    def take(self) -> bool:
-        """Hold a descriptor again, if one is free; return whether one is held now."""
-        ...
-
-
-class DescriptorSpare:
-    """A `Spare` of the real descriptor table: /dev/null, held open."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self) -> None:
-        self._fd = -1
-
-    def release(self) -> None:
-        """Close the spare descriptor."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def take(self) -> bool:
-        """Open it again; False while the table is full (EMFILE, ENFILE)."""
-        if self._fd < 0:
-            try:
-                self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                if error.errno not in EXHAUSTED_ERRNOS:
-                    raise
-        return self._fd >= 0
 
 
 @dataclass(frozen=True, slots=True)
