@@ -15,14 +15,13 @@ import math
 from typing import TYPE_CHECKING
 
 from wsloop.buffers.outbox import Outbox
-from wsloop.errors import HandshakeError, PoolExhaustedError, TransportError
+from wsloop.errors import PoolExhaustedError, TransportError
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.close import CloseCode
-from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Request, TextMessage
-from wsloop.protocol.handshake import Handshake
+from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, TextMessage
 from wsloop.protocol.heartbeat import HeartbeatAction
 from wsloop.protocol.session import Session, SessionState
-from wsloop.server import pages
+from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
 from wsloop.server.pressure import Pressure
 from wsloop.server.pulse import Pulse
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wsloop.buffers.ring import Ring
-    from wsloop.protocol.events import Event
-    from wsloop.server.app import Handler, Response
+    from wsloop.protocol.events import Event, Request
+    from wsloop.server.app import Handler, Route
     from wsloop.server.server import Server
     from wsloop.transport.base import Transport
 
@@ -42,8 +41,6 @@ READ_BYTES = 65536
 """Most that one readiness brings in: the fairness budget of bytes per connection and turn."""
 EVENTS_PER_TURN = 256
 """Most messages decoded per connection and turn; the rest waits in the ring for the next."""
-REQUESTS_PER_TURN = 16
-"""Most pipelined plain requests answered per connection and turn."""
 
 
 class Connection:
@@ -54,33 +51,17 @@ class Connection:
     """
 
     __slots__ = (
-        "_began_s",
-        "_close_code",
-        "_close_reason",
-        "_eof",
-        "_flush_wanted",
-        "_handler",
-        "_handshake",
-        "_interest",
-        "_outbox",
-        "_pressure",
-        "_pulse",
-        "_request_begun",
-        "_ring",
-        "_server",
-        "_session",
-        "_timer",
-        "_transport",
-        "id",
-        "state",
-    )
+        "_began_s", "_close_code", "_close_reason", "_eof", "_flush_wanted", "_handler", "_http",
+        "_interest", "_outbox", "_pressure", "_pulse", "_ring", "_server", "_session", "_timer",
+        "_transport", "id", "state",
+    )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
         self._server = server
         self._transport = transport
         self.id = connection_id
         self.state = State.ACCEPTING
-        self._handshake: Handshake | None = Handshake(server.http_limits)
+        self._http: HttpPhase | None = HttpPhase(server, self)
         self._session: Session | None = None
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
@@ -90,7 +71,6 @@ class Connection:
         self._interest = READ
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
         self._began_s = server.reactor.now
-        self._request_begun = False
         self._pulse: Pulse | None = None
         self._pressure: Pressure | None = None
         self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
@@ -122,10 +102,10 @@ class Connection:
         try:
             if self.state is State.OPEN:
                 self._tend()
-            elif self.state is State.HANDSHAKING:
-                self._time_out_request()
+            elif self._http is not None and self.state is State.HANDSHAKING:
+                self._http.time_out(is_reading=not self._paused)
             elif self.state is State.CLOSING:
-                self._lose("close timed out", abort=True)
+                self.lose("close timed out", abort=True)
         except Exception as error:
             self._on_error(error)
 
@@ -134,8 +114,8 @@ class Connection:
         try:
             if self._paused:
                 return
-            if self.state is State.HANDSHAKING:
-                self._serve_requests(b"")
+            if self._http is not None:
+                self._http.go_on()
             elif self._ring is not None and self.state is not State.CLOSED:
                 self._parse_ring()
         except Exception as error:
@@ -144,7 +124,7 @@ class Connection:
     def _on_error(self, error: Exception) -> None:
         """Tell whose fault it was: a peer's is one line, ours a traceback and 1011."""
         if isinstance(error, TransportError):
-            self._lose(error.errno_name)
+            self.lose(error.errno_name)
         elif isinstance(error, PoolExhaustedError):
             log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
             self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
@@ -153,78 +133,32 @@ class Connection:
             if self.state is State.OPEN:
                 self.close(int(CloseCode.INTERNAL_ERROR), "internal error")
             else:
-                self._lose("internal error", abort=True)
+                self.lose("internal error", abort=True)
 
     # -- HTTP: until the upgrade -------------------------------------------------------
 
     def _read(self) -> None:
-        if self.state is State.OPEN or (self.state is State.CLOSING and self._session is not None):
+        if self._session is not None:
             self._read_frames()
         elif self.state is not State.CLOSED:
             data = self._transport.read(READ_BYTES)
             if data == b"":
-                self._lose("closed by peer")
-            elif data and self.state is State.HANDSHAKING:
-                self._request_begun = True
-                self._serve_requests(data)
+                self._on_eof()
+            elif data and self._http is not None:
+                self._http.receive(data)
 
-    def _serve_requests(self, data: bytes) -> None:
-        """Answer what `data` completes: one upgrade, or some (perhaps pipelined) plain requests."""
-        assert self._handshake is not None
-        handshake = self._handshake
-        try:
-            request = handshake.receive(data) if data else handshake.next_request()
-            budget = REQUESTS_PER_TURN
-            while request is not None:
-                if request.is_upgrade:
-                    self._upgrade(request)
-                    return
-                self._respond(pages.answer(self._server.app, request))
-                budget -= 1
-                if self.state is not State.HANDSHAKING:
-                    return
-                if not budget:
-                    self._server.reactor.call_soon(self._continue)
-                    return
-                request = handshake.next_request()
-        except HandshakeError as error:
-            self._refuse(error)
+    def restart_deadline(self) -> None:
+        """Give the next request on the connection a full deadline of its own."""
+        reactor = self._server.reactor
+        reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
 
-    def _respond(self, response: Response) -> None:
-        """Send a plain answer; the next request on the connection has its own full deadline."""
-        assert self._handshake is not None
-        answer = self._handshake.respond(response.status, response.headers, response.body)
-        self._queue((answer,))
-        if self._handshake.keep_alive:
-            reactor = self._server.reactor
-            self._request_begun = False
-            reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
-        else:
-            self._finish()
+    def go_on_later(self) -> None:
+        """Go on with what is over this turn's budget in the next phase 7."""
+        self._server.reactor.call_soon(self._continue)
 
-    def _refuse(self, error: HandshakeError) -> None:
-        assert self._handshake is not None
-        log.info("connection %d: %s refused: %s", self.id, self._transport.peer, error)
-        self._queue((self._handshake.refuse(error),))
-        self._finish()
-
-    def _time_out_request(self) -> None:
-        """End a head that dribbles with 408; say nothing to a peer that said nothing (RFC 9110 15.5.9)."""
-        if self._request_begun and not self._paused:
-            self._refuse(HandshakeError(408, "the request took too long"))
-        else:
-            self._lose("idle before a request", abort=self._paused)
-
-    def _upgrade(self, request: Request) -> None:
-        """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
-        assert self._handshake is not None
-        server = self._server
-        route = pages.route(server.app, request)
-        server.check_room(self)
-        subprotocol = next((name for name in request.subprotocols if name in route.subprotocols), None)
-        self._queue((self._handshake.accept(subprotocol),))
-        trailing = self._handshake.trailing
-        self._handshake = None
+    def open(self, route: Route, request: Request, trailing: bytes) -> None:
+        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
+        self._http = None
         self._session = Session(route.limits)
         self.state = step(self.state, Step.UPGRADE)
         self._start_beating()
@@ -307,9 +241,9 @@ class Connection:
                     handler.on_binary(event.data)
             else:
                 self._on_control(event)
-        self._queue(session.take_output())
+        self.enqueue(session.take_output())
         if self._ring is not None and len(events) >= EVENTS_PER_TURN:
-            self._server.reactor.call_soon(self._continue)
+            self.go_on_later()
 
     def _on_control(self, event: Event) -> None:
         """Follow a close or a failure; pings were answered and pongs noted by the session."""
@@ -318,9 +252,9 @@ class Connection:
             self._note_close(event.code, event.reason)
             self._session.answer_close()
             if isinstance(event, Failed):
-                peer = self._transport.peer
+                peer = self.peer
                 log.info("connection %d: %s failed: %d %s", self.id, peer, event.code, event.reason)
-            self._finish()
+            self.finish()
 
     def _note_close(self, code: int, reason: str) -> None:
         """Remember the first close code that was said, by either side, for the handler."""
@@ -329,10 +263,12 @@ class Connection:
 
     def _on_eof(self) -> None:
         """Note that the peer sends no more: what is queued still goes out, then the connection ends."""
-        assert self._session is not None
         self._eof = True
-        self._session.receive_eof()
-        self._finish()
+        if self._session is not None:
+            self._session.receive_eof()
+        elif self._http is not None:
+            self._http.receive_eof()
+        self.finish()
 
     # -- WebSocket: bytes out ------------------------------------------------------------
 
@@ -341,14 +277,14 @@ class Connection:
         if self.state is State.OPEN and self._has_room():
             assert self._session is not None
             self._session.send_text(data)
-            self._queue(self._session.take_output())
+            self.enqueue(self._session.take_output())
 
     def send_binary(self, data: bytes) -> None:
         """Queue one binary message; `data` is kept, not copied, until the kernel has it."""
         if self.state is State.OPEN and self._has_room():
             assert self._session is not None
             self._session.send_binary(data)
-            self._queue(self._session.take_output())
+            self.enqueue(self._session.take_output())
 
     def send_frame(self, frame: bytes) -> None:
         """Queue one whole, already encoded frame, which other connections may share."""
@@ -364,7 +300,7 @@ class Connection:
         if self.state is State.OPEN:
             assert self._session is not None
             self._session.send_ping(b"")
-            self._queue(self._session.take_output())
+            self.enqueue(self._session.take_output())
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin the close handshake behind what is queued; before the upgrade, just end.
@@ -375,10 +311,10 @@ class Connection:
             assert self._session is not None
             self._note_close(code, reason)
             self._session.send_close(code, reason)
-            self._queue(self._session.take_output())
-            self._finish()
+            self.enqueue(self._session.take_output())
+            self.finish()
         elif self.state in (State.ACCEPTING, State.HANDSHAKING):
-            self._lose("server closes")
+            self.lose("server closes")
 
     def shut_down(self) -> None:
         """Close because the server stops, with the code this kind of client understands."""
@@ -386,9 +322,10 @@ class Connection:
 
     def drop(self) -> None:
         """End at once, without a word."""
-        self._lose("dropped", abort=True)
+        self.lose("dropped", abort=True)
 
-    def _queue(self, pieces: Iterable[bytes]) -> None:
+    def enqueue(self, pieces: Iterable[bytes]) -> None:
+        """Queue pieces of bytes as they are; they leave in phase 1 of the next turn."""
         for piece in pieces:
             self._outbox.append(piece)
         if self._outbox.size and not self._flush_wanted:
@@ -410,9 +347,7 @@ class Connection:
 
     def _slow(self) -> None:
         assert self._handler is not None
-        log.info(
-            "connection %d: %s is slow, %d bytes queued", self.id, self._transport.peer, self._outbox.size
-        )
+        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, self._outbox.size)
         self.close(self._handler.slow_code, f"slow q={self._outbox.size}")
 
     def _write(self) -> None:
@@ -436,7 +371,7 @@ class Connection:
             if not self._outbox.is_high:
                 self._pressure = None
                 self._heard()
-                server.reactor.call_soon(self._continue)
+                self.go_on_later()
         elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
             self._pressure = pressure = Pressure(server.reactor.now)
             look_s = pressure.window_ends_s(server.deadlines.stall_s)
@@ -501,10 +436,11 @@ class Connection:
 
     # -- the end -------------------------------------------------------------------------
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Enter CLOSING: flush, then wait for the peer's half, no longer than `close_s`."""
         if self.state in (State.HANDSHAKING, State.OPEN):
             self.state = step(self.state, Step.FINISH)
+            self._http = None
             reactor = self._server.reactor
             reactor.rearm(self._timer, reactor.now + self._server.deadlines.close_s)
         if not self._flush_wanted:
@@ -519,15 +455,20 @@ class Connection:
         """
         session = self._session
         if self._eof or (session is not None and session.state is SessionState.CLOSED):
-            self._lose("closed")
+            self.lose("closed")
         elif session is None or session.state is SessionState.FAILED:
             self._transport.shutdown_write()
 
-    def _lose(self, why: str, *, abort: bool = False) -> None:
+    @property
+    def peer(self) -> str:
+        """The peer's address, printable, for logs."""
+        return self._transport.peer
+
+    def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
         if self.state is State.CLOSED:
             return
-        log.debug("connection %d: %s: %s", self.id, self._transport.peer, why)
+        log.debug("connection %d: %s: %s", self.id, self.peer, why)
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor
         reactor.cancel(self._timer)
@@ -545,6 +486,6 @@ class Connection:
         self._give_back_ring()
         self._server.forget(self)
         handler, self._handler = self._handler, None
-        self._handshake = self._session = None
+        self._http = self._session = None
         if handler is not None:
             handler.on_closed(self._close_code, self._close_reason)
