@@ -25,7 +25,7 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 	$(BIN)/wsloop serve --dev --port $(PORT)
 
 debian:  ## install the Debian packages that tests use (or say how)
-	@tools/debian_packages.sh chromium
+	@tools/debian_packages.sh chromium gcc libc6-dev
 
 test: $(VENV)/.dev debian  ## install what tests need and run all of them
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
