@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from wsloop.hub.channels import Subscription
+from wsloop.hub.client import Client
+from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
+from wsloop.protocol.session import Session
 from wsloop.server.assembly import CONNECTION_PATH, Options
-from wsloop.server.connection import EVENTS_PER_TURN
+from wsloop.server.connection import EVENTS_PER_TURN, Connection
 from wsloop.server.echo import EchoHandler
+from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT, MessagingMemoryClient, masked_frame
 from wsloop.testing.network import NetworkFaults
@@ -222,3 +229,95 @@ def test_limits_of_the_options_reach_the_session() -> None:
         house.run_until(lambda: client.is_gone)
         assert client.close_frame is not None
         assert client.close_frame[0] == 1009
+
+
+def test_a_reset_met_in_the_middle_of_a_fan_out_harms_nobody_else() -> None:
+    options = Options(dev=True, outbox=OutboxMarks(300, 200, 100))
+    with MemoryServer(seed=14, options=options) as house:
+        first, broken, last, writer = (house.join() for _ in range(4))
+        for client in (first, broken, last):
+            house.ask(client, subscribe={"channel": "chat:a"})
+        house.run_for(1.0)
+        broken.sock.reset()
+        # In one turn, so that the queue of the broken one is over its limit before the loop knows.
+        for number in range(8):
+            house.hub.publish("chat:a", b'{"n":%d,"text":"%s"}' % (number, b"x" * 60))
+        house.run_until(lambda: len(last.publications("chat:a")) == 8 == len(first.publications("chat:a")))
+        assert house.ask(writer, presence={"channel": "chat:a"})["presence"]
+        assert len(house.server.registry) == 3
+        assert house.reactor.statistics().errors == 0
+
+
+def test_an_answer_that_is_still_queued_when_the_drain_begins_is_sent(house: MemoryServer) -> None:
+    client = house.dial()
+    client.send_bytes(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    house.run_until(lambda: len(house.server.registry) == 1)
+    while not house.server.registry.snapshot()[0]._outbox.size:
+        house.reactor.run_once()
+    house.server.drain(lambda: None)
+    house.run_until(lambda: client.is_gone)
+    assert client.http.endswith(b"\r\n\r\nok\n")
+
+
+def test_a_peer_that_half_closes_behind_its_request_is_answered(house: MemoryServer) -> None:
+    client = house.dial()
+    client.sock.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.sock.shutdown(socket.SHUT_WR)
+    house.run_until(lambda: client.is_gone, within_s=1)
+    assert client.http.endswith(b"\r\n\r\nok\n")
+
+
+def test_a_peer_that_stops_inside_its_request_is_told_400(house: MemoryServer) -> None:
+    client = house.dial()
+    client.sock.send(b"GET /healthz HTTP/1.1\r\nHo")
+    client.sock.shutdown(socket.SHUT_WR)
+    house.run_until(lambda: client.is_gone, within_s=1)
+    assert client.http.startswith(b"HTTP/1.1 400 ")
+
+
+def test_nothing_is_sent_and_nothing_breaks_after_the_end(house: MemoryServer) -> None:
+    client = house.connect("/echo")
+    (connection,) = house.server.registry.snapshot()
+    client.reset()
+    house.run_until(lambda: connection.state is State.CLOSED)
+    for act in (connection.send_ping, connection.close, connection.drop, connection.shut_down):
+        act()
+    connection.send_text("x")
+    connection.send_binary(b"x")
+    connection.send_frame(b"x")
+    house.run_for(60.0)
+    assert house.reactor.statistics().errors == 0
+
+
+@pytest.mark.parametrize("ending", ["close", "reset", "refused", "garbage", "half frame"])
+@pytest.mark.parametrize("path", ["/echo", CONNECTION_PATH])
+def test_a_closed_connection_is_freed_without_the_cycle_collector(
+    house: MemoryServer, path: str, ending: str
+) -> None:
+    """Frozen garbage is never found (gc.freeze), so no cycle may be left."""
+    kinds = (Connection, HttpPhase, Session, Handshake, EchoHandler, MessagingHandler, Client, Subscription)
+    gc.collect()
+    gc.disable()
+    try:
+        client = house.dial(MessagingMemoryClient)
+        client.upgrade("/nowhere" if ending == "refused" else path)
+        if path == CONNECTION_PATH:
+            client.command(connect={})
+            client.command(subscribe={"channel": "chat:a"})
+        house.run_for(1.0)
+        if ending == "close":
+            client.send_close()
+        elif ending == "reset":
+            client.reset()
+        elif ending == "garbage":
+            client.send_bytes(b"\xff" * 10)
+        elif ending == "half frame":
+            client.send_bytes(b"\x82\xfe\x03\xe8\0\0\0\0half")
+            house.run_for(0.1)
+            client.reset()
+        house.run_until(lambda: not len(house.server.registry))
+        house.reactor.run_once()
+        left = [type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds)]
+        assert left == []
+    finally:
+        gc.enable()

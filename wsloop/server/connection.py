@@ -112,11 +112,11 @@ class Connection:
     def _continue(self) -> None:
         """Phase 7: go on with input that was over the last turn's budget."""
         try:
-            if self._paused:
+            if self._paused or self.state is State.CLOSED:
                 return
             if self._http is not None:
                 self._http.go_on()
-            elif self._ring is not None and self.state is not State.CLOSED:
+            elif self._ring is not None:
                 self._parse_ring()
         except Exception as error:
             self._on_error(error)
@@ -138,9 +138,11 @@ class Connection:
     # -- HTTP: until the upgrade -------------------------------------------------------
 
     def _read(self) -> None:
+        if self.state is State.CLOSED:
+            return
         if self._session is not None:
             self._read_frames()
-        elif self.state is not State.CLOSED:
+        else:
             data = self._transport.read(READ_BYTES)
             if data == b"":
                 self._on_eof()
@@ -303,7 +305,7 @@ class Connection:
             self.enqueue(self._session.take_output())
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Begin the close handshake behind what is queued; before the upgrade, just end.
+        """Begin the close handshake behind what is queued; without a WebSocket, just end.
 
         `reason` is cut at a character boundary to the 123 bytes that fit a close frame.
         """
@@ -314,7 +316,10 @@ class Connection:
             self.enqueue(self._session.take_output())
             self.finish()
         elif self.state in (State.ACCEPTING, State.HANDSHAKING):
-            self.lose("server closes")
+            if self._outbox.size:
+                self.finish()
+            else:
+                self.lose("server closes")
 
     def shut_down(self) -> None:
         """Close because the server stops, with the code this kind of client understands."""
@@ -340,7 +345,7 @@ class Connection:
         """
         if self._outbox.size <= self._server.outbox.hard_bytes:
             return True
-        self._write()
+        self._flush()
         if self.state is State.OPEN and self._outbox.size > self._server.outbox.hard_bytes:
             self._slow()
         return self.state is State.OPEN

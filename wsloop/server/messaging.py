@@ -69,6 +69,8 @@ class MessagingHandler:
     def on_closed(self, code: int, reason: str) -> None:
         """Tell the hub, which removes subscriptions, then presence, then tells of the leave."""
         self._client.closed()
+        # The client refers to this handler: a cycle that nobody would find once the heap is frozen.
+        del self._client
 
     # -- Subscriber: what the hub asks for -------------------------------------------
 
