@@ -26,17 +26,21 @@ LAST_LINE = "Ctrl+C to stop"
 
 
 class Daemon:
-    """A daemon in development mode, started on entering and killed on leaving the context.
+    """A daemon, started on entering and killed on leaving the context; in development mode if `dev`.
 
-    `options` go on its command line. It listens on a port of the kernel's choice, which it keeps
-    when it is started again; with `uds`, on that path instead.
+    `options` go on its command line, `python_options` on the interpreter's. It listens on a port
+    of the kernel's choice, which it keeps when it is started again; with `uds`, on that path
+    instead.
     """
 
-    def __init__(self, *options: str, uds: str | None = None) -> None:
+    def __init__(
+        self, *options: str, uds: str | None = None, dev: bool = True, python_options: tuple[str, ...] = ()
+    ) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         self.banner = ""
-        self._options = options
+        self._command = [sys.executable, *python_options, "-m", "wsloop", "serve"]
+        self._options = (*(["--dev"] if dev else []), *options)
         self._uds = uds
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
@@ -62,10 +66,10 @@ class Daemon:
         """Start and wait until the banner says that it listens."""
         assert self._process is None
         where = ["--uds", self._uds] if self._uds else ["--port", str(self.port)]
-        command = [sys.executable, "-m", "wsloop", "serve", "--dev", *where, *self._options]
+        command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
         self.banner = self._read_banner(self._process)
-        found = re.search(r"ws://127\.0\.0\.1:(\d+)/echo", self.banner)
+        found = re.search(r"ws://127\.0\.0\.1:(\d+)/", self.banner)
         assert found or self._uds, self.banner
         self.port = int(found[1]) if found else 0
 
@@ -118,6 +122,10 @@ class Daemon:
     def is_running(self) -> bool:
         """Whether the process has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    def open_descriptors(self) -> int:
+        """Return how many descriptors the process holds (Linux)."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def stderr(self) -> str:
         """Return all that was logged since the first start."""

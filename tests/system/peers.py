@@ -36,9 +36,16 @@ def open_messaging(daemon: Daemon, channel: str = "chat:lobby") -> Iterator[Clie
     with connect(daemon.url(MESSAGING), proxy=None, open_timeout=PATIENCE_S, ping_interval=None) as peer:
         for command in ({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": channel}}):
             peer.send(json.dumps(command))
-        while '"id":2' not in str(peer.recv(PATIENCE_S)):
-            pass
+        hear(peer, '"id":2')
         yield peer
+
+
+def hear(peer: ClientConnection, text: str) -> str:
+    """Answer the messaging server's pings until a frame with `text` in it comes; return that frame."""
+    while text not in (frame := str(peer.recv(PATIENCE_S))):
+        if "{}" in frame.split("\n"):
+            peer.send("{}")
+    return frame
 
 
 def close_of(peer: ClientConnection) -> tuple[int, str]:

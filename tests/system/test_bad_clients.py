@@ -7,6 +7,7 @@ the kernel: buffers that fill, resets, silence.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -14,7 +15,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.daemon import Daemon
-from tests.system.peers import MESSAGING, close_of, http, open_echo, open_messaging, raw, says, upgrade_request
+from tests.system.peers import (
+    MESSAGING,
+    close_of,
+    hear,
+    http,
+    open_echo,
+    open_messaging,
+    raw,
+    says,
+    upgrade_request,
+)
 from wsloop.testing.client import (
     OPCODE_BINARY,
     OPCODE_CLOSE,
@@ -81,7 +92,6 @@ def test_plain_http_on_a_websocket_path_is_426(daemon: Daemon, path: str) -> Non
         pytest.param(upgrade_request("/echo", "X: " + "y" * 9000), 431, id="long line"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, id="TLS"),
         pytest.param(bytes(range(256)) * 100, 400, id="garbage"),
-        pytest.param(b"\r\n" * 20_000, 400, id="empty lines"),
     ],
 )
 def test_a_bad_request_is_refused_in_http(daemon: Daemon, request_bytes: bytes, status: int) -> None:
@@ -155,12 +165,12 @@ def test_binary_on_the_json_protocol_is_3501(daemon: Daemon) -> None:
 # -- peers that are too slow, too fast, or gone ------------------------------------------------
 
 
-def test_a_peer_that_never_reads_its_echo_is_closed_and_costs_no_more_than_its_limit(daemon: Daemon) -> None:
+def test_a_peer_that_never_reads_its_echo_is_not_read_either(daemon: Daemon) -> None:
     with raw(daemon) as greedy:
         greedy.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         piece = masked_frame(OPCODE_BINARY, bytes(16 * 1024), b"abcd")
-        greedy.sock.settimeout(1.0)
-        with pytest.raises((TimeoutError, ConnectionResetError, BrokenPipeError)):
+        greedy.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
             for _ in range(10_000):  # 160 MB, were they taken
                 greedy.sock.sendall(piece)
 
@@ -170,18 +180,16 @@ def test_a_subscriber_that_never_reads_does_not_hold_up_the_others(daemon: Daemo
     with open_messaging(daemon, "chat:stall") as reader, raw(daemon, MESSAGING) as deaf:
         deaf.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.send(OPCODE_TEXT, b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"chat:stall"}}')
-        seen = 0
+        hear(reader, '"join"')
         for number in range(count):
-            publish = {"channel": "chat:stall", "data": "x" * size}
+            publish = {"channel": "chat:stall", "data": f"{number} " + "x" * size}
             reader.send(json.dumps({"id": number + 3, "publish": publish}))
-            while seen <= number:
-                seen += sum('"pub"' in line for line in str(reader.recv(10)).split("\n"))
-        assert seen == count
+            hear(reader, f'"data":"{number} x')
         # Twelve megabytes do not fit into two kernel buffers and the limit: it was closed as slow.
-        while '"leave"' not in str(reader.recv(30)):
-            pass
-    assert f"slow, {SEND_LIMIT_BYTES}" not in daemon.stderr()
-    assert "is slow" in daemon.stderr()
+        hear(reader, '"leave"')
+    waited = [int(queued) for queued in re.findall(r"is slow, (\d+) bytes queued", daemon.stderr())]
+    assert waited
+    assert max(waited) < SEND_LIMIT_BYTES + 2 * size
 
 
 def test_a_flood_of_pings_is_survived(daemon: Daemon, polite: ClientConnection) -> None:
@@ -239,11 +247,9 @@ def test_a_client_gone_without_a_word_leaves_the_room(daemon: Daemon) -> None:
     with open_messaging(daemon, "chat:gone") as witness:
         with raw(daemon, MESSAGING) as sudden:
             sudden.send(OPCODE_TEXT, b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"chat:gone"}}')
-            while '"join"' not in str(witness.recv(30)):
-                pass
+            hear(witness, '"join"')
             sudden.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        while '"leave"' not in str(witness.recv(30)):
-            pass
+        hear(witness, '"leave"')
 
 
 def test_what_a_client_writes_into_the_log_cannot_act_on_the_terminal(daemon: Daemon) -> None:

@@ -50,7 +50,7 @@ class WsSettings(_Section, frozen=True):
     max_fragments: Positive = 1024  # frames a message may come in
     ping_interval: Seconds = 25.0  # s between signs of life
     ping_timeout: Seconds = 10.0  # s an answer may take
-    send_limit: Positive = 1024 * 1024  # bytes that may wait for one peer
+    send_limit: Positive = 1024 * 1024  # bytes that may wait for one peer, besides one message of the largest size
 
 
 class LogSettings(_Section, frozen=True):

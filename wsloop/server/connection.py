@@ -52,8 +52,8 @@ class Connection:
 
     __slots__ = (
         "_began_s", "_close_code", "_close_reason", "_eof", "_flush_wanted", "_handler", "_http",
-        "_interest", "_outbox", "_pressure", "_pulse", "_ring", "_server", "_session", "_timer",
-        "_transport", "id", "state",
+        "_interest", "_outbox", "_pressure", "_pulse", "_ring", "_send_limit_bytes", "_server", "_session",
+        "_timer", "_transport", "id", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -66,6 +66,7 @@ class Connection:
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
         self._ring: Ring | None = None
+        self._send_limit_bytes = 0
         self._flush_wanted = False
         self._eof = False
         self._interest = READ
@@ -162,6 +163,7 @@ class Connection:
         """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
         self._http = None
         self._session = Session(route.limits)
+        self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
         self._start_beating()
         self._handler = route.make_handler(self, request)
@@ -341,12 +343,13 @@ class Connection:
         """Tell whether one more message may be queued; a peer too far behind is closed as slow.
 
         The kernel is asked first: a burst within one turn is not the peer's fault. The bound
-        is on what waits before the message, so that a single large one always passes.
+        has room for the largest message on top of what may wait otherwise, so that a small
+        one right behind a large one is not taken for slowness.
         """
-        if self._outbox.size <= self._server.outbox.hard_bytes:
+        if self._outbox.size <= self._send_limit_bytes:
             return True
         self._flush()
-        if self.state is State.OPEN and self._outbox.size > self._server.outbox.hard_bytes:
+        if self.state is State.OPEN and self._outbox.size > self._send_limit_bytes:
             self._slow()
         return self.state is State.OPEN
 

@@ -37,7 +37,8 @@ class OutboxMarks:
     """How much may wait for one peer, in bytes."""
 
     hard_bytes: int = 1024 * 1024
-    """With more than this waiting, the peer is closed as slow (Centrifugo's queue: the same)."""
+    """With more than this and the route's largest message waiting, the peer is closed as slow.
+    Centrifugo's queue: the same."""
     high_bytes: int = 256 * 1024
     """From here on the peer is not read any more, and has `stall_s` to take a mark's worth."""
     low_bytes: int = 64 * 1024

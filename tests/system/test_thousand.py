@@ -1,0 +1,204 @@
+"""A thousand connections at once, through a full life, leave everything where it was.
+
+Twice: with the house in this process, where all that it holds can be counted; and with a daemon
+of its own process, as an operator would look at it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.daemon import Daemon
+from tests.system.guests import MESSAGES, Party, turn_until
+from tests.system.peers import open_echo, says
+from wsloop.daemon import compose
+from wsloop.daemon.config import Settings
+from wsloop.loop.clock import MonotonicClock
+from wsloop.loop.poller import make_poller
+from wsloop.loop.reactor import Reactor
+from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.server.assembly import assemble
+from wsloop.transport.bind import TcpBind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.system.peers import ClientConnection
+    from wsloop.server.assembly import House
+
+pytestmark = pytest.mark.system
+
+COUNT = 1000
+ROOM_SIZE = 10
+"""Ten guests with ten messages fill a room's history of 100: the next party's replace it, one for one."""
+
+TOLERATED_OBJECTS = COUNT // 5
+TOLERATED_BYTES = 128 * COUNT
+"""For memory, whose size no one can know to the byte: far less than one small object a connection."""
+
+TOLERATED_RSS_BYTES = 1024 * COUNT
+
+
+@dataclass(frozen=True)
+class Census:
+    """Everything a house holds that can be counted exactly."""
+
+    open_descriptors: int
+    watched_descriptors: int
+    timers: int
+    connections: int
+    rings_lent: int
+    clients: int
+    channels: int
+    subscriptions: int
+    interests: int
+    streams: int
+    publications: int
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    """The house on this machine's own clock, poller and sockets."""
+    if compose.descriptor_limit() < 2 * COUNT + compose.RESERVED_DESCRIPTORS:
+        pytest.skip("needs 2,064 descriptors: ulimit -n")
+    settings = Settings(dev=True)
+    made = assemble(compose.real_ports(settings, SocketpairWakeup()), compose.options(settings))
+    try:
+        yield made
+    finally:
+        made.server.close()
+        made.reactor.stop()
+        made.reactor.run_once()
+        made.reactor.close()
+
+
+def census(house: House) -> Census:
+    server, hub, reactor = house.server.statistics(), house.hub.statistics(), house.reactor.statistics()
+    assert reactor.errors == 0
+    return Census(
+        open_descriptors=len(os.listdir("/dev/fd")),
+        watched_descriptors=reactor.descriptors,
+        timers=reactor.timers,
+        connections=server.connections,
+        rings_lent=server.rings_lent,
+        clients=hub.clients,
+        channels=hub.channels,
+        subscriptions=hub.subscriptions,
+        interests=hub.broker.interests,
+        streams=hub.broker.streams,
+        publications=hub.broker.publications,
+    )
+
+
+def full_life(house: House, address: tuple[str, int]) -> None:
+    party = Party(house.reactor, address, COUNT, ROOM_SIZE)
+    party.arrive()
+    present = census(house)
+    assert present.connections == present.clients == present.subscriptions == COUNT
+    assert present.channels == present.interests == COUNT // ROOM_SIZE
+    party.talk()
+    party.say_goodbye()
+    turn_until(house.reactor, lambda: not house.server.statistics().connections)
+
+
+def sudden_end(house: House, address: tuple[str, int]) -> None:
+    party = Party(house.reactor, address, COUNT, ROOM_SIZE)
+    party.arrive()
+    party.talk()
+    party.vanish()
+    turn_until(house.reactor, lambda: not house.server.statistics().connections)
+
+
+@contextlib.contextmanager
+def no_collector() -> Iterator[None]:
+    """Keep the cycle collector out, as a frozen heap does."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("live", [full_life, sudden_end])
+def test_a_thousand_connections_leave_nothing_behind(
+    house: House, live: Callable[[House, tuple[str, int]], None]
+) -> None:
+    bind = house.server.listen(TcpBind("127.0.0.1", 0)).bind
+    assert isinstance(bind, TcpBind)
+    address = (bind.host, bind.port)
+    empty = census(house)
+    live(house, address)
+    first = census(house)
+    assert first.publications == first.streams * ROOM_SIZE * MESSAGES == COUNT * MESSAGES
+    assert first == Census(
+        **{**vars(empty), "streams": first.streams, "publications": first.publications}
+    ), "only the history stays, for as long as it is configured to"
+    with no_collector():
+        objects = len(gc.get_objects())
+        live(house, address)
+        assert census(house) == first
+        assert gc.collect() < TOLERATED_OBJECTS, "a cycle in every connection"
+        assert len(gc.get_objects()) - objects < TOLERATED_OBJECTS
+
+
+def test_a_thousand_connections_leave_the_memory_where_it_was(house: House) -> None:
+    bind = house.server.listen(TcpBind("127.0.0.1", 0)).bind
+    assert isinstance(bind, TcpBind)
+    address = (bind.host, bind.port)
+    tracemalloc.start(1)
+    try:
+        full_life(house, address)
+        gc.collect()
+        before, _peak = tracemalloc.get_traced_memory()
+        full_life(house, address)
+        gc.collect()
+        after, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < TOLERATED_BYTES
+
+
+def resident_bytes(daemon: Daemon) -> int:
+    fields = Path(f"/proc/{daemon.pid}/statm").read_text(encoding="ascii").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_a_daemon_is_after_the_third_thousand_what_it_was_after_the_second() -> None:
+    reactor = Reactor(MonotonicClock(), make_poller())
+    with Daemon() as daemon, open_echo(daemon) as witness:
+        descriptors = daemon.open_descriptors()
+
+        def live() -> int:
+            party = Party(reactor, (daemon.host, daemon.port), COUNT, ROOM_SIZE)
+            party.arrive()
+            assert daemon.open_descriptors() == descriptors + COUNT
+            party.talk()
+            party.say_goodbye()
+            wait_for(lambda: daemon.open_descriptors() == descriptors, witness)
+            return resident_bytes(daemon)
+
+        live()
+        before = live()
+        after = live()
+        assert after - before < TOLERATED_RSS_BYTES
+        assert "Traceback" not in daemon.stderr()
+    reactor.close()
+
+
+def wait_for(is_so: Callable[[], bool], witness: ClientConnection) -> None:
+    """Let the daemon turn, a message at a time, until it is so."""
+    for _ in range(10_000):
+        if is_so():
+            return
+        says(witness, "turn")
+    raise AssertionError("it never came to be so")
