@@ -6,8 +6,10 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from selectors import DefaultSelector
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,9 @@ from click.testing import CliRunner
 from tests.system.daemon import Daemon
 from tests.system.peers import MESSAGING, http, open_echo, raw, says
 from wsloop import __version__
+from wsloop.daemon import compose
 from wsloop.daemon.cli import cli, main
+from wsloop.loop.poller import SelectorPoller
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 
 if TYPE_CHECKING:
@@ -144,6 +148,21 @@ def test_a_failure_of_the_second_address_leaves_the_first_one_free(fails: Fails)
         code, lines = fails("serve", "--dev", "--bind", binds[0], "--bind", binds[1])
         assert (code, len(lines)) == (3, 2)
         socket.create_server(("127.0.0.1", free)).close()
+
+
+def test_a_start_that_fails_does_not_sleep_before_it_says_so(
+    fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+
+    class WatchedPoller(SelectorPoller):
+        def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
+            waits.append(timeout_s)
+            return super().poll(timeout_s)
+
+    monkeypatch.setattr(compose, "make_poller", lambda _backend: WatchedPoller(DefaultSelector()))
+    assert fails("serve", "--fd", "987")[0] == 3
+    assert set(waits) <= {0.0}
 
 
 @pytest.mark.parametrize(
@@ -290,8 +309,6 @@ def test_the_server_process_never_imports_asyncio_or_what_is_slow_to_load(log_fo
 
 
 def test_help_does_not_load_the_house() -> None:
-    import subprocess
-
     command = [sys.executable, "-X", "importtime", "-m", "wsloop", "serve", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     modules = imported(done.stderr)

@@ -7,6 +7,7 @@ import os
 import select
 import selectors
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -225,6 +226,35 @@ def test_a_signal_does_not_end_a_wait_with_an_error(monkeypatch: pytest.MonkeyPa
     finally:
         signal.signal(signal.SIGALRM, before)
     assert caught == [signal.SIGALRM]
+
+
+@needs_epoll
+def test_fact_epoll_reports_what_was_closed_too_early_while_another_process_holds_it() -> None:
+    left, right = socket.socketpair()
+    fd = left.fileno()
+    with right, left.dup():  # as a forked process would hold it
+        poller = EpollPoller()
+        poller.register(fd, READ)
+        right.send(b"x")
+        left.close()
+        poller.unregister(fd)
+        assert len(poller._view.poll(0)) == 1
+        assert poller.poll(0) == []
+        poller.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="FD_SETSIZE differs")
+def test_fact_select_refuses_high_numbers_for_ever_and_ours_refuses_the_one_that_has_it() -> None:
+    poller = make_poller("select")
+    left, right = socket.socketpair()
+    with left, right:
+        poller.register(left.fileno(), READ)
+        with pytest.raises(ValueError, match="out of range"):
+            poller.register(5000, READ)
+        right.send(b"x")
+        assert poller.poll(1.0) == [(left.fileno(), READ)]
+        assert len(poller) == 1
+    poller.close()
 
 
 def test_auto_is_the_best_this_machine_has() -> None:

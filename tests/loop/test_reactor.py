@@ -210,6 +210,41 @@ def test_phase_5_an_event_of_the_old_owner_does_not_reach_the_new_one_of_the_num
     assert loop.turn() == ["poll", "the new one"]
 
 
+def test_phase_5_the_new_owner_may_even_have_the_same_handler(loop: Loop) -> None:
+    def handler(_events: int) -> None:
+        loop.seen.append("handler")
+
+    def close_and_accept(_events: int) -> None:
+        loop.reactor.unregister(6)
+        loop.reactor.register(6, READ, handler)
+
+    loop.reactor.register(5, READ, close_and_accept)
+    loop.reactor.register(6, READ, handler)
+    loop.poller.batches += [[(5, READ), (6, READ)], [(6, READ)]]
+    assert loop.turn() == ["poll"]
+    assert loop.turn() == ["poll", "handler"]
+
+
+def test_phase_5_a_hook_after_the_poll_may_close_a_ready_descriptor(loop: Loop) -> None:
+    loop.reactor.register(6, READ, lambda _events: loop.seen.append("too late"))
+    loop.reactor.after_sleep.append(lambda: loop.reactor.unregister(6))
+    loop.poller.batches.append([(6, READ)])
+    assert loop.turn() == ["poll"]
+    assert loop.errors == []
+
+
+def test_phase_5_a_number_reused_between_two_turns_is_served(loop: Loop) -> None:
+    def reopen() -> None:
+        loop.reactor.unregister(6)
+        loop.reactor.register(6, READ, lambda _events: loop.seen.append("the new one"))
+
+    loop.reactor.register(6, READ, lambda _events: loop.seen.append("the old one"))
+    loop.reactor.reap(reopen)
+    loop.poller.batches += [[], [(6, READ)]]
+    loop.turn()
+    assert loop.turn() == ["poll", "the new one"]
+
+
 def test_phase_6_has_a_budget_and_the_rest_comes_next_turn_without_sleep() -> None:
     loop = Loop(timer_budget=2)
     for number in range(5):
@@ -218,6 +253,19 @@ def test_phase_6_has_a_budget_and_the_rest_comes_next_turn_without_sleep() -> No
     assert loop.turn() == ["poll", "2", "3"]
     assert loop.turn() == ["poll", "4"]
     assert loop.poller.timeouts == [0.0] * 3
+
+
+def test_phase_6_a_timer_that_schedules_for_now_waits_for_the_next_turn_which_does_not_sleep(
+    loop: Loop,
+) -> None:
+    def again() -> None:
+        loop.seen.append("again")
+        loop.reactor.call_later(0.0, again)
+
+    loop.reactor.call_later(0.0, again)
+    assert loop.turn() == ["poll", "again"]
+    assert loop.turn() == ["poll", "again"]
+    assert loop.poller.timeouts == [0.0, 0.0]
 
 
 def test_phase_6_a_timer_may_cancel_or_move_another_that_is_due_as_well(loop: Loop) -> None:
@@ -334,6 +382,57 @@ def test_a_keyboard_interrupt_gets_out_and_the_loop_can_go_on(loop: Loop) -> Non
         loop.reactor.run_once()
     loop.reactor.call_soon(loop.say("alive"))
     assert loop.turn() == ["poll", "alive"]
+
+
+@pytest.mark.parametrize("work", ["call_soon", "request_flush", "reap", "call_later"])
+def test_an_interrupt_loses_nothing_of_what_waits_behind_it(loop: Loop, work: str) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def ask(callback: Callable[[], None]) -> None:
+        if work == "call_later":
+            loop.reactor.call_later(0.0, callback)
+        else:
+            getattr(loop.reactor, work)(callback)
+
+    ask(loop.say("before"))
+    ask(interrupt)
+    ask(loop.say("behind"))
+    with pytest.raises(KeyboardInterrupt):
+        loop.turn()
+    assert "before" in loop.seen
+    assert "behind" not in loop.seen
+    assert "behind" in loop.turn()
+    assert "behind" not in loop.turn()
+
+
+def test_an_interrupted_handler_stays_registered(loop: Loop) -> None:
+    def interrupt(_events: int) -> None:
+        raise KeyboardInterrupt
+
+    loop.reactor.register(5, READ, interrupt)
+    loop.poller.batches.append([(5, READ)])
+    with pytest.raises(KeyboardInterrupt):
+        loop.reactor.run()
+    assert loop.poller.interests == {5: READ}
+    assert loop.errors == []
+
+
+def test_a_stop_that_comes_before_run_is_not_lost(loop: Loop) -> None:
+    loop.reactor.stop()
+    loop.reactor.run()
+    assert loop.seen == []
+    loop.reactor.call_soon(loop.reactor.stop)
+    loop.reactor.run()
+    assert loop.seen == ["poll"]
+
+
+def test_turns_made_by_hand_after_run_do_not_sleep(loop: Loop) -> None:
+    loop.reactor.call_soon(loop.reactor.stop)
+    loop.reactor.run()
+    loop.reactor.call_later(5.0, loop.say("timer"))
+    loop.turn()
+    assert loop.poller.timeouts == [0.0, 0.0]
 
 
 def test_run_ends_after_the_turn_in_which_stop_was_called(loop: Loop) -> None:

@@ -87,29 +87,53 @@ class WheelMachine(RuleBasedStateMachine):
         self.wheel.cancel(timer)
         del self.model[id(timer)]
 
-    @rule(delay=delays, cancel_next=st.booleans())
-    def advance(self, delay: float, cancel_next: bool) -> None:
+    @rule(delay=delays, act=st.sampled_from(["", "cancel", "move later", "move earlier", "again", "new"]))
+    def advance(self, delay: float, act: str) -> None:
         self.now += delay
         due = sorted((entry for entry in self.model.values() if entry[0] <= self.now), key=lambda e: e[:2])
         # Due by the clock, but in a tick that has only begun: these may come one tick later.
         late = [entry for entry in due if math.ceil(entry[0] * 128) > math.floor(self.now * 128)]
         self.wheel.advance(self.now)
-        fired = []
+        fired: list[Timer] = []
+        moved: set[int] = set()
         while (timer := self.wheel.pop()) is not None:
+            assert id(timer) not in moved, "before the next advance"
             deadline, _, _ = self.model.pop(id(timer))
             assert deadline <= self.now, "early"
             fired.append(timer)
-            rest = [entry for entry in due if entry[2] is not timer and id(entry[2]) in self.model]
-            if cancel_next and rest:
-                # As a callback would: cancel one that is due in the same instant.
-                cancel_next = False
-                self.wheel.cancel(rest[0][2])
-                del self.model[id(rest[0][2])]
-        missing = [entry for entry in due if id(entry[2]) in self.model]
+            act = self.act_as_a_callback(act, timer, due, moved)
+        missing = [entry for entry in due if id(entry[2]) in self.model and id(entry[2]) not in moved]
         assert all(entry in late for entry in missing), "later than a tick"
         order = {id(entry[2]): number for number, entry in enumerate(due)}
         assert [order[id(timer)] for timer in fired] == sorted(order[id(timer)] for timer in fired)
-        self.fired += fired
+        self.fired += [timer for timer in fired if not timer.active]
+
+    def act_as_a_callback(
+        self, act: str, timer: Timer, due: list[tuple[float, int, Timer]], moved: set[int]
+    ) -> str:
+        """Do once to the wheel what a callback of `timer` may; `moved` must not fire any more now."""
+        rest = [entry[2] for entry in due if entry[2] is not timer and id(entry[2]) in self.model]
+        if act == "again":
+            self.wheel.rearm(timer, self.now)
+            self.note(timer, self.now)
+            moved.add(id(timer))
+        elif act == "new":
+            new = self.wheel.schedule(self.now - 1, nothing)
+            self.note(new, self.now - 1)
+            moved.add(id(new))
+        elif act and not rest:
+            return act
+        elif act == "cancel":
+            self.wheel.cancel(rest[0])
+            del self.model[id(rest[0])]
+        elif act == "move later":
+            self.wheel.rearm(rest[0], self.now + 5 * TICK)
+            self.note(rest[0], self.now + 5 * TICK)
+            moved.add(id(rest[0]))
+        elif act == "move earlier":
+            self.wheel.rearm(rest[0], self.now - 1)
+            self.note(rest[0], self.now - 1)
+        return ""
 
     @invariant()
     def it_counts_right_and_wakes_in_time(self) -> None:
@@ -177,6 +201,56 @@ def test_the_far_future_and_infinity_wait_without_harm() -> None:
     assert 1e12 < wake <= LAST_TICK * TICK_S
 
 
+@pytest.mark.parametrize("never_s", [math.inf, math.nan])
+def test_time_may_pass_the_end_of_the_last_level(never_s: float) -> None:
+    wheel = TimerWheel(0.0)
+    never = wheel.schedule(never_s, nothing)
+    assert drain(wheel, LAST_TICK * TICK_S * 2) == []
+    after = wheel.schedule(LAST_TICK * TICK_S * 3, nothing)
+    assert drain(wheel, LAST_TICK * TICK_S * 3) == [after]
+    assert never.active
+
+
+def test_what_is_scheduled_for_the_past_while_timers_fire_waits_for_the_next_advance() -> None:
+    wheel = TimerWheel(10.0)
+    for past_s in (10.0, 9.0, -math.inf):
+        wheel.schedule(past_s, nothing)
+        wheel.advance(10.0)
+        fired = wheel.pop()
+        assert fired is not None
+        again = wheel.schedule(past_s, nothing)
+        assert wheel.pop() is None
+        assert wheel.next_deadline() == 10.0
+        assert drain(wheel, 10.0) == [again]
+
+
+def test_what_an_advance_left_over_comes_before_what_the_next_one_finds() -> None:
+    wheel = TimerWheel(0.0)
+    first, second = wheel.schedule(1.0, nothing), wheel.schedule(2.0, nothing)
+    wheel.advance(2.0)
+    assert wheel.pop() is first
+    third = wheel.schedule(0.5, nothing)
+    assert wheel.next_deadline() == 2.0
+    assert drain(wheel, 2.0) == [second, third]
+
+
+def test_a_sweep_finds_the_dead_wherever_they_lie() -> None:
+    wheel = TimerWheel(0.0)
+    doubled = wheel.schedule(100.5, nothing)
+    wheel.rearm(doubled, 100.0)
+    overdue = [wheel.schedule(1.0, nothing) for _ in range(STALE_MIN)]
+    wheel.advance(1.0)
+    passed = [wheel.schedule(0.5, nothing) for _ in range(STALE_MIN)]
+    far = [wheel.schedule(1e5, nothing) for _ in range(STALE_MIN)]
+    for timer in overdue[1:] + passed[1:] + far[1:]:
+        wheel.cancel(timer)
+    assert wheel.entries < 2 * STALE_MIN
+    assert drain(wheel, 1.0) == [overdue[0], passed[0]]
+    assert drain(wheel, 1e5) == [doubled, far[0]]
+    assert wheel.entries == 0
+    assert wheel.next_deadline() is None
+
+
 def test_time_that_goes_back_is_taken_for_the_last_time() -> None:
     wheel = TimerWheel(10.0)
     timer = wheel.schedule(11.0, nothing)
@@ -211,8 +285,8 @@ def test_a_timer_in_the_due_queue_can_be_moved_and_moved_back() -> None:
     wheel.rearm(second, 2.0)
     assert wheel.pop() is None
     wheel.rearm(second, 0.5)
-    assert wheel.pop() is second
     assert wheel.pop() is None
+    assert drain(wheel, 1.0) == [second]
     assert drain(wheel, 5.0) == []
     assert wheel.entries == 0
 
@@ -290,7 +364,7 @@ def test_a_spent_timer_is_in_no_reference_cycle() -> None:
     try:
         for cancelled in (False, True):
             wheel = TimerWheel(0.0)
-            timer = Watched(1.0, nothing)
+            timer = Watched(1.0, nothing, 0)
             wheel.rearm(wheel.schedule(3.0, nothing), 4.0)
             wheel._active += 1
             wheel._place(timer)

@@ -13,7 +13,7 @@ from wsloop.testing.client import masked_frame
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.system.daemon import Daemon
 
@@ -121,7 +121,7 @@ def raw(daemon: Daemon, path: str = "/echo") -> Iterator[Raw]:
 
 
 def http(daemon: Daemon, request: bytes) -> tuple[int, dict[str, str], str]:
-    """Send raw bytes; return status, headers (lower-case names) and body of the answer that ends the stream."""
+    """Send raw bytes; return status, headers (in lower case) and body of the answer that ends the stream."""
     with daemon.connect() as sock:
         sock.sendall(request)
         head, _, body = Raw(sock).read_to_end().decode("latin-1").partition("\r\n\r\n")
@@ -134,3 +134,12 @@ def says(peer: ClientConnection, text: str) -> Any:
     """Send a text to /echo and return the reply."""
     peer.send(text)
     return peer.recv(PATIENCE_S)
+
+
+def turn_until(peer: ClientConnection, is_so: Callable[[], bool]) -> None:
+    """Let the daemon turn, an echo at a time, until it is so."""
+    for _ in range(10_000):
+        if is_so():
+            return
+        says(peer, "turn")
+    raise AssertionError("it never came to be so")

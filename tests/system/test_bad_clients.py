@@ -24,6 +24,7 @@ from tests.system.peers import (
     open_messaging,
     raw,
     says,
+    turn_until,
     upgrade_request,
 )
 from wsloop.testing.client import (
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 SEND_LIMIT_BYTES = 64 * 1024
+LARGEST_MESSAGE_BYTES = 64 * 1024
+"""Of the messaging protocol, by default."""
+
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a timeout of 0: close(2) sends RST."""
 
@@ -50,7 +54,7 @@ RESET = struct.pack("ii", 1, 0)
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     with Daemon(
-        "--ws-ping-interval", "1.0", "--ws-ping-timeout", "0.5", "--ws-send-limit", str(SEND_LIMIT_BYTES)
+        "--ws-ping-interval", "1.0", "--ws-ping-timeout", "0.9", "--ws-send-limit", str(SEND_LIMIT_BYTES)
     ) as started:
         yield started
         assert started.is_running
@@ -189,7 +193,7 @@ def test_a_subscriber_that_never_reads_does_not_hold_up_the_others(daemon: Daemo
         hear(reader, '"leave"')
     waited = [int(queued) for queued in re.findall(r"is slow, (\d+) bytes queued", daemon.stderr())]
     assert waited
-    assert max(waited) < SEND_LIMIT_BYTES + 2 * size
+    assert max(waited) < SEND_LIMIT_BYTES + LARGEST_MESSAGE_BYTES + 2 * size
 
 
 def test_a_flood_of_pings_is_survived(daemon: Daemon, polite: ClientConnection) -> None:
@@ -225,7 +229,8 @@ def test_a_peer_that_falls_silent_is_closed_by_the_heartbeat(daemon: Daemon, pat
         pytest.param(upgrade_request("/echo") + b"\x81", id="mid header"),
         pytest.param(upgrade_request("/echo") + b"\x81\xfe\xff\xffabcdhalf", id="mid frame"),
         pytest.param(
-            upgrade_request("/echo") + masked_frame(OPCODE_TEXT, b"half", b"abcd", fin=False), id="mid message"
+            upgrade_request("/echo") + masked_frame(OPCODE_TEXT, b"half", b"abcd", fin=False),
+            id="mid message",
         ),
     ],
 )
@@ -233,14 +238,17 @@ def test_a_peer_that_falls_silent_is_closed_by_the_heartbeat(daemon: Daemon, pat
 def test_a_peer_that_vanishes_leaves_nothing_open(
     daemon: Daemon, polite: ClientConnection, last_words: bytes, how: str
 ) -> None:
+    descriptors = daemon.open_descriptors()
     with daemon.connect() as sock:
         sock.sendall(last_words)
+        turn_until(polite, lambda: daemon.open_descriptors() > descriptors)
         if how == "RST":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            return
-        sock.shutdown(socket.SHUT_WR)
-        while sock.recv(65536):
-            pass
+        else:
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+    turn_until(polite, lambda: daemon.open_descriptors() <= descriptors)
 
 
 def test_a_client_gone_without_a_word_leaves_the_room(daemon: Daemon) -> None:

@@ -226,16 +226,19 @@ def test_cut_while_messages_pour_it_misses_none_and_sees_none_twice(daemon: Daem
 def test_more_missed_than_the_history_holds_is_told_and_not_glossed_over(daemon: Daemon) -> None:
     async def scenario() -> None:
         channel = "chat:overrun"
-        async with Cable(daemon) as cable, person(daemon.url(MESSAGING), channel) as ben:
-            async with person(cable.url(), channel) as ann:
-                await cable.cut()
-                await ben.publish(*(str(number) for number in range(101)))
-                await cable.mend()
-                back = await soon(ann.channel.subscribed.get())
-                assert (back.was_recovering, back.recovered) == (True, False)
-                assert back.stream_position.offset == 101
-                await ben.publish("after")
-                assert await ann.channel.take(1) == [(102, {"text": "after"})]
+        async with (
+            Cable(daemon) as cable,
+            person(daemon.url(MESSAGING), channel) as ben,
+            person(cable.url(), channel) as ann,
+        ):
+            await cable.cut()
+            await ben.publish(*(str(number) for number in range(101)))
+            await cable.mend()
+            back = await soon(ann.channel.subscribed.get())
+            assert (back.was_recovering, back.recovered) == (True, False)
+            assert back.stream_position.offset == 101
+            await ben.publish("after")
+            assert await ann.channel.take(1) == [(102, {"text": "after"})]
 
     run(scenario())
 
@@ -278,13 +281,13 @@ def test_a_drained_daemon_says_3001_and_the_sdk_waits_for_the_next_one() -> None
 def test_it_answers_the_pings_and_stays() -> None:
     async def scenario(daemon: Daemon) -> None:
         async with Cable(daemon) as cable, person(cable.url(), "chat:pings") as ann:
-            # An unanswered ping closes the connection before the next: the fourth proves three answers.
-            await cable.wait_until("pings_seen", 4)
+            # An unanswered ping closes the connection before the next one: two pings prove an answer.
+            await cable.wait_until("pings_seen", 2)
             await ann.publish("still here")
             assert texts(await ann.channel.take(1)) == ["still here"]
             assert ann.events.connecting.empty()
 
-    with Daemon("--ws-ping-interval", "0.4", "--ws-ping-timeout", "0.3") as daemon:
+    with Daemon("--ws-ping-interval", "1.0", "--ws-ping-timeout", "0.9") as daemon:
         run(scenario(daemon))
 
 
@@ -296,7 +299,7 @@ def test_fifty_clients_in_one_room_agree(daemon: Daemon) -> None:
             await asyncio.gather(*(one.publish(one.id) for one in people))
             logs = await asyncio.gather(*(one.channel.take(50) for one in people))
             assert offsets(logs[0]) == list(range(1, 51))
-            assert {text for text in texts(logs[0])} == {one.id for one in people}
+            assert set(texts(logs[0])) == {one.id for one in people}
             assert all(log == logs[0] for log in logs)
         finally:
             await asyncio.gather(*(soon(one.client.disconnect()) for one in people))

@@ -33,7 +33,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class ServerSettings(_Section, frozen=True):
     """`[server]`: where to listen and for how many."""
 
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # name or address
     port: Port = 8765  # 0 lets the kernel choose; the banner tells
     bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
     backlog: Positive = 1024  # connections the kernel queues before accept
@@ -50,13 +50,13 @@ class WsSettings(_Section, frozen=True):
     max_fragments: Positive = 1024  # frames a message may come in
     ping_interval: Seconds = 25.0  # s between signs of life
     ping_timeout: Seconds = 10.0  # s an answer may take
-    send_limit: Positive = 1024 * 1024  # bytes that may wait for one peer, besides one message of the largest size
+    send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
 
 
 class LogSettings(_Section, frozen=True):
     """`[log]`: what is told, and how."""
 
-    level: LogLevel = "info"
+    level: LogLevel = "info"  # debug, info, warning or error
     format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
 
 

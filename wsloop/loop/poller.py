@@ -36,6 +36,11 @@ MAX_EVENTS = 512
 and takes turns (epoll's ready list is a queue), so nobody starves."""
 
 
+MAX_WAIT_S = 3600.0
+"""Longest wait in one call. The kernel counts milliseconds in 31 bits, 24 days, and Python refuses
+more; a timer may be years away. One early return an hour is no cost."""
+
+
 class Poller(Protocol):
     """The port through which a loop learns what is ready. Level-triggered."""
 
@@ -54,7 +59,7 @@ class Poller(Protocol):
     def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
         """Return (fd, events) of what is ready; wait up to `timeout_s` (None: for ever, 0: not at all).
 
-        May return early with nothing. The list is the caller's.
+        May return early with nothing, and does so after an hour. The list is the caller's.
         """
         ...
 
@@ -111,14 +116,16 @@ class SelectorPoller:
 
     def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
         """See `Poller.poll`; one entry per descriptor, whatever the kernel makes of it."""
+        if timeout_s is not None:
+            timeout_s = min(timeout_s, MAX_WAIT_S)
         merged: dict[int, int] = {}
         for key, events in self._selector.select(timeout_s):
             merged[key.fd] = merged.get(key.fd, 0) | events
         if len(merged) <= self.max_events:
             self._overflow.clear()
             return list(merged.items())
-        waited = [fd for fd in self._overflow if fd in merged]
-        order = [*waited, *(fd for fd in merged if fd not in set(waited))]
+        waited = {fd: None for fd in self._overflow if fd in merged}
+        order = [*waited, *(fd for fd in merged if fd not in waited)]
         self._overflow = order[self.max_events :]
         return [(fd, merged[fd]) for fd in order[: self.max_events]]
 
@@ -148,19 +155,39 @@ class EpollPoller(SelectorPoller):
             timeout_s = -1.0
         elif timeout_s > 0:
             # epoll_wait counts milliseconds: rounded down, the last one would be spent spinning.
-            timeout_s = math.ceil(timeout_s * 1e3) * 1e-3
+            timeout_s = math.ceil(min(timeout_s, MAX_WAIT_S) * 1e3) * 1e-3
+        else:
+            timeout_s = 0.0  # below 0 would be for ever
         interests = self._interests
         ready = []
         for fd, mask in self._view.poll(timeout_s, self.max_events):
-            # EPOLLIN is 1 and READ, too; EPOLLOUT is 4, WRITE is 2.
-            interest = interests[fd]
-            ready.append((fd, (mask & 1 | mask >> 1 & 2) & interest or interest))
+            interest = interests.get(fd)
+            # None: closed before it was unregistered, while a forked process still holds it open.
+            # The kernel goes on reporting it then, under a number that means nothing here.
+            if interest:
+                # EPOLLIN is 1 and READ, too; EPOLLOUT is 4, WRITE is 2.
+                ready.append((fd, (mask & 1 | mask >> 1 & 2) & interest or interest))
         return ready
 
     def close(self) -> None:
         """See `Poller.close`."""
         self._view.close()
         super().close()
+
+
+class SelectPoller(SelectorPoller):
+    """select(2): everywhere, for descriptors below FD_SETSIZE only, 1,024 on Linux."""
+
+    __slots__ = ()
+
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+        super().__init__(selectors.SelectSelector(), max_events)
+
+    def register(self, fd: int, interest: int) -> None:
+        """See `Poller.register`; raises ValueError for a descriptor that select(2) cannot watch."""
+        # Asked now, for this one: once it is in the set, every poll would raise, for all.
+        select.select([fd], [], [], 0)
+        super().register(fd, interest)
 
 
 _SELECTORS = {
@@ -188,4 +215,6 @@ def make_poller(backend: str = "auto", max_events: int = MAX_EVENTS) -> Poller:
         raise StartupError(f"this machine has no {backend}", "leave --poller away")
     if backend == "epoll":
         return EpollPoller(max_events)
+    if backend == "select":
+        return SelectPoller(max_events)
     return SelectorPoller(getattr(selectors, _SELECTORS[backend])(), max_events)

@@ -72,10 +72,11 @@ class Reactor:
     __slots__ = (
         "_callbacks",
         "_clock",
+        "_ended",
         "_errors",
         "_flushes",
+        "_gone",
         "_handlers",
-        "_incoming",
         "_on_error",
         "_poller",
         "_reaps",
@@ -97,7 +98,7 @@ class Reactor:
         *,
         wakeup: WakeupPort | None = None,
         timer_budget: int = TIMER_BUDGET,
-        on_error: ErrorHook = log_error,
+        on_error: ErrorHook | None = None,
     ) -> None:
         self.now = clock.now()
         self.instrument: Instrument | None = None
@@ -107,14 +108,16 @@ class Reactor:
         self._poller = poller
         self._wakeup = wakeup
         self._timer_budget = timer_budget
-        self._on_error = on_error
+        self._on_error = on_error or log_error
         self._wheel = TimerWheel(self.now)
         self._handlers: dict[int, Handler] = {}
-        self._flushes: list[Callback] = []
-        self._callbacks: list[Callback] = []
-        self._incoming: deque[Callback] = deque()
-        self._reaps: list[Callback] = []
-        self._stopping = False
+        # Unregistered since the last poll; see phase 5.
+        self._gone: set[int] = set()
+        # Queues, and taken from one by one, so that what interrupts a phase loses only itself.
+        self._flushes: deque[Callback] = deque()
+        self._callbacks: deque[Callback] = deque()
+        self._reaps: deque[Callback] = deque()
+        self._stopping = self._ended = False
         self._turns = self._errors = 0
         if wakeup is not None:
             self.register(wakeup.fileno(), READ, self._on_wakeup)
@@ -122,10 +125,18 @@ class Reactor:
     # -- the turn --------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Turn until `stop` is called; a later `run` goes on where this one ended."""
-        self._stopping = False
-        while not self._stopping:
-            self.run_once()
+        """Turn until `stop` is called; a later `run` goes on where this one ended.
+
+        A `stop` that came before, from a quick thread or signal, counts: there is no turn then.
+        Once `run` has ended, turns made by hand to tidy up do not sleep.
+        """
+        self._ended = False
+        try:
+            while not self._stopping:
+                self.run_once()
+        finally:
+            self._stopping = False
+            self._ended = True
 
     def run_once(self) -> None:
         """Make one turn. Only what is no `Exception` (KeyboardInterrupt) gets out of it."""
@@ -135,7 +146,7 @@ class Reactor:
         self._turns += 1
         self._flush()
         timeout_s = self._timeout()
-        ready = self._poller.poll(timeout_s)
+        ready = self._poll(timeout_s)
         self._read_clock()
         self._dispatch(ready)
         self._run_timers()
@@ -151,7 +162,7 @@ class Reactor:
         self._enter(instrument, Phase.TIMEOUT)
         timeout_s = self._timeout()
         self._enter(instrument, Phase.POLL)
-        ready = self._poller.poll(timeout_s)
+        ready = self._poll(timeout_s)
         self._call(instrument.on_poll, "instrument", timeout_s, len(ready))
         self._enter(instrument, Phase.CLOCK)
         self._read_clock()
@@ -166,14 +177,13 @@ class Reactor:
         self._call(instrument.on_turn_end, "instrument", self._turns)
 
     def _flush(self) -> None:
-        """Phase 1. What a flush requests waits for the next turn: the list is swapped first."""
-        if self._flushes:
-            flushes, self._flushes = self._flushes, []
-            for flush in flushes:
-                try:
-                    flush()
-                except Exception as error:
-                    self._report(error, "flush")
+        """Phase 1. What a flush requests waits for the next turn: the queue is counted first."""
+        flushes = self._flushes
+        for _ in range(len(flushes)):
+            try:
+                flushes.popleft()()
+            except Exception as error:
+                self._report(error, "flush")
         for hook in self.before_sleep:
             self._call(hook, "before_sleep hook")
 
@@ -183,12 +193,17 @@ class Reactor:
         Counted from this turn's `now`, so a timer may be late by what the turn has taken so far;
         a second look at the clock each turn would cost more than that is worth.
         """
-        if self._callbacks or self._incoming or self._flushes or self._reaps or self._stopping:
+        if self._callbacks or self._flushes or self._reaps or self._stopping or self._ended:
             return 0.0
         deadline_s = self._wheel.next_deadline()
         if deadline_s is None:
             return None
-        return max(0.0, deadline_s - self.now)
+        return deadline_s - self.now if deadline_s > self.now else 0.0
+
+    def _poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        """Phase 3. Sleep until a descriptor is ready, or the timeout, or a wakeup."""
+        self._gone.clear()
+        return self._poller.poll(timeout_s)
 
     def _read_clock(self) -> None:
         """Phase 4. The only look at the clock."""
@@ -199,20 +214,20 @@ class Reactor:
     def _dispatch(self, ready: list[tuple[int, int]]) -> None:
         """Phase 5. A handler may have closed another's descriptor, and a third one reused its number.
 
-        So each handler is looked up before the first is called, and called only if it is still
-        the one registered: events of a socket that is gone reach nobody.
+        So an event counts only if its descriptor was not unregistered since the poll: one of a
+        socket that is gone reaches nobody, and the new owner of the number is polled next turn.
         """
         handlers = self._handlers
-        expected = [(fd, events, handlers.get(fd)) for fd, events in ready]
-        for fd, events, handler in expected:
-            if handler is None or handlers.get(fd) is not handler:
+        gone = self._gone
+        for fd, events in ready:
+            if fd in gone:
                 continue
             try:
-                handler(events)
+                handlers[fd](events)
             except Exception as error:
                 self._report(error, f"handler of descriptor {fd}")
                 # It stays ready, and would be called again at once, for ever.
-                if handlers.get(fd) is handler:
+                if fd not in gone:
                     self.unregister(fd)
 
     def _run_timers(self) -> None:
@@ -230,20 +245,21 @@ class Reactor:
 
     def _run_callbacks(self) -> None:
         """Phase 7. Only those queued before: one that queues itself again does not stop the loop."""
-        incoming = self._incoming
-        for _ in range(len(incoming)):
-            self._callbacks.append(incoming.popleft())
-        if self._callbacks:
-            callbacks, self._callbacks = self._callbacks, []
-            for callback in callbacks:
-                self._call(callback, "callback")
+        callbacks = self._callbacks
+        for _ in range(len(callbacks)):
+            try:
+                callbacks.popleft()()
+            except Exception as error:
+                self._report(error, "callback")
 
     def _reap(self) -> None:
         """Phase 8. Nothing is freed while somebody up the stack may still hold it."""
-        if self._reaps:
-            reaps, self._reaps = self._reaps, []
-            for dispose in reaps:
-                self._call(dispose, "reap")
+        reaps = self._reaps
+        for _ in range(len(reaps)):
+            try:
+                reaps.popleft()()
+            except Exception as error:
+                self._report(error, "reap")
 
     # -- faults ------------------------------------------------------------------------------
 
@@ -268,20 +284,20 @@ class Reactor:
     def register(self, fd: int, interest: int, handler: Handler) -> None:
         """Call `handler(events)` in phase 5 when `fd` is ready for `interest` (READ | WRITE, 0: parked).
 
-        A handler serves one registration only: pass a new callable (a bound method is one) when
-        a descriptor is registered again. Raises KeyError if `fd` is registered.
+        A handler that raises is unregistered. Raises KeyError if `fd` is registered.
         """
         self._poller.register(fd, interest)
         self._handlers[fd] = handler
 
     def set_interest(self, fd: int, interest: int) -> None:
-        """Change what `fd` is watched for; raises KeyError if it is not registered."""
+        """Change what `fd` is watched for, from the next poll on; raises KeyError if it is not registered."""
         self._poller.modify(fd, interest)
 
     def unregister(self, fd: int) -> None:
         """Forget `fd`, before it is closed; no event of it is dispatched any more. Raises KeyError."""
         self._poller.unregister(fd)
         del self._handlers[fd]
+        self._gone.add(fd)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -309,9 +325,9 @@ class Reactor:
 
     def call_soon_threadsafe(self, callback: Callback) -> None:
         """Like `call_soon`, from any thread or signal handler; wakes the loop."""
-        self._incoming.append(callback)
-        if self._wakeup is not None:
-            self._wakeup.notify()
+        # Appending to a deque is atomic, so there is no lock; phase 7 counts before it takes.
+        self._callbacks.append(callback)
+        self._notify()
 
     def request_flush(self, flush: Callback) -> None:
         """Call `flush` in phase 1 of the next turn, before the loop sleeps."""
@@ -324,8 +340,7 @@ class Reactor:
     def stop(self) -> None:
         """End `run` after the present turn; callable from any thread or signal handler."""
         self._stopping = True
-        if self._wakeup is not None:
-            self._wakeup.notify()
+        self._notify()
 
     def close(self) -> None:
         """Release poller and wakeup. Other descriptors belong to whoever registered them."""
@@ -343,8 +358,14 @@ class Reactor:
             errors=self._errors,
             descriptors=len(self._handlers),
             timers=len(self._wheel),
-            callbacks=len(self._callbacks) + len(self._incoming),
+            callbacks=len(self._callbacks),
         )
+
+    def _notify(self) -> None:
+        # Looked up once: the loop's thread may close the reactor meanwhile.
+        wakeup = self._wakeup
+        if wakeup is not None:
+            wakeup.notify()
 
     def _on_wakeup(self, _events: int) -> None:
         assert self._wakeup is not None

@@ -151,6 +151,14 @@ class PollerContract:
             seen.update(fd for fd, _ in batch)
         assert seen == watched
 
+    def test_a_wait_of_any_length_is_possible(self) -> None:
+        """Timers may be years away, or never; a time that has passed does not wait."""
+        self.poller.register(self.fd, READ)
+        assert self.poller.poll(-5.0) == []
+        self.right.send(b"x")
+        for timeout_s in (3e6, 1e12, float("inf"), None):
+            assert self.poller.poll(timeout_s) == [(self.fd, READ)]
+
     def test_mistakes_are_key_errors(self) -> None:
         """Registering twice, or naming what is not known, changes nothing."""
         self.poller.register(self.fd, READ)

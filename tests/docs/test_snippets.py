@@ -1,0 +1,92 @@
+"""What the documentation shows is run, and where it points exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from wsloop.daemon.cli import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts)]
+)
+FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Return (page and number, text) of every fenced block in a language."""
+    found = []
+    for page in PAGES:
+        texts = [text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+        found += [(f"{page.relative_to(ROOT)}#{number}", text) for number, text in enumerate(texts, 1)]
+    return found
+
+
+PYTHON = blocks("python")
+SHELL = blocks("sh")
+TARGETS = sorted({name for _, text in SHELL for name in re.findall(r"^make (\w+)", text, re.MULTILINE)})
+
+
+@pytest.mark.parametrize("text", [text for _, text in PYTHON], ids=[name for name, _ in PYTHON])
+def test_a_python_block_runs_by_itself(text: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", text],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def wsloop_commands() -> list[tuple[str, str]]:
+    lines = ((name, line.partition("#")[0].split()) for name, text in SHELL for line in text.splitlines())
+    return [(name, " ".join(words)) for name, words in lines if words[:1] == ["wsloop"]]
+
+
+@pytest.mark.parametrize("command", sorted({command for _, command in wsloop_commands()}))
+def test_a_wsloop_command_has_only_options_that_exist(command: str) -> None:
+    words = command.split()[1:]
+    with click.Context(cli) as context:
+        name, found, rest = cli.resolve_command(context, words)
+        assert found is not None
+        found.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_make_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_a_link_inside_the_tree_leads_somewhere(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_make_test_arguments_in_the_readme_name_files_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"ARGS=(tests/\S+?)`", readme)
+    assert len(named) >= 4
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_architecture_is_two_pages_at_most() -> None:
+    lines = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 100
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(PYTHON) >= 8
+    assert len(wsloop_commands()) >= 5
