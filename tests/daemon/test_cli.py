@@ -111,6 +111,21 @@ def test_a_bad_value_is_2_and_two_lines(fails: Fails, arguments: tuple[str, ...]
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("--ws-ping-interval", "inf"),
+        ("--ws-max-size", "9" * 25),
+        ("--backlog", "9" * 25),
+    ],
+)
+def test_an_absurd_value_is_an_error_and_no_traceback(fails: Fails, arguments: tuple[str, ...]) -> None:
+    code, lines = fails("serve", "--dev", "--port", "0", *arguments)
+    assert code in (2, 78)
+    assert lines[0].startswith("error: ")
+    assert len(lines) <= 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ("--host", "0.0.0.0"),
         ("--host", "::"),
         ("--bind", "0.0.0.0:0"),

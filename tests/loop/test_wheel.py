@@ -238,6 +238,8 @@ def test_a_sweep_finds_the_dead_wherever_they_lie() -> None:
     wheel = TimerWheel(0.0)
     doubled = wheel.schedule(100.5, nothing)
     wheel.rearm(doubled, 100.0)
+    moved = wheel.schedule(200.0, nothing)
+    wheel.rearm(moved, 150.0)
     overdue = [wheel.schedule(1.0, nothing) for _ in range(STALE_MIN)]
     wheel.advance(1.0)
     passed = [wheel.schedule(0.5, nothing) for _ in range(STALE_MIN)]
@@ -246,9 +248,32 @@ def test_a_sweep_finds_the_dead_wherever_they_lie() -> None:
         wheel.cancel(timer)
     assert wheel.entries < 2 * STALE_MIN
     assert drain(wheel, 1.0) == [overdue[0], passed[0]]
-    assert drain(wheel, 1e5) == [doubled, far[0]]
+    assert drain(wheel, 1e5) == [doubled, moved, far[0]]
     assert wheel.entries == 0
     assert wheel.next_deadline() is None
+
+
+def test_a_sweep_that_leaves_nothing_leaves_nothing_to_wake_up_for() -> None:
+    wheel = TimerWheel(0.0)
+    for timer in [wheel.schedule(5.0, nothing) for _ in range(STALE_MIN)]:
+        assert wheel.next_deadline() is not None
+        wheel.cancel(timer)
+    assert wheel.next_deadline() is None
+
+
+def test_a_forgotten_entry_of_a_moved_timer_does_not_fire_it_twice() -> None:
+    wheel = TimerWheel(0.0)
+    timer = wheel.schedule(50 * TICK, nothing)
+    wheel.rearm(timer, 10 * TICK)
+    assert drain(wheel, 10 * TICK) == [timer]
+    wheel.rearm(timer, 80 * TICK)
+    assert drain(wheel, 60 * TICK) == []
+    wheel.advance(80 * TICK)
+    assert wheel.pop() is timer
+    wheel.rearm(timer, 80 * TICK)
+    assert wheel.pop() is None
+    assert drain(wheel, 80 * TICK) == [timer]
+    assert wheel.entries == 0
 
 
 def test_time_that_goes_back_is_taken_for_the_last_time() -> None:
@@ -393,3 +418,15 @@ def test_a_callback_is_kept_as_it_is() -> None:
     for timer in drain(wheel, 1.0):
         timer.callback()
     assert seen == [1, 2]
+
+
+def test_a_forgotten_entry_on_a_higher_level_is_dropped_when_its_slot_comes() -> None:
+    wheel = TimerWheel(0.0)
+    timer = wheel.schedule(200 * TICK, nothing)
+    wheel.rearm(timer, 10 * TICK)
+    assert drain(wheel, 10 * TICK) == [timer]
+    wheel.rearm(timer, 1000 * TICK)
+    assert wheel.entries == 2
+    assert drain(wheel, 300 * TICK) == []
+    assert wheel.entries == 1
+    assert drain(wheel, 1000 * TICK) == [timer]

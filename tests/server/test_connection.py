@@ -17,16 +17,22 @@ from wsloop.protocol.session import Session
 from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.connection import EVENTS_PER_TURN, Connection
 from wsloop.server.echo import EchoHandler
-from wsloop.server.http_phase import HttpPhase
+from wsloop.server.http_phase import REQUESTS_PER_TURN, HttpPhase
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks
-from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT, MessagingMemoryClient, masked_frame
+from wsloop.testing.client import OPCODE_CLOSE, OPCODE_PING, OPCODE_TEXT, MessagingMemoryClient, masked_frame
 from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+UPGRADE = (
+    b"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -287,6 +293,99 @@ def test_nothing_is_sent_and_nothing_breaks_after_the_end(house: MemoryServer) -
     connection.send_frame(b"x")
     house.run_for(60.0)
     assert house.reactor.statistics().errors == 0
+
+
+@pytest.mark.parametrize("flood", ["frames", "pings", "requests"])
+def test_a_sustained_flood_gets_its_budget_a_turn_and_no_more(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch, flood: str
+) -> None:
+    """Continuations must not pile up: a chain for each readiness would serve N budgets a turn."""
+    budget = REQUESTS_PER_TURN if flood == "requests" else EVENTS_PER_TURN
+    done: list[int] = []
+    owner, name = (HttpPhase, "_respond") if flood == "requests" else (Session, "_on_frame")
+    original = getattr(owner, name)
+
+    def counting(self: object, argument: object) -> object:
+        done[-1] += 1
+        return original(self, argument)
+
+    monkeypatch.setattr(owner, name, counting)
+    if flood == "requests":
+        client, unit = house.dial(), b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    else:
+        client = house.connect("/echo")
+        unit = masked_frame(OPCODE_TEXT if flood == "frames" else OPCODE_PING, b"x", b"\0\0\0\0")
+    client.send_bytes(unit * 40_000)
+    for _ in range(100):
+        done.append(0)
+        house.reactor.run_once()
+    assert sum(done) > budget * 50
+    assert max(done) <= 2 * budget
+
+
+def test_more_than_a_ring_behind_the_handshake_is_used_whole(house: MemoryServer) -> None:
+    client = house.dial()
+    frames = b"".join(masked_frame(OPCODE_TEXT, b"%099d" % number, b"\0\0\0\0") for number in range(4000))
+    pages = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 40
+    client.send_bytes(pages + UPGRADE + frames)
+    house.run_until(lambda: len(client.texts) == 4000)
+    assert client.http.count(b"HTTP/1.1 200 ") == 40
+    assert [int(text) for text in client.texts] == list(range(4000))
+
+
+@pytest.mark.parametrize("count", [1, 1000, 3000])
+def test_everything_received_before_the_end_of_input_is_answered(house: MemoryServer, count: int) -> None:
+    client = house.connect("/echo")
+    client.send_bytes(masked_frame(OPCODE_TEXT, b"x", b"\0\0\0\0") * count)
+    house.run_until(client.has_sent_all)
+    client.sock.shutdown(socket.SHUT_WR)
+    house.run_until(lambda: client.is_gone)
+    assert len(client.texts) == count
+
+
+def test_pipelined_requests_before_the_end_of_input_are_all_answered(house: MemoryServer) -> None:
+    client = house.dial()
+    client.send_bytes(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+    house.run_until(client.has_sent_all)
+    client.sock.shutdown(socket.SHUT_WR)
+    house.run_until(lambda: client.is_gone)
+    assert client.http.count(b"HTTP/1.1 200 ") == 100
+
+
+def test_a_client_that_takes_its_time_before_connect_is_not_pinged() -> None:
+    options = Options(dev=True, deadlines=Deadlines(ping_interval_s=2.0, pong_timeout_s=1.0))
+    with MemoryServer(seed=15, options=options) as house:
+        client = house.dial(MessagingMemoryClient)
+        client.upgrade(CONNECTION_PATH)
+        house.run_for(9.0)
+        assert client.heartbeats == 0
+        assert not client.is_gone
+        number = client.command(connect={})
+        house.run_until(lambda: number in client.replies)
+        house.run_for(9.0)
+        assert client.heartbeats >= 4
+        assert not client.is_gone
+
+
+def test_a_recovery_of_megabytes_over_a_slow_line_is_no_slowness() -> None:
+    with MemoryServer(seed=16) as house:
+        reader, writer = house.join(), house.join()
+        position = house.ask(reader, subscribe={"channel": "chat:a"})["subscribe"]
+        reader.reset()
+        text = "x" * 60_000
+        for number in range(60):
+            house.ask(writer, publish={"channel": "chat:a", "data": {"n": number, "text": text}})
+        # 3.6 MB at some 400 kB/s: ten seconds, twice the close deadline, far beyond the send limit.
+        house.network.faults = NetworkFaults(min_delay_s=0.1, max_delay_s=0.1)
+        house.network.capacity_bytes = 40_000
+        back = house.join()
+        recover = {"channel": "chat:a", "recover": True, "offset": 0, "epoch": position["epoch"]}  # type: ignore[index]
+        number = back.command(subscribe=recover)
+        house.run_until(lambda: number in back.replies or back.is_gone, within_s=120)
+        assert back.close_frame is None
+        result = back.replies[number]["subscribe"]
+        assert result["recovered"] is True
+        assert [publication["data"]["n"] for publication in result["publications"]] == list(range(60))
 
 
 @pytest.mark.parametrize("ending", ["close", "reset", "refused", "garbage", "half frame"])

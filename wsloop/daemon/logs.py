@@ -119,6 +119,7 @@ def start(settings: LogSettings, *, dev: bool, stream: TextIO | None = None) -> 
     handler = _DroppingQueueHandler(records)
     handler.addFilter(RateLimit())
     root = logging.getLogger("wsloop")
+    level_before = root.level
     root.setLevel(settings.level.upper())
     root.addHandler(handler)
     root.propagate = False
@@ -127,6 +128,7 @@ def start(settings: LogSettings, *, dev: bool, stream: TextIO | None = None) -> 
     def stop() -> None:
         root.removeHandler(handler)
         root.propagate = True
+        root.setLevel(level_before)
         listener.stop()
 
     return stop

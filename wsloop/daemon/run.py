@@ -44,7 +44,8 @@ def run(settings: Settings) -> int:
             _serve(settings, house, wakeup, bound)
         finally:
             house.server.close()
-            house.reactor.run_once()  # reaps what close() dropped
+            house.reactor.stop()  # so that the last turn, which reaps what was dropped, does not sleep
+            house.reactor.run_once()
             house.reactor.close()
     finally:
         stop_logging()

@@ -206,7 +206,7 @@ class TimerWheel:
             self._spread(tick)
             self._collect(self._take(0, tick & SLOTS - 1), tick, found)
             self._wake_tick = self._next_tick()
-        self._tick = min(target, LAST_TICK)
+        self._tick = target
         late, self._late = self._late, []
         self._collect(late, _LATE, found)
         found.sort(key=_by_deadline)

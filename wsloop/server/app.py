@@ -31,7 +31,10 @@ class Handler(Protocol):
     shutdown_code: int
 
     def on_open(self) -> None:
-        """Take note that the 101 is on its way; messages may be sent from here on."""
+        """Take note that the 101 is on its way; messages may be sent from here on.
+
+        A handler whose peer can answer pings calls `connection.start_beating` here, or later.
+        """
         ...
 
     def on_text(self, data: str) -> None:

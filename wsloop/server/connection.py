@@ -51,9 +51,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_eof", "_flush_wanted", "_handler", "_http",
-        "_interest", "_outbox", "_pressure", "_pulse", "_ring", "_send_limit_bytes", "_server", "_session",
-        "_timer", "_transport", "id", "state",
+        "_began_s", "_close_code", "_close_reason", "_eof", "_flush_wanted", "_going_on", "_handler",
+        "_http", "_interest", "_message_bytes", "_outbox", "_pressure", "_pulse", "_ring",
+        "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "id", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -66,9 +66,8 @@ class Connection:
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
         self._ring: Ring | None = None
-        self._send_limit_bytes = 0
-        self._flush_wanted = False
-        self._eof = False
+        self._message_bytes = self._send_limit_bytes = 0
+        self._flush_wanted = self._going_on = self._eof = False
         self._interest = READ
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
         self._began_s = server.reactor.now
@@ -112,6 +111,7 @@ class Connection:
 
     def _continue(self) -> None:
         """Phase 7: go on with input that was over the last turn's budget."""
+        self._going_on = False
         try:
             if self._paused or self.state is State.CLOSED:
                 return
@@ -139,7 +139,8 @@ class Connection:
     # -- HTTP: until the upgrade -------------------------------------------------------
 
     def _read(self) -> None:
-        if self.state is State.CLOSED:
+        """Read once; not while earlier input waits for its turn: it would pile up, unbounded."""
+        if self.state is State.CLOSED or self._going_on:
             return
         if self._session is not None:
             self._read_frames()
@@ -156,16 +157,20 @@ class Connection:
         reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
 
     def go_on_later(self) -> None:
-        """Go on with what is over this turn's budget in the next phase 7."""
-        self._server.reactor.call_soon(self._continue)
+        """Go on with what is over this turn's budget in the next phase 7; one at a time."""
+        if not self._going_on:
+            self._going_on = True
+            self._server.reactor.call_soon(self._continue)
 
     def open(self, route: Route, request: Request, trailing: bytes) -> None:
         """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
         self._http = None
         self._session = Session(route.limits)
-        self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
+        self._message_bytes = route.limits.message_bytes
+        self._send_limit_bytes = self._server.outbox.hard_bytes + self._message_bytes
         self.state = step(self.state, Step.UPGRADE)
-        self._start_beating()
+        self._began_s = self._server.reactor.now
+        self._server.reactor.rearm(self._timer, self._began_s)
         self._handler = route.make_handler(self, request)
         self._handler.on_open()
         if trailing:
@@ -200,6 +205,9 @@ class Connection:
         """Decode `data`; an unfinished tail moves into a ring, borrowed for as long as it holds bytes."""
         assert self._session is not None
         consumed = self._session.receive(data, EVENTS_PER_TURN)
+        while len(data) - consumed > READ_BYTES:
+            # Only behind a handshake: what came with it may be more than a ring holds.
+            consumed += self._session.receive(memoryview(data)[consumed:], EVENTS_PER_TURN)
         if consumed < len(data):
             self._ring = ring = self._server.pool.borrow()
             tail = memoryview(data)[consumed:]
@@ -299,6 +307,15 @@ class Connection:
             self._flush_wanted = True
             self._server.reactor.request_flush(self._flush)
 
+    def send_reply(self, frame: bytes) -> None:
+        """Queue one whole frame that the peer has asked for, however large it is.
+
+        The send limit makes room for it until the outbox is empty again: a recovery of some
+        megabytes is no slowness. That the peer takes it, not too slowly, is still demanded.
+        """
+        self._send_limit_bytes = max(self._send_limit_bytes, self._server.outbox.hard_bytes + len(frame))
+        self.send_frame(frame)
+
     def send_ping(self) -> None:
         """Queue an empty RFC 6455 ping."""
         if self.state is State.OPEN:
@@ -368,8 +385,10 @@ class Connection:
             self._transport.flush(outbox)
             self._judge_pressure(before - outbox.size)
         self._watch()
-        if not outbox.size and self.state is State.CLOSING:
-            self._after_last_bytes()
+        if not outbox.size:
+            self._send_limit_bytes = self._server.outbox.hard_bytes + self._message_bytes
+            if self.state is State.CLOSING:
+                self._after_last_bytes()
 
     def _judge_pressure(self, taken_bytes: int) -> None:
         """Stop reading from a peer that does not read; start again when it has caught up."""
@@ -403,34 +422,44 @@ class Connection:
         if self._pulse is not None:
             self._pulse.heard_s = self._server.reactor.now
 
-    def _start_beating(self) -> None:
-        """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one."""
-        server = self._server
+    def start_beating(self) -> None:
+        """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
+
+        To be called by the handler, once, when the peer is ready to answer it.
+        """
+        server, now = self._server, self._server.reactor.now
         fraction = int.from_bytes(server.entropy(2), "big") / 65536
-        self._began_s = server.reactor.now
-        self._pulse = Pulse(self._began_s, server.deadlines, fraction)
-        server.reactor.rearm(self._timer, self._began_s)
+        self._pulse = Pulse(now, server.deadlines, fraction)
+        server.reactor.rearm(self._timer, now)
 
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
+        next_s = min(self._tend_pressure(), self._tend_stale(), self._tend_pulse())
+        if self.state is State.OPEN and next_s < math.inf:
+            self._server.reactor.rearm(self._timer, next_s)
+
+    def _tend_stale(self) -> float:
+        """Let the handler deal with a peer that has not said what it must; return when to look again."""
         assert self._handler is not None
-        assert self._pulse is not None
-        handler, reactor, deadlines = self._handler, self._server.reactor, self._server.deadlines
-        next_s = self._tend_pressure()
-        if handler.stale_after_s is not None:
-            stale_at_s = self._began_s + handler.stale_after_s
-            next_s = min(next_s, stale_at_s)
-            if reactor.now >= stale_at_s:
-                handler.on_stale()
+        if self._handler.stale_after_s is None:
+            return math.inf
+        stale_at_s = self._began_s + self._handler.stale_after_s
+        if self._server.reactor.now >= stale_at_s:
+            self._handler.on_stale()
+        return stale_at_s
+
+    def _tend_pulse(self) -> float:
+        """Ping, or give up, a peer whose time has come; return when to look again."""
+        if self._pulse is None or self._handler is None:
+            return math.inf
         if self._paused:
             self._heard()  # a peer that is not read cannot be heard
-        due = self._pulse.beat(reactor.now, deadlines)
+        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
         if due.action is HeartbeatAction.TIMEOUT:
-            self.close(handler.no_pong_code, "no pong")
+            self.close(self._handler.no_pong_code, "no pong")
         elif due.action is HeartbeatAction.PING:
-            handler.on_ping_due()
-        if self.state is State.OPEN:
-            reactor.rearm(self._timer, min(next_s, due.next_deadline_s))
+            self._handler.on_ping_due()
+        return due.next_deadline_s
 
     def _tend_pressure(self) -> float:
         """Close a peer that has stalled; return when to look again."""

@@ -25,7 +25,8 @@ class EchoHandler:
         self._connection = connection
 
     def on_open(self) -> None:
-        """Do nothing: an echo has nothing to say first."""
+        """Begin to ping; an echo has nothing to say first."""
+        self._connection.start_beating()
 
     def on_text(self, data: str) -> None:
         """Send `data` back as text."""

@@ -96,7 +96,7 @@ class HttpPhase:
         return True
 
     def _refuse(self, error: HandshakeError) -> None:
-        log.info("connection %d: %s refused: %s", self._connection.id, self._connection.peer, error)
+        log.info("connection %d: %s refused: %s", self._connection.id, self._connection.peer, str(error))
         self._connection.enqueue((self._handshake.refuse(error),))
         self._connection.finish()
 

@@ -75,8 +75,8 @@ class MessagingHandler:
     # -- Subscriber: what the hub asks for -------------------------------------------
 
     def send(self, payload: bytes) -> None:
-        """Send one JSON line to this client only."""
-        self._connection.send_frame(encode_frame(Opcode.TEXT, payload))
+        """Send one JSON line to this client only: an answer, perhaps with a long history."""
+        self._connection.send_reply(encode_frame(Opcode.TEXT, payload))
 
     def send_frame(self, frame: bytes) -> None:
         """Queue a frame that other connections share."""
@@ -87,8 +87,9 @@ class MessagingHandler:
         self._connection.close(code, reason)
 
     def on_connected(self) -> None:
-        """Take the stale deadline away; pings go on as for every open connection."""
+        """Take the stale deadline away and begin to ping: from here on the client can answer."""
         self.stale_after_s = None
+        self._connection.start_beating()
 
     def on_pong(self) -> None:
         """Take note that the client lives: any received byte already says so."""

@@ -121,6 +121,10 @@ class MemoryClient:
         self._forget()
         self.sock.vanish()
 
+    def has_sent_all(self) -> bool:
+        """Tell whether the network has taken everything."""
+        return not self._pending
+
     def stop_reading(self) -> None:
         """Leave what arrives in the network's buffers."""
         self.reads = False
@@ -162,10 +166,12 @@ class MemoryClient:
             return
         if not self.is_open:
             self.http += data
-            head, separator, rest = self.http.partition(b"\r\n\r\n")
-            if not (separator and head.startswith(b"HTTP/1.1 101 ")):
+            # Answers to plain requests may come before the 101.
+            start = self.http.find(b"HTTP/1.1 101 ")
+            end = self.http.find(b"\r\n\r\n", start) + 4
+            if start < 0 or end < 4:
                 return
-            self.is_open, self.http, data = True, head + separator, rest
+            self.is_open, self.http, data = True, self.http[:end], self.http[end:]
         self._protocol.receive_data(data)
         for event in self._protocol.events():
             self._on_event(event)
