@@ -91,6 +91,12 @@ class StartupError(WsloopError):
         self.hint = hint
 
 
+class UsageError(StartupError):
+    """The command line asks for what does not exist, or does not go together."""
+
+    exit_code = 2
+
+
 class ConfigError(StartupError):
     """The configuration is wrong; names the key, the file and the line where known."""
 

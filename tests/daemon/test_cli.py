@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Fails = Callable[..., tuple[object, list[str]]]
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture
@@ -329,3 +329,43 @@ def test_help_does_not_load_the_house() -> None:
     modules = imported(done.stderr)
     assert "wsloop.daemon.cli" in modules
     assert {name for name in modules if name.startswith(("wsloop.server", "wsloop.hub", "wsproto"))} == set()
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_banner_that_cannot_be_printed_does_not_keep_the_daemon_from_serving(tmp_path: Path) -> None:
+    unix = tmp_path / "s"
+    command = [sys.executable, "-m", "wsloop", "serve", "--dev", "--uds", str(unix)]
+    with (
+        open("/dev/full", "w", encoding="ascii") as full,
+        subprocess.Popen(command, stdout=full, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr is not None
+        try:
+            assert "cannot print the addresses: No space left on device" in process.stderr.readline()
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(unix))
+                sock.sendall(GET)
+                assert sock.recv(12) == b"HTTP/1.1 200"
+        finally:
+            process.terminate()
+        assert process.wait() == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--ws-ping-interval", "-1"),
+        ("--ws-ping-interval", "nan"),
+        ("--ws-ping-timeout", "inf"),
+        ("--backlog", "99999999999"),
+        ("--bind", "nonsense"),
+    ],
+)
+def test_a_value_that_is_wrong_on_the_command_line_is_a_usage_error(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "wsloop", "serve", "--dev", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wsloop.daemon.config import Settings, load
-from wsloop.errors import ConfigError
+from wsloop.errors import ConfigError, StartupError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +73,6 @@ def test_a_missing_file_and_one_that_is_no_text_are_told(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("overrides", [{"ws": {"ping_interval": -1.0}}, {"ws": {"ping_timeout": 25.0}}])
 def test_a_flag_out_of_range_is_an_error_without_a_file_name(overrides: dict[str, dict[str, Any]]) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(StartupError) as caught:
         load(None, overrides)
     assert caught.value.message.startswith("ws.ping_")

@@ -59,10 +59,39 @@ def test_raw_payloads_are_validated_inside(text: str) -> None:
         payload_of(text)
 
 
-def test_a_payload_with_half_a_character_is_refused() -> None:
-    """JSON.stringify writes a lone surrogate as an escape; no UTF-8 reader could take it on."""
-    with pytest.raises(msgspec.DecodeError):
-        payload_of('"\\ud83d"')
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (r'"\ud83d"', r'"\ufffd"'),
+        (r'"cut \uD83d"', r'"cut \ufffd"'),
+        (r'"\ude00 first"', r'"\ufffd first"'),
+        (r'"\ud83d\ud83d\ude00"', r'"\ufffd\ud83d\ude00"'),
+        (r'"\ud83d\ude00"', r'"\ud83d\ude00"'),
+        (r'"\\ud83d \ud83d"', r'"\\ud83d \ufffd"'),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_the_replacement_character(sent: str, kept: str) -> None:
+    """JSON.stringify writes a cut emoji so; no UTF-8 reader could take it on."""
+    assert payload_of(sent) == kept.encode()
+    msgspec.json.decode(payload_of(sent))
+
+
+@given(st.text(st.sampled_from('\\"ud83DeF0 x'), max_size=40))
+def test_the_repair_never_makes_json_of_what_is_none_nor_changes_what_is(text: str) -> None:
+    line = f'{{"id":1,"publish":{{"channel":"c","data":"{text}"}}}}'
+    try:
+        expected = msgspec.json.decode(line)["publish"]["data"]
+    except msgspec.DecodeError:
+        return
+    command = decode_command(line)
+    assert command.publish is not None
+    assert msgspec.json.decode(command.publish.data) == expected
+
+
+def test_a_pong_that_can_only_just_be_decoded_is_no_pong() -> None:
+    assert is_empty_object("{}")
+    assert is_empty_object(" { } ")
+    assert not is_empty_object('{"x":' + "[" * 30_000 + "]" * 30_000 + "}")
 
 
 def test_nesting_without_end_is_refused() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.hub.support import CountedEntropy
+from wsloop.hub import memory_broker
 from wsloop.hub.broker import Retention
 from wsloop.hub.history import HistoryQuery
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.testing.clock import FakeClock
+
+if TYPE_CHECKING:
+    import pytest
 
 KEEP = Retention(3, 10.0, 60.0)
 
@@ -135,3 +139,17 @@ def test_unsubscribing_from_a_channel_without_a_stream_makes_none() -> None:
     broker, _ = make()
     broker.unsubscribe("c")
     assert counts(broker) == (0, 0)
+
+
+def test_asking_about_names_without_end_forgets_the_oldest_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_broker, "UNTOUCHED_STREAMS", 10)
+    broker, _ = make()
+    broker.publish("used", b"1", b"", KEEP, ignore)
+    broker.subscribe("listened to")
+    broker.history("listened to", HistoryQuery(), KEEP, ignore)
+    for number in range(1000):
+        broker.history(f"name {number}", HistoryQuery(), KEEP, ignore)
+    assert counts(broker) == (12, 1)
+    views: list[Any] = []
+    broker.history("used", HistoryQuery(10), KEEP, views.append)
+    assert views[0].top.offset == 1

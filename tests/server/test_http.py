@@ -120,3 +120,26 @@ def test_only_its_own_and_listed_origins_may_connect(origin: str, accepted: bool
         client.upgrade("/echo", (("Origin", origin),))
         house.run_until(lambda: client.is_open or client.is_gone)
         assert client.is_open is accepted
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8765", 101),
+        ("127.0.0.1:8765", 101),
+        ("[::1]:8765", 101),
+        ("127.1.2.3", 101),
+        ("evil.example:8765", 421),
+        ("192.0.2.1", 421),
+    ],
+)
+def test_a_name_made_to_lead_here_is_refused_in_loopback_mode(host: str, status: int) -> None:
+    """DNS rebinding: the page's origin and Host agree, and neither is this machine's."""
+    with MemoryServer(seed=8, options=Options(dev=True, loopback_only=True)) as house:
+        client = house.dial()
+        client.upgrade("/echo", host=host, headers=(("Origin", f"http://{host}"),))
+        page = house.dial()
+        page.send_bytes(b"GET / HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n" % host.encode())
+        house.run_until(lambda: page.is_gone and (client.is_open or client.is_gone))
+        assert client.http.startswith(b"HTTP/1.1 %d " % status)
+        assert page.http.startswith(b"HTTP/1.1 200 ") is (status == 101)

@@ -439,10 +439,10 @@ def test_publications_of_other_programs_are_shown_as_they_are(new_tab: OpenTab) 
     script.push(
         {"pub": {"data": 7, "offset": 1}},
         {"pub": {"data": None, "offset": 2}},
-        {"pub": {"data": {"text": 1, "name": [], "id": {}}, "offset": 3}},
+        {"pub": {"data": {"text": 1, "name": [], "id": {"toString": 1}}, "offset": 3}},
         {"pub": {"data": "x", "offset": 4, "info": {"client": "0123456789", "conn_info": {"name": {}}}}},
     )
-    tab.has_messages("7", "null", '{"text":1,"name":[],"id":{}}', '"x"')
+    tab.has_messages("7", "null", '{"text":1,"name":[],"id":{"toString":1}}', '"x"')
     expect(tab.page.locator(".who")).to_have_text([*["server"] * 3, "01234567"])
 
 

@@ -9,7 +9,12 @@ from typing import Any, NoReturn
 import click
 
 from wsloop import __version__
-from wsloop.errors import StartupError
+from wsloop.daemon.config import MAX_COUNT, MAX_SECONDS
+from wsloop.errors import ConfigError, StartupError, UsageError
+from wsloop.transport.bind import parse_bind
+
+COUNT = click.IntRange(1, MAX_COUNT)
+SECONDS = click.FloatRange(0, MAX_SECONDS, min_open=True)
 
 EXAMPLES = """\b
   wsloop serve --dev                 a chat to try, on this machine only
@@ -44,14 +49,14 @@ def version() -> None:
 @click.option("-b", "--bind", multiple=True, help="host:port, unix:PATH or fd://N; repeatable.")
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket; short for --bind unix:PATH.")
 @click.option("--fd", type=int, metavar="N", help="Listen on an inherited socket; short for --bind fd://N.")
-@click.option("--backlog", type=click.IntRange(1), help="Connections queued before accept.  [default: 1024]")
-@click.option("--limit-concurrency", type=click.IntRange(1), help="Connections at once; more get 503.")
-@click.option("--ws-max-size", type=click.IntRange(1), metavar="BYTES", help="Largest message.")
-@click.option("--ws-max-fragments", type=click.IntRange(1), help="Most frames in a message.")
-@click.option("--ws-ping-interval", type=float, metavar="S", help="Seconds between pings.  [default: 25]")
-@click.option("--ws-ping-timeout", type=float, metavar="S", help="Seconds for the answer.  [default: 10]")
-@click.option("--ws-send-limit", type=click.IntRange(1), metavar="BYTES", help="Most queued for one peer.")
-@click.option("--timeout-graceful-shutdown", type=float, metavar="S", help="Drain window.  [default: 30]")
+@click.option("--backlog", type=COUNT, help="Connections queued before accept.  [default: 1024]")
+@click.option("--limit-concurrency", type=COUNT, help="Connections at once; more get 503.")
+@click.option("--ws-max-size", type=COUNT, metavar="BYTES", help="Largest message.")
+@click.option("--ws-max-fragments", type=COUNT, help="Most frames in a message.")
+@click.option("--ws-ping-interval", type=SECONDS, metavar="S", help="Seconds between pings.  [default: 25]")
+@click.option("--ws-ping-timeout", type=SECONDS, metavar="S", help="Seconds for the answer.  [default: 10]")
+@click.option("--ws-send-limit", type=COUNT, metavar="BYTES", help="Most queued for one peer.")
+@click.option("--timeout-graceful-shutdown", type=SECONDS, metavar="S", help="Drain window.  [default: 30]")
 @click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="How a log line looks.")
@@ -60,6 +65,7 @@ def serve(dev: bool, path: Path | None, **flags: Any) -> None:  # noqa: ANN401 -
     # Imported here: `wsloop --help` need not load the house.
     from wsloop.daemon import config, run  # noqa: PLC0415
 
+    _check_binds(flags["bind"])
     settings = config.load(path, _overrides(flags), dev=dev)
     sys.exit(run.run(settings))
 
@@ -73,6 +79,15 @@ _SECTION_OF = {
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
 }
+
+
+def _check_binds(binds: tuple[str, ...]) -> None:
+    """Raise UsageError for a --bind that is no address; in the file it would be a ConfigError."""
+    for text in binds:
+        try:
+            parse_bind(text)
+        except ConfigError as error:
+            raise UsageError(error.message, error.hint) from None
 
 
 def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from wsloop.errors import ConfigError
+from wsloop.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MAX_SECONDS = 86_400 * 365
+MAX_COUNT = 2**31 - 1
+"""What is larger is a slip of the finger, and no longer fits the system calls it ends in."""
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Positive = Annotated[int, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
+Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
@@ -72,7 +76,8 @@ class Settings(_Section, frozen=True):
 def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool = False) -> Settings:
     """Return the settings from `path` (None: no file), with `overrides` ({section: {key: value}}) on top.
 
-    Raises ConfigError: the file cannot be read or parsed, or a key or value is wrong.
+    Raises ConfigError: the file cannot be read or parsed, or a key or value is wrong. Raises
+    UsageError: a value in `overrides` is.
     """
     text = _read(path)
     try:
@@ -87,7 +92,10 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
     _check(tree, "", None)
     settings = msgspec.convert({**tree, "dev": dev}, Settings)
     if settings.ws.ping_timeout >= settings.ws.ping_interval:
-        raise ConfigError("ws.ping_timeout must be less than ws.ping_interval")
+        raise ConfigError(
+            "ws.ping_timeout must be less than ws.ping_interval",
+            f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
+        )
     return settings
 
 
@@ -108,21 +116,21 @@ def _check(tree: dict[str, Any], text: str, path: Path | None) -> None:
     except msgspec.ValidationError as error:
         message = str(error)
         unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
-        if unknown:
-            key, section = unknown[1], unknown[2] or ""
-            raise ConfigError(
-                f"{_place(path, text, key)}unknown key {key!r}", _did_you_mean(key, section)
-            ) from None
+        if unknown and path is not None:
+            key = unknown[1]
+            hint = _did_you_mean(key, unknown[2] or "")
+            raise ConfigError(f"{_place(path, text, key)}unknown key {key!r}", hint) from None
         found = re.search(r"(.*) - at `\$\.?([^`]*)`", message)
         reason, where = (found[1], found[2]) if found else (message, "")
+        fault = f"{where}: {reason[0].lower()}{reason[1:]}"
+        if path is None:
+            raise UsageError(fault, "see wsloop serve --help") from None
         key = where.rpartition(".")[2].partition("[")[0]
-        raise ConfigError(f"{_place(path, text, key)}{where}: {reason[0].lower()}{reason[1:]}") from None
+        raise ConfigError(_place(path, text, key) + fault) from None
 
 
-def _place(path: Path | None, text: str, key: str) -> str:
-    """Return "file:line: " of `key` where that can be told, else "file: " or nothing."""
-    if path is None:
-        return ""
+def _place(path: Path, text: str, key: str) -> str:
+    """Return "file:line: " of `key` where that can be told, else "file: "."""
     pattern = re.compile(rf"^\s*(\[{re.escape(key)}\]|[\"']?{re.escape(key)}[\"']?\s*=)")
     for number, line in enumerate(text.splitlines(), 1):
         if key and pattern.match(line):

@@ -7,9 +7,12 @@ that lives for ever is there.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import ipaddress
 import logging
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +21,7 @@ from wsloop import __version__
 from wsloop.daemon import compose, logs
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
-from wsloop.errors import StartupError
+from wsloop.errors import StartupError, UsageError
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import CONNECTION_PATH, assemble
 from wsloop.transport.bind import AddressInUseError, FdBind, TcpBind, parse_bind
@@ -35,21 +38,25 @@ def run(settings: Settings) -> int:
     """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
     binds = _binds(settings)
     options = compose.options(settings)
-    stop_logging = logs.start(settings.log, dev=settings.dev)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(logs.start(settings.log, dev=settings.dev))
         wakeup = SocketpairWakeup()
-        house = assemble(compose.real_ports(settings, wakeup), options)
-        try:
-            bound = [_listen(house, bind) for bind in binds]
-            _serve(settings, house, wakeup, bound)
-        finally:
-            house.server.close()
-            house.reactor.stop()  # so that the last turn, which reaps what was dropped, does not sleep
-            house.reactor.run_once()
-            house.reactor.close()
-    finally:
-        stop_logging()
+        stack.callback(wakeup.close)
+        ports = compose.real_ports(settings, wakeup)
+        stack.callback(ports.poller.close)
+        house = assemble(ports, options)
+        stack.callback(_tear_down, house)
+        bound = [_listen(house, bind) for bind in binds]
+        _serve(settings, house, wakeup, bound)
     return 0
+
+
+def _tear_down(house: House) -> None:
+    """Drop whoever is still there."""
+    house.server.close()
+    house.reactor.stop()  # so that the last turn, which reaps what was dropped, does not sleep
+    house.reactor.run_once()
+    house.reactor.close()
 
 
 def _binds(settings: Settings) -> list[Bind]:
@@ -66,12 +73,6 @@ def _binds(settings: Settings) -> list[Bind]:
             if isinstance(bind, FdBind):
                 raise UsageError("--dev does not take an inherited socket", "use --host and --port")
     return binds
-
-
-class UsageError(StartupError):
-    """The command line asks for what does not go together."""
-
-    exit_code = 2
 
 
 def _is_loopback(host: str) -> bool:
@@ -141,4 +142,10 @@ def _print_banner(settings: Settings, bound: list[Bind]) -> None:
             lines.append(f"  clients  ws://{bind}{CONNECTION_PATH}")
         else:
             lines.append(f"  clients  ws://{bind}{CONNECTION_PATH}")
-    click.echo("\n".join([*lines, "", "Ctrl+C to stop"]))
+    try:
+        click.echo("\n".join([*lines, "", "Ctrl+C to stop"]))
+        sys.stdout.flush()
+    except OSError as error:  # EPIPE: nobody reads it; ENOSPC: it goes to a full disk
+        log.warning("cannot print the addresses: %s", error.strerror)
+        # What could not be written would be tried again at exit, and fail there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ the commands do is `dispatcher.py`.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -103,14 +104,37 @@ class Command(Request, frozen=True):
     ping: EmptyRequest | None = None
 
 
-decode_command = msgspec.json.Decoder(Command).decode
-"""Turn one line into a `Command`.
+_decode = msgspec.json.Decoder(Command).decode
 
-Raises msgspec.DecodeError on what is not JSON or not of the listed types, RecursionError on a
-payload nested about a thousand levels deep, which no subscriber could read either.
-"""
+_SURROGATE = re.compile(
+    r"\\\\"  # an escaped backslash: what follows it is no escape
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
+)
+
+
+def decode_command(line: str) -> Command:
+    """Turn one line into a `Command`.
+
+    Half a surrogate pair, written as an escape, becomes U+FFFD: it is grammatical JSON (RFC 8259
+    section 8.2), and what JavaScript makes of a cut emoji, but no subscriber could decode it.
+
+    Raises msgspec.DecodeError on what is not JSON or not of the listed types, RecursionError on a
+    payload nested about a thousand levels deep, which no subscriber could read either.
+    """
+    try:
+        return _decode(line)
+    except msgspec.DecodeError:
+        repaired = _SURROGATE.sub(lambda match: "\\ufffd" if match[1] else match[0], line)
+        if repaired == line:
+            raise
+        return _decode(repaired)
 
 
 def is_empty_object(line: str) -> bool:
     """Return whether a line that decoded as a command without id and method is `{}`, a pong."""
-    return line == "{}" or not msgspec.json.decode(line, type=dict[str, Raw])
+    try:
+        return line == "{}" or not msgspec.json.decode(line, type=dict[str, Raw])
+    except RecursionError:
+        # Decoded once already, but a few frames higher up the stack.
+        return False

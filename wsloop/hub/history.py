@@ -83,8 +83,9 @@ class Stream:
         self.epoch = epoch
         self.top = 0
         self.used_s = now_s
-        self._publications: deque[Publication] = deque()
-        self._expiries_s: deque[float] = deque()
+        # Deques only from the first publication on: a channel that is merely asked about is cheap.
+        self._publications: deque[Publication] | tuple[()] = ()
+        self._expiries_s: deque[float] | tuple[()] = ()
 
     def __len__(self) -> int:
         return len(self._publications)
@@ -103,6 +104,8 @@ class Stream:
         """Add a publication and return it; the oldest beyond `size` and beyond their time leave."""
         self.top += 1
         publication = Publication(self.top, data, info)
+        if isinstance(self._publications, tuple) or isinstance(self._expiries_s, tuple):
+            self._publications, self._expiries_s = deque(), deque()
         self._publications.append(publication)
         self._expiries_s.append(now_s + ttl_s)
         self.used_s = now_s
@@ -134,6 +137,8 @@ class Stream:
         return StreamView(self.position, found)
 
     def _drop_oldest(self) -> None:
+        assert isinstance(self._publications, deque)
+        assert isinstance(self._expiries_s, deque)
         self._publications.popleft()
         self._expiries_s.popleft()
 

@@ -22,6 +22,10 @@ from wsloop.hub.history import HistoryQuery, Publication, Stream, StreamPosition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+UNTOUCHED_STREAMS = 10_000
+"""Channels that were asked about and never published to, kept for their epoch. Whoever asks for
+the history of names without end pushes the oldest out, some MiB in all."""
+
 NOWHERE = StreamPosition(0, "")
 """The position in a channel that keeps no history."""
 
@@ -52,6 +56,8 @@ class MemoryBroker(Broker):
         self._interests: set[str] = set()
         self._deadlines: list[tuple[float, str]] = []
         self._held = 0
+        # Streams that were asked about and never published to, the oldest first.
+        self._untouched: dict[str, None] = {}
 
     def attach(self, events: BrokerEvents) -> None:
         """See `Broker.attach`."""
@@ -76,6 +82,8 @@ class MemoryBroker(Broker):
         if retention.size > 0:
             entry = self._touch(channel, retention)
             stream = entry.stream
+            if not stream.top:
+                self._untouched.pop(channel, None)
             held_before = len(stream)
             publication = stream.append(
                 data, info, size=retention.size, ttl_s=retention.ttl_s, now_s=stream.used_s
@@ -113,6 +121,7 @@ class MemoryBroker(Broker):
         entry = self._touch(channel, None)
         self._held -= len(entry.stream)
         entry.stream = Stream(new_epoch(self._entropy), entry.stream.used_s)
+        self._untouched.pop(channel, None)
         self._queue(channel, entry)
         done(entry.stream.position)
 
@@ -138,10 +147,20 @@ class MemoryBroker(Broker):
         entry = self._entries.get(channel)
         if entry is None:
             entry = self._entries[channel] = _Entry(Stream(new_epoch(self._entropy), now_s))
+            self._untouched[channel] = None
+            if len(self._untouched) > UNTOUCHED_STREAMS:
+                self._forget_untouched()
         entry.stream.used_s = now_s
         if retention is not None:
             entry.meta_ttl_s = retention.meta_ttl_s
         return entry
+
+    def _forget_untouched(self) -> None:
+        """Forget the oldest stream that was only asked about, if nobody listens to it now."""
+        oldest = next(iter(self._untouched))
+        del self._untouched[oldest]
+        if oldest not in self._interests:
+            del self._entries[oldest]
 
     def _trim(self, stream: Stream, now_s: float) -> None:
         held_before = len(stream)
@@ -156,6 +175,7 @@ class MemoryBroker(Broker):
         idle = not len(stream) and channel not in self._interests
         if idle and now_s >= stream.used_s + entry.meta_ttl_s:
             del self._entries[channel]
+            self._untouched.pop(channel, None)
         else:
             self._queue(channel, entry)
 

@@ -84,9 +84,12 @@ class App:
     """What is served: WebSocket routes and plain pages, each by its exact path.
 
     `allowed_origins` are the browser origins besides the page's own that may open a
-    WebSocket here, each exactly as a browser sends it ("https://example.org").
+    WebSocket here, each exactly as a browser sends it ("https://example.org"). `loopback_only`
+    refuses requests whose Host is not this machine's own name or address: a page whose name was
+    made to lead here (DNS rebinding) must not pass for the page's own origin.
     """
 
     routes: Mapping[str, Route]
     pages: Mapping[str, Page]
     allowed_origins: frozenset[str] = frozenset()
+    loopback_only: bool = False

@@ -64,6 +64,7 @@ class Options:
     max_connections: int = 10_000
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
+    loopback_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _app(options: Options, hub: Hub) -> App:
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
         site["/"] = pages.text_page(text)
-    return App(routes, site, options.allowed_origins)
+    return App(routes, site, options.allowed_origins, options.loopback_only)
 
 
 def _sweep(reactor: Reactor, hub: Hub) -> None:

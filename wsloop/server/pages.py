@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import re
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ def answer(app: App, request: Request) -> Response:
     Raises HandshakeError: 426 on a WebSocket path, 404 where nothing is, 405 for a method
     that is neither GET nor HEAD (RFC 9110 section 15.5.6, with Allow).
     """
+    _check_host(app, request)
     if request.path in app.routes:
         raise upgrade_required()
     page = app.pages.get(request.path)
@@ -83,8 +85,24 @@ def route(app: App, request: Request) -> Route:
     found = app.routes.get(request.path)
     if found is None:
         raise HandshakeError(404, "no WebSocket is here; try /connection/websocket")
+    _check_host(app, request)
     _check_origin(app, request)
     return found
+
+
+def _check_host(app: App, request: Request) -> None:
+    """Raise HandshakeError 421 for a name that is not this machine's own, where only that is served."""
+    host = (request.header(b"host") or b"localhost").decode("latin-1").lower()
+    name = re.sub(r":\d*$", "", host).strip("[]")
+    if app.loopback_only and name != "localhost" and not _is_loopback(name):
+        raise HandshakeError(421, "development mode answers to localhost, 127.0.0.1 and [::1] only")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_origin(app: App, request: Request) -> None:

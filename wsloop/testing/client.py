@@ -76,12 +76,14 @@ class MemoryClient:
         self._pending += data
         self._watch()
 
-    def upgrade(self, path: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def upgrade(
+        self, path: str, headers: tuple[tuple[str, str], ...] = (), *, host: str = "wsloop.test"
+    ) -> None:
         """Send an opening handshake for `path`."""
         key = base64.b64encode(self._chance.randbytes(16)).decode()
         lines = [
             f"GET {path} HTTP/1.1",
-            "Host: wsloop.test",
+            f"Host: {host}",
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
