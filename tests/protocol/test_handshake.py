@@ -551,3 +551,18 @@ def test_an_illegal_answer_is_a_valueerror_and_the_request_can_still_be_answered
     with pytest.raises(ValueError):
         handshake.respond(status, headers)
     assert handshake.respond(500).startswith(b"HTTP/1.1 500 ")
+
+
+def test_a_body_in_very_many_chunks_is_413_however_it_is_cut() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for chunks, expected in ((256, 200), (257, 413)):
+        stream = head + b"1\r\nx\r\n" * chunks + b"0\r\n\r\n"
+        for pieces in ([stream], [stream[i : i + 1] for i in range(len(stream))]):
+            _, output, _, _ = run_handshake(pieces)
+            assert output.startswith(b"HTTP/1.1 %d " % expected)
+
+
+def test_a_body_of_a_declared_length_may_come_byte_by_byte() -> None:
+    stream = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000
+    _, output, _, _ = run_handshake([stream[i : i + 1] for i in range(len(stream))])
+    assert output.startswith(b"HTTP/1.1 200 ")
