@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
-# Long runs have targets of their own; they are not part of check.
 
 .PHONY: help serve test check lint types contracts docs bench screenshot debian clean
 .DEFAULT_GOAL := help
@@ -27,8 +26,9 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 debian:  ## install the Debian packages that tests use (or say how)
 	@tools/debian_packages.sh chromium gcc libc6-dev
 
-test: $(VENV)/.dev debian  ## install what tests need and run all of them
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+# A part of the tests, asked for with ARGS, is not held to the coverage of all.
+test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
