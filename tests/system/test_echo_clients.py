@@ -14,6 +14,7 @@ import pytest
 import websocket
 from websocket import ABNF
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
 
 from tests.system.daemon import PATIENCE_S, Daemon
@@ -83,6 +84,20 @@ def test_websockets_gets_16_mib_back_whole_and_in_fragments(daemon: Daemon) -> N
             for words in (text, [text[start : start + 50_001] for start in range(0, len(text), 50_001)]):
                 await peer.send(words)
                 assert await peer.recv() == text
+
+    run(scenario())
+
+
+def test_a_message_of_exactly_the_limit_passes_and_one_byte_more_is_1009(daemon: Daemon) -> None:
+    async def scenario() -> None:
+        async with connect(daemon.url(), max_size=None, proxy=None) as peer:
+            await peer.send(BYTES + BYTES)
+            assert await peer.recv() == BYTES + BYTES
+            with pytest.raises(ConnectionClosedError) as caught:
+                await peer.send([BYTES, BYTES, b"!"])
+                await peer.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1009
 
     run(scenario())
 
