@@ -39,7 +39,8 @@ def masked_frame(opcode: int, payload: bytes, mask: bytes, *, fin: bool = True) 
         size = b"\xfe" + struct.pack("!H", length)
     else:
         size = b"\xff" + struct.pack("!Q", length)
-    masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    key = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
+    masked = (int.from_bytes(payload, "big") ^ key).to_bytes(length, "big")
     return bytes([fin << 7 | opcode]) + size + mask + masked
 
 
@@ -152,7 +153,7 @@ class MemoryClient:
     def _on_ready(self, events: int) -> None:
         try:
             if events & WRITE:
-                sent = self.sock.send(memoryview(bytes(self._pending)))
+                sent = self.sock.send(bytes(self._pending[:READ_BYTES]))
                 del self._pending[:sent]
                 self._watch()
             if events & READ:
