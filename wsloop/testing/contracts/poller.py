@@ -74,10 +74,18 @@ class PollerContract:
         assert self.poller.poll(1.0) == [(self.fd, WRITE)]
 
     def test_both_sides_come_as_one_entry(self) -> None:
-        """Reading and writing at once are one pair (kqueue has two)."""
+        """Reading and writing at once are one pair, never two; at the latest the next poll has both.
+
+        kqueue has two events; the selector of early Python 3.11 asks it for one a descriptor.
+        """
         self.poller.register(self.fd, READ | WRITE)
         self.right.send(b"x")
-        assert self.poller.poll(1.0) == [(self.fd, READ | WRITE)]
+        seen = 0
+        for _ in range(2):
+            ((fd, events),) = self.poller.poll(1.0)
+            assert fd == self.fd
+            seen |= events
+        assert seen == READ | WRITE
 
     def test_a_parked_descriptor_is_known_and_silent_even_after_a_hang_up(self) -> None:
         """Interest 0 must not reach epoll: it would report the hang-up at once, and for ever."""
