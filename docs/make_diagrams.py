@@ -22,8 +22,8 @@ IMAGES = Path(__file__).parent / "images"
 
 # All lengths are in pixels of the picture.
 NODE_WIDTH, NODE_HEIGHT, PITCH, MARGIN = 200, 46, 94, 20
-STUB, LANE = 112, 26
-"""The first lane's distance from the nodes, with room for a step's name, and from lane to lane."""
+STUB, LANE, PORT = 112, 26, 24
+"""From a node to its first lane, with room for a step's name; from lane to lane; from port to port."""
 
 STYLE = (
     "text{font:13px sans-serif;fill:#1b1f24}.name{font-weight:bold;text-anchor:middle}"
@@ -104,7 +104,7 @@ class Canvas:
             if target == state
             or ((state, target) in edges and not is_arrow_down(self.diagram, (state, target)))
         ]
-        return self.top(state) + NODE_HEIGHT * (used.index(lane) + 1) // (len(used) + 1)
+        return self.top(state) + NODE_HEIGHT // 2 + PORT * (2 * used.index(lane) - len(used) + 1) // 2
 
     def text(self, x: int, y: int, words: str, kind: str = "") -> None:
         """Write one line."""
@@ -145,14 +145,17 @@ class Canvas:
         number = (self.left if on_left else self.right).index(target)
         lane_x = edge_x + side * (STUB + LANE * number)
         end_y = self.port(target, target, on_left=on_left)
+        farthest_y = end_y
         for (before, after), names in self.diagram.edges().items():
             if after != target or is_arrow_down(self.diagram, (before, after)):
                 continue
             y = self.port(before, target, on_left=on_left)
-            self.line(f"M{edge_x} {y}H{lane_x}V{end_y}H{edge_x}")
-            for number_of_line, name in enumerate(names):
-                below = 15 * number_of_line + 3 if number_of_line else 0
-                self.text(edge_x + side * 8, y - 5 + below, name, "left" if on_left else "")
+            farthest_y = max(farthest_y, y, key=lambda height: abs(height - end_y))
+            self.line(f"M{edge_x} {y}H{lane_x}", arrow=False)
+            for line_number, name in enumerate(names):
+                below = 3 + 15 * line_number if line_number else -5
+                self.text(edge_x + side * 8, y + below, name, "left" if on_left else "")
+        self.line(f"M{lane_x} {farthest_y}V{end_y}H{edge_x}")
 
     def svg(self) -> str:
         """Return the whole picture, with the table in words for who cannot see it."""

@@ -5,18 +5,29 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from wsloop.daemon.cli import cli
+from wsloop.daemon.config import load
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts)]
 )
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LANGUAGES = {
+    "python": "run",
+    "sh": "commands, options and make targets exist",
+    "toml": "settings that the daemon takes",
+    "js": "for a browser's console",
+    "json": "an example of the protocol",
+    "text": "a drawing, or what is printed",
+}
+"""What a block may be, and how it is checked here. A Python block that does not run has no place."""
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -47,6 +58,29 @@ def test_a_python_block_runs_by_itself(text: str, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_block_is_of_a_kind_that_is_known_here(page: Path) -> None:
+    opened = re.findall(r"^[ >]*(?:```+|~~~+)(.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    for number, info in enumerate(opened):
+        if number % 2:
+            assert info == "", f"a block ends with {info!r}"
+        else:
+            assert info in LANGUAGES or re.fullmatch(r"\{(toctree|eval-rst|literalinclude)\}.*", info), info
+
+
+@pytest.mark.parametrize(
+    "text", [text for _, text in blocks("toml")], ids=[name for name, _ in blocks("toml")]
+)
+def test_a_file_of_settings_is_one_that_the_daemon_takes(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "wsloop.toml"
+    path.write_text(text, encoding="utf-8")
+    settings = load(path, {})
+    for section, values in tomllib.loads(text).items():
+        for key, value in values.items():
+            taken = getattr(getattr(settings, section), key)
+            assert taken == (tuple(value) if isinstance(value, list) else value)
+
+
 def wsloop_commands() -> list[tuple[str, str]]:
     lines = ((name, line.partition("#")[0].split()) for name, text in SHELL for line in text.splitlines())
     return [(name, " ".join(words)) for name, words in lines if words[:1] == ["wsloop"]]
@@ -72,6 +106,20 @@ def test_a_link_inside_the_tree_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_a_link_to_a_heading_leads_to_one(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", prose):
+        if "://" not in target:
+            assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and myst make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_make_test_arguments_in_the_readme_name_files_that_exist() -> None:
