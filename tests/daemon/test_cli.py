@@ -369,3 +369,15 @@ def test_a_value_that_is_wrong_on_the_command_line_is_a_usage_error(arguments: t
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.system
+def test_a_unix_socket_beside_it_does_not_open_the_tcp_address_to_foreign_names(tmp_path: Path) -> None:
+    unix = tmp_path / "s"
+    foreign = GET.replace(b"Host: localhost", b"Host: evil.example")
+    with Daemon("-b", "127.0.0.1:0", "--uds", str(unix)) as daemon:
+        assert http(daemon, foreign)[0] == 421
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(unix))
+            sock.sendall(foreign)
+            assert sock.recv(12) == b"HTTP/1.1 200"

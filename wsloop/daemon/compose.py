@@ -53,13 +53,8 @@ def options(settings: Settings) -> Options:
         max_connections=room,
         backlog=server.backlog,
         allowed_origins=frozenset(server.allowed_origins),
-        loopback_only=settings.dev and not _has_unix_socket(settings),
+        loopback_only=settings.dev,
     )
-
-
-def _has_unix_socket(settings: Settings) -> bool:
-    """Tell whether a Unix socket is listened on: what a client says as Host there means nothing."""
-    return any(bind.startswith("unix:") for bind in settings.server.bind)
 
 
 def _limits(settings: Settings, default_message_bytes: int) -> Limits:

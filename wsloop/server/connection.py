@@ -501,6 +501,11 @@ class Connection:
         """The peer's address, printable, for logs."""
         return self._transport.peer
 
+    @property
+    def peer_host(self) -> str:
+        """The part of it that rules go by: the IP address, or "unix"."""
+        return self._transport.peer_host
+
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
         if self.state is State.CLOSED:

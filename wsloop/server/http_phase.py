@@ -76,7 +76,7 @@ class HttpPhase:
             if request.is_upgrade:
                 self._upgrade(request)
                 return
-            if not self._respond(pages.answer(self._server.app, request)):
+            if not self._respond(pages.answer(self._server.app, request, self._connection.peer_host)):
                 return
             budget -= 1
             if not budget:
@@ -102,7 +102,7 @@ class HttpPhase:
 
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
-        route = pages.route(self._server.app, request)
+        route = pages.route(self._server.app, request, self._connection.peer_host)
         self._server.check_room(self._connection)
         subprotocol = next((name for name in request.subprotocols if name in route.subprotocols), None)
         self._connection.enqueue((self._handshake.accept(subprotocol),))

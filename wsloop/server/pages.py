@@ -60,13 +60,13 @@ def _hashes(html: str, tag: str) -> str:
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
 
 
-def answer(app: App, request: Request) -> Response:
+def answer(app: App, request: Request, peer_host: str) -> Response:
     """Return the plain answer to a request that is no upgrade.
 
     Raises HandshakeError: 426 on a WebSocket path, 404 where nothing is, 405 for a method
     that is neither GET nor HEAD (RFC 9110 section 15.5.6, with Allow).
     """
-    _check_host(app, request)
+    _check_host(app, request, peer_host)
     if request.path in app.routes:
         raise upgrade_required()
     page = app.pages.get(request.path)
@@ -77,7 +77,7 @@ def answer(app: App, request: Request) -> Response:
     return page()
 
 
-def route(app: App, request: Request) -> Route:
+def route(app: App, request: Request, peer_host: str) -> Route:
     """Return the route an upgrade request asks for.
 
     Raises HandshakeError: 404 for a path without a WebSocket, 403 for a foreign origin.
@@ -85,16 +85,19 @@ def route(app: App, request: Request) -> Route:
     found = app.routes.get(request.path)
     if found is None:
         raise HandshakeError(404, "no WebSocket is here; try /connection/websocket")
-    _check_host(app, request)
+    _check_host(app, request, peer_host)
     _check_origin(app, request)
     return found
 
 
-def _check_host(app: App, request: Request) -> None:
-    """Raise HandshakeError 421 for a name that is not this machine's own, where only that is served."""
+def _check_host(app: App, request: Request, peer_host: str) -> None:
+    """Raise HandshakeError 421 for a name that is not this machine's own, where only that is served.
+
+    On a Unix socket, which no web page can reach, Host means nothing.
+    """
     host = (request.header(b"host") or b"localhost").decode("latin-1").lower()
     name = re.sub(r":\d*$", "", host).strip("[]")
-    if app.loopback_only and name != "localhost" and not _is_loopback(name):
+    if app.loopback_only and peer_host != "unix" and name != "localhost" and not _is_loopback(name):
         raise HandshakeError(421, "development mode answers to localhost, 127.0.0.1 and [::1] only")
 
 
