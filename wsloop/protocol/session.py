@@ -2,8 +2,8 @@
 
 Three ways lead from bytes to events, and each frame takes the first that is open to it:
 
-1. *The fast path*, `fast_path.py`: at a message boundary, a whole, masked, unfragmented text, binary,
-   ping or pong frame with nothing unusual about it is decoded where it lies.
+1. *The fast path*, `fast_path.py`: at a message boundary, a whole, masked, unfragmented text,
+   binary, ping or pong frame with nothing unusual about it is decoded where it lies.
 2. *The long frame*, `large.py`: a message in one frame too long to wait for goes into its final
    buffer as it comes.
 3. *wsproto*: everything else (fragments, compression, close frames, and whatever is doubtful).
@@ -13,14 +13,14 @@ Three ways lead from bytes to events, and each frame takes the first that is ope
 
 A property proves that the first two change nothing but the speed. This file owns what wsproto
 leaves open: the state table, the latch after a failure, and the limits. Knows no socket, no clock
-and nothing of what messages mean. Next: `frames.py` for the walk, `server/connection.py` for
-the user of all this.
+and nothing of what messages mean. Next: `fast_path.py`, then `server/connection.py`, the user of
+all this.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as ParsedOpcode
@@ -28,7 +28,6 @@ from wsproto.frame_protocol import Opcode as ParsedOpcode
 from wsloop.errors import StateError
 from wsloop.protocol.close import CloseCode, encode_close
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
-from wsloop.protocol.fast_path import FIN_BINARY, FIN_TEXT, decode_plain
 from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, encode_header, parse_header
 from wsloop.protocol.large import LargePayload
 
@@ -109,6 +108,7 @@ the time (`python -m tools.bench.protocol`)."""
 
 _NOT_UTF8 = "text is not valid UTF-8"
 _CONTROL = 0x08
+_FIN_DATA = (0x81, 0x82)
 
 
 class Session:
@@ -120,27 +120,30 @@ class Session:
     what it has made of the events before: `answer_ping` for each Ping, `answer_close` for
     CloseReceived and Failed. Received bytes never raise. Not thread-safe.
 
-    Arguments: `limits`; `extension`, what was agreed on in the handshake, or None; `is_fast`,
-    False to send every frame through wsproto, for tests and comparisons.
+    Every frame goes through wsproto here; `FastSession` is what servers use. Arguments: `limits`;
+    `extension`, what was agreed on in the handshake, or None.
 
     Attributes, for reading only: `state`; `is_spent`, whether the last `receive` left bytes only
-    because its budget was used up, so that it is worth calling again.
+    because its budget was used up, so that it is worth calling again; `is_filling`, whether a
+    long frame arrives, so that its bytes may be read into `writable`.
     """
 
     __slots__ = (
-        "_due", "_events", "_extension", "_fragments", "_frame_left", "_is_fast", "_is_plain", "_large",
+        "_due", "_events", "_extension", "_fragments", "_frame_left", "_is_plain", "_large",
         "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_wsproto",
-        "is_spent", "state",
+        "is_filling", "is_spent", "state",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, extension: Extension | None = None, *, is_fast: bool = True) -> None:
+    is_fast: ClassVar = False
+    """Whether plain and long frames go other ways than through wsproto; see `fast_path.py`."""
+
+    def __init__(self, limits: Limits, extension: Extension | None = None) -> None:
         self.state = SessionState.OPEN
-        self.is_spent = False
+        self.is_spent = self.is_filling = False
         self._limits = limits
         self._extension = extension
-        self._is_fast = is_fast
         # Whether the next byte begins a message, and the first two ways are open.
-        self._is_plain = is_fast
+        self._is_plain = self.is_fast
         self._due = b""
         self._events: list[Event] = []
         self._output: list[bytes | bytearray] = []
@@ -162,30 +165,14 @@ class Session:
         """
         size = len(data)
         offset = 0
-        events = self._events
-        while True:
-            if self._is_plain:
-                if type(data) is not bytes and self._holds_whole_frame(data, offset):
-                    # What is cut out of bytes is bytes; a copy of what waits is the lesser cost.
-                    data = bytes(data)
-                if type(data) is bytes:
-                    before = len(events)
-                    offset = decode_plain(data, offset, budget, self._limits.message_bytes, events.append)
-                    budget -= len(events) - before
-            if offset == size or budget <= 0:
-                break
+        while offset < size and budget > 0:
             taken = self._receive_one(self, data, offset)
-            offset += taken
             if not taken:
                 break
+            offset += taken
             budget -= WSPROTO_WEIGHT
         self.is_spent = budget <= 0 and offset < size
         return offset
-
-    @property
-    def is_filling(self) -> bool:
-        """Whether a long frame arrives, so that the next bytes may be read into `writable`."""
-        return self._large is not None
 
     def writable(self) -> memoryview:
         """Return where the next bytes of a long frame belong; never empty.
@@ -285,11 +272,6 @@ class Session:
             self._move(SessionStep.SEND_CLOSE)
             self._output.append(self._due)
 
-    def _holds_whole_frame(self, data: Buffer, offset: int) -> bool:
-        """Tell whether the frame at `offset` is whole."""
-        header = parse_header(data, offset)
-        return header is not None and header[1] + header[2] <= len(data) - offset
-
     def _take_one(self, data: Buffer, offset: int) -> int:
         """Take one frame, or what is here of a long one; return the bytes taken, 0 if it must wait."""
         if self._large is not None:
@@ -306,7 +288,7 @@ class Session:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
                 self._wsproto = None
-                self._is_plain = self._is_fast and self.state is SessionState.OPEN
+                self._is_plain = self.is_fast and self.state is SessionState.OPEN
         return end - offset
 
     def _begin_frame(self, data: Buffer, offset: int) -> int:
@@ -328,12 +310,12 @@ class Session:
             available = len(data) - offset
             if available < whole <= self._limits.whole_frame_bytes:
                 return 0
-            if self._is_plain and first in (FIN_TEXT, FIN_BINARY) and whole > self._limits.whole_frame_bytes:
+            if self._is_plain and first in _FIN_DATA and whole > self._limits.whole_frame_bytes:
                 if available < header_bytes:
                     return 0
                 mask = bytes(data[offset + header_bytes - 4 : offset + header_bytes])
-                self._large = LargePayload(payload_bytes, mask, is_text=first == FIN_TEXT)
-                self._is_plain = False
+                self._large = LargePayload(payload_bytes, mask, is_text=first == _FIN_DATA[0])
+                self._is_plain, self.is_filling = False, True
                 return header_bytes
             # Counted only now: a frame that waits is looked at again.
             if is_data:
@@ -377,6 +359,7 @@ class Session:
         if large is None or large.left:
             return
         self._large = None
+        self.is_filling = False
         if self.state is SessionState.OPEN:
             message = large.finish()
             self._events.append(TextMessage(message) if isinstance(message, str) else BinaryMessage(message))
@@ -443,7 +426,7 @@ class Session:
     def _stop(self) -> None:
         """No more input: the parser is swapped, and what it needed is freed."""
         self._receive_one = Session._discard
-        self._is_plain = self.is_spent = False
+        self._is_plain = self.is_spent = self.is_filling = False
         self._wsproto = self._large = self._extension = None
         self._parts = None
 

@@ -1,7 +1,7 @@
 """One open connection's heartbeat: when it was heard, when it was pinged.
 
 Keeps the timestamps that `protocol/heartbeat.py` decides by. A message costs one stored
-number; the timer is not touched. Pings come at a fixed pace, busy or not, because the SDKs
+flag; neither the clock nor the timer is touched. Pings come at a fixed pace, busy or not, because the SDKs
 of the messaging protocol take a missing ping for a dead server.
 """
 
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 class Pulse:
     """Timestamps in seconds of the loop's clock; `fraction` in [0, 1) jitters the first ping."""
 
-    __slots__ = ("_began_s", "_first_delay_s", "_ping_sent_s", "heard_s")
+    __slots__ = ("_began_s", "_first_delay_s", "_looked_s", "_ping_sent_s", "heard_s")
 
     def __init__(self, now_s: float, deadlines: Deadlines, fraction: float) -> None:
-        self._began_s = self.heard_s = now_s
+        self._began_s = self._looked_s = self.heard_s = now_s
         self._ping_sent_s: float | None = None
         self._first_delay_s = first_ping_delay(deadlines.ping_interval_s, fraction)
+
+    def note_heard(self) -> None:
+        """Take note that something was received since the last `beat`: when, does not matter.
+
+        That beat's own time is taken, the earliest it can have been: at or after a ping that was
+        sent by it, and before one that the next beat sends.
+        """
+        self.heard_s = self._looked_s
 
     def beat(self, now_s: float, deadlines: Deadlines) -> Heartbeat:
         """Return what is due now and when to ask again; a PING is taken as sent."""
@@ -38,6 +46,7 @@ class Pulse:
                 deadlines.ping_interval_s,
             )
         due = decide(now_s, last_s, sent_s, interval_s, deadlines.pong_timeout_s)
+        self._looked_s = now_s
         if due.action is HeartbeatAction.PING:
             self._ping_sent_s = now_s
         return due
