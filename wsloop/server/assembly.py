@@ -22,6 +22,7 @@ from wsloop.protocol.limits import Limits
 from wsloop.server import pages
 from wsloop.server.app import App, Page, Route
 from wsloop.server.echo import EchoHandler
+from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler, frame_text
 from wsloop.server.server import OutboxMarks, Server
@@ -83,6 +84,7 @@ def assemble(ports: Ports, options: Options) -> House:
     def now() -> float:
         return reactor.now
 
+    fan_out = PacedFanOut(reactor)
     hub = Hub(
         MemoryBroker(now, ports.entropy),
         MemoryPresence(),
@@ -96,14 +98,16 @@ def assemble(ports: Ports, options: Options) -> House:
         now=now,
         entropy=ports.entropy,
         frame=frame_text,
+        fan_out=fan_out,
     )
     server = Server(
         reactor,
         ports.network,
-        _app(options, hub),
+        _app(options, hub, fan_out),
         entropy=ports.entropy,
         deadlines=options.deadlines,
         outbox=options.outbox,
+        fan_out=fan_out,
         max_connections=options.max_connections,
         backlog=options.backlog,
     )
@@ -111,9 +115,11 @@ def assemble(ports: Ports, options: Options) -> House:
     return House(reactor, server, hub)
 
 
-def _app(options: Options, hub: Hub) -> App:
+def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     """Return what is served: messaging always; the page and /echo in dev mode only."""
-    messaging = functools.partial(MessagingHandler, hub=hub, stale_after_s=options.deadlines.first_message_s)
+    messaging = functools.partial(
+        MessagingHandler, hub=hub, fan_out=fan_out, stale_after_s=options.deadlines.first_message_s
+    )
     routes = {CONNECTION_PATH: Route(messaging, options.messaging_limits, frozenset({"centrifuge-json"}))}
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:

@@ -67,7 +67,7 @@ class Connection:
 
     __slots__ = (
         "_began_s", "_close_code", "_close_reason", "_control_due_s", "_cork", "_eof", "_flush_wanted",
-        "_going_on", "_handler", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
+        "_going_on", "_handler", "_held", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
         "_reply_bytes", "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport",
         "_was_heard", "id", "state",
     )  # fmt: skip
@@ -85,7 +85,7 @@ class Connection:
         self._limits: Limits = server.http_limits
         self._send_limit_bytes = self._reply_bytes = 0
         self._control_due_s = 0.0
-        self._flush_wanted = self._going_on = self._eof = self._was_heard = False
+        self._flush_wanted = self._going_on = self._held = self._eof = self._was_heard = False
         # While events are handed out: the short answers to them, sent together at the end.
         self._cork: list[bytes] | None = None
         self._interest = READ
@@ -401,6 +401,40 @@ class Connection:
         if self.state is _OPEN and self._has_room():
             self._queue(frame)
 
+    def push(self, frames: bytes) -> None:
+        """Send whole frames that other connections share, at once if nothing else waits.
+
+        For phase 1, where `fan_out.py` calls it: each send is a boundary of its own.
+        """
+        if self.state is not _OPEN:
+            return
+        try:
+            if self._outbox.size or self._cork is not None:
+                if self._has_room():
+                    self._queue(frames)
+                return
+            sent_bytes = self._transport.write(frames)
+            if sent_bytes != len(frames):
+                self._outbox.append(memoryview(frames)[sent_bytes:])
+                self._after_write(sent_bytes)
+        except Exception as error:
+            self._on_error(error)
+
+    def hold(self) -> bool:
+        """Do not read until `resume`: the peer publishes faster than it is sent on. False if it is held."""
+        if self._held or self.state is not _OPEN:
+            return False
+        self._held = True
+        self._watch()
+        return True
+
+    def resume(self) -> None:
+        """Read again."""
+        self._held = False
+        if self.state is not _CLOSED:
+            self._watch()
+            self.go_on_later()
+
     def send_reply(self, frame: bytes) -> None:
         """Queue one whole frame that the peer has asked for, however large it is.
 
@@ -517,7 +551,7 @@ class Connection:
 
     @property
     def _paused(self) -> bool:
-        return self._pressure is not None and self.state is not State.CLOSING
+        return (self._pressure is not None or self._held) and self.state is not State.CLOSING
 
     def _watch(self) -> None:
         """Ask the poller for exactly what can be used now."""
