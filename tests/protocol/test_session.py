@@ -128,16 +128,17 @@ def test_events_that_nobody_took_do_not_count_against_the_next_call() -> None:
     assert len(session.take_events()) == 2
 
 
-def test_wsproto_is_made_when_the_first_frame_is_there_and_dropped_at_the_end() -> None:
+def test_wsproto_is_made_only_when_it_is_needed_and_let_go_at_the_next_boundary() -> None:
     session = Session(Limits())
-    frame = client_frame(CLOSE)
-    session.receive(frame[:3])
-    owned = [session._wsproto]
-    session.receive(client_frame(TEXT, b"1"))
-    owned.append(session._wsproto)
-    session.receive(frame)
-    owned.append(session._wsproto)
-    assert [type(parser) for parser in owned] == [type(None), frame_protocol.FrameProtocol, type(None)]
+    owned = []
+    for frame in (
+        client_frame(TEXT, b"plain"), client_frame(PING), client_frame(CLOSE)[:3],
+        client_frame(TEXT, b"fragment", fin=False), client_frame(PING), client_frame(CONTINUATION),
+        client_frame(TEXT, b"plain"), client_frame(CLOSE),
+    ):  # fmt: skip
+        session.receive(frame)
+        owned.append(session._wsproto is not None)
+    assert owned == [False, False, False, True, True, False, False, False]
 
 
 # Limits
@@ -429,7 +430,7 @@ def test_small_messages_are_one_piece_and_large_ones_are_not_copied() -> None:
 def test_what_is_sent_and_what_is_answered_keep_their_order() -> None:
     session = Session(Limits())
     session.send_text("ä")
-    session.receive(client_frame(PING, b"p"))
+    session.answer_ping(b"p")
     session.send_ping(b"q")
     session.send_frames(encode_frame(TEXT, b"1") * 2)
     session.send_close()

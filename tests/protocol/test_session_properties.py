@@ -18,6 +18,7 @@ from tests.protocol.kit import (
     cut_positions,
     cuts,
     run_session,
+    run_session_on,
 )
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.limits import Limits
@@ -154,6 +155,52 @@ def test_any_way_of_cutting_the_bytes_gives_the_same_events_output_and_state(
         outcomes.append((events, output, session.state))
     assert outcomes[1] == outcomes[0]
     assert outcomes[2] == outcomes[0]
+
+
+class Driver:
+    """One session, its bytes presented as a connection would present them."""
+
+    def __init__(self, limits: Limits, *, is_fast: bool, into_place: bool = False) -> None:
+        self.session = Session(limits, is_fast=is_fast)
+        self._into_place = into_place
+        self._tail = b""
+
+    def step(self, piece: bytes, budget: int) -> tuple[list[Event], bytes, SessionState]:
+        """What comes out after this piece."""
+        if self._into_place and not self._tail:
+            while piece and self.session.is_filling:
+                space = self.session.writable()
+                count = min(len(space), len(piece))
+                space[:count] = piece[:count]
+                self.session.commit(count)
+                piece = piece[count:]
+        self._tail += piece
+        events, output, self._tail = run_session_on(self.session, self._tail, budget)
+        return events, output, self.session.state
+
+
+@settings(max_examples=500)
+@given(streams, cut_positions, LIMITS, st.sampled_from((1, 9, 256)), st.integers(-1, 8), st.booleans())
+@example(client_frame(TEXT, b"\xff" * 200), [140], Limits(whole_frame_bytes=131), 256, -1, True)
+@example(client_frame(TEXT, b"a" * 200), [140], Limits(whole_frame_bytes=131), 256, 1, True)
+@example(client_frame(BINARY, b"a" * 700, width=64), [], Limits(whole_frame_bytes=131), 256, -1, True)
+def test_the_fast_path_changes_nothing(
+    stream: bytes, positions: list[int], limits: Limits, budget: int, close_at: int, into_place: bool
+) -> None:
+    """Property number one: on and off, and read into place, the same after every piece."""
+    drivers = [
+        Driver(limits, is_fast=True),
+        Driver(limits, is_fast=False),
+        Driver(limits, is_fast=True, into_place=into_place),
+    ]
+    for number, piece in enumerate(cuts(stream, positions)):
+        if number == close_at:
+            for driver in drivers:
+                if driver.session.state is SessionState.OPEN:
+                    driver.session.send_close(1001)
+        fast, slow, placed = (driver.step(piece, budget) for driver in drivers)
+        assert fast == slow
+        assert placed == slow
 
 
 @settings(max_examples=200)

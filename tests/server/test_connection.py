@@ -11,17 +11,25 @@ import pytest
 
 from wsloop.hub.channels import Subscription
 from wsloop.hub.client import Client
+from wsloop.loop.poller import WRITE
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import Session
+from wsloop.protocol.session import WSPROTO_WEIGHT, Session
 from wsloop.server.assembly import CONNECTION_PATH, Options
-from wsloop.server.connection import EVENTS_PER_TURN, Connection
+from wsloop.server.connection import FRAMES_PER_TURN, Connection
 from wsloop.server.echo import EchoHandler
 from wsloop.server.http_phase import REQUESTS_PER_TURN, HttpPhase
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks
-from wsloop.testing.client import OPCODE_CLOSE, OPCODE_PING, OPCODE_TEXT, MessagingMemoryClient, masked_frame
+from wsloop.testing.client import (
+    OPCODE_CLOSE,
+    OPCODE_PING,
+    OPCODE_PONG,
+    OPCODE_TEXT,
+    MessagingMemoryClient,
+    masked_frame,
+)
 from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
 
@@ -118,14 +126,14 @@ def test_one_peer_gets_no_more_than_its_budget_of_messages_in_a_turn(
 
     monkeypatch.setattr(EchoHandler, "on_text", counting)
     client = house.connect("/echo")
-    count = EVENTS_PER_TURN * 4
+    count = FRAMES_PER_TURN * 4
     client.send_bytes(masked_frame(OPCODE_TEXT, b"x", b"\0\0\0\0") * count)
     while len(client.texts) < count:
         served.append(0)
         house.reactor.run_once()
     assert sum(served) == count
     # A turn may serve a continuation and a readiness of the same peer, no more.
-    assert max(served) <= 2 * EVENTS_PER_TURN
+    assert max(served) <= 2 * FRAMES_PER_TURN
     assert house.server.pool.lent == 0
 
 
@@ -295,14 +303,17 @@ def test_nothing_is_sent_and_nothing_breaks_after_the_end(house: MemoryServer) -
     assert house.reactor.statistics().errors == 0
 
 
-@pytest.mark.parametrize("flood", ["frames", "pings", "requests"])
+@pytest.mark.parametrize("flood", ["frames", "fragments", "requests"])
 def test_a_sustained_flood_gets_its_budget_a_turn_and_no_more(
     house: MemoryServer, monkeypatch: pytest.MonkeyPatch, flood: str
 ) -> None:
     """Continuations must not pile up: a chain for each readiness would serve N budgets a turn."""
-    budget = REQUESTS_PER_TURN if flood == "requests" else EVENTS_PER_TURN
     done: list[int] = []
-    owner, name = (HttpPhase, "_respond") if flood == "requests" else (Session, "_on_frame")
+    owner, name, budget = {
+        "requests": (HttpPhase, "_respond", REQUESTS_PER_TURN),
+        "frames": (EchoHandler, "on_text", FRAMES_PER_TURN),
+        "fragments": (Session, "_on_frame", FRAMES_PER_TURN // WSPROTO_WEIGHT),
+    }[flood]
     original = getattr(owner, name)
 
     def counting(self: object, argument: object) -> object:
@@ -314,13 +325,55 @@ def test_a_sustained_flood_gets_its_budget_a_turn_and_no_more(
         client, unit = house.dial(), b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
     else:
         client = house.connect("/echo")
-        unit = masked_frame(OPCODE_TEXT if flood == "frames" else OPCODE_PING, b"x", b"\0\0\0\0")
+        unit = masked_frame(OPCODE_TEXT, b"x", bytes(4))
+        if flood == "fragments":
+            unit = b"\x01" + unit[1:] + b"\x80\x80" + bytes(4)
     client.send_bytes(unit * 40_000)
     for _ in range(100):
         done.append(0)
         house.reactor.run_once()
     assert sum(done) > budget * 50
     assert max(done) <= 2 * budget
+
+
+@pytest.mark.parametrize("opcode", [OPCODE_PING, OPCODE_PONG])
+def test_too_many_control_frames_are_1008(house: MemoryServer, opcode: int) -> None:
+    limits = Limits()
+    client, patient = house.connect("/echo"), house.connect("/echo")
+    frame = masked_frame(opcode, b"x", bytes(4))
+    for _ in range(3):
+        patient.send_bytes(frame * limits.control_burst)
+        house.run_for(limits.control_burst / limits.control_frames_per_s)
+    client.send_bytes(frame * limits.control_burst)
+    house.run_for(1.0)
+    assert not client.is_gone
+    client.send_bytes(frame * (limits.control_frames_per_s + 2))
+    house.run_until(lambda: client.is_gone, within_s=10)
+    assert client.close_frame == (1008, "too many control frames")
+    assert not patient.is_gone
+    patient.send_text("still here")
+    house.run_until(lambda: patient.texts == ["still here"])
+
+
+def test_every_ping_is_answered_while_the_peer_takes_its_pongs_then_only_the_latest(
+    house: MemoryServer,
+) -> None:
+    client = house.connect("/echo")
+    pings = [masked_frame(OPCODE_PING, b"%d" % number, bytes(4)) for number in range(10)]
+    client.send_bytes(b"".join(pings))
+    house.run_for(0.1)
+    assert client.pongs == [b"%d" % number for number in range(10)]
+    (connection,) = house.server.registry.snapshot()
+    client.stop_reading()
+    while not connection._interest & WRITE:
+        connection.send_binary(bytes(1 << 14))
+        house.run_for(0.01)
+    client.send_bytes(b"".join(pings))
+    house.run_for(0.1)
+    client.resume_reading()
+    house.run_until(lambda: len(client.pongs) > 10)
+    house.run_for(1.0)
+    assert client.pongs[10:] == [b"9"]
 
 
 def test_more_than_a_ring_behind_the_handshake_is_used_whole(house: MemoryServer) -> None:

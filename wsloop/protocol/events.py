@@ -48,13 +48,17 @@ class TextMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class BinaryMessage(msgspec.Struct, frozen=True, gc=False):
-    """A whole binary message, its fragments joined; `data` is the receiver's to keep."""
+    """A whole binary message, its fragments joined; `data` is the receiver's to keep.
 
-    data: bytes
+    A bytearray if the message came in one long frame: the buffer it was received into, which
+    nobody else refers to.
+    """
+
+    data: bytes | bytearray
 
 
 class Ping(msgspec.Struct, frozen=True, gc=False):
-    """A ping of at most 125 bytes; the session has already queued the pong."""
+    """A ping of at most 125 bytes; the pong is due (`Session.answer_ping`)."""
 
     payload: bytes
 

@@ -41,7 +41,7 @@ class Handler(Protocol):
         """Receive one whole text message."""
         ...
 
-    def on_binary(self, data: bytes) -> None:
+    def on_binary(self, data: bytes | bytearray) -> None:
         """Receive one whole binary message; the bytes are the handler's to keep."""
         ...
 

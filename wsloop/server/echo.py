@@ -32,7 +32,7 @@ class EchoHandler:
         """Send `data` back as text."""
         self._connection.send_text(data)
 
-    def on_binary(self, data: bytes) -> None:
+    def on_binary(self, data: bytes | bytearray) -> None:
         """Send `data` back as binary, the same object, uncopied."""
         self._connection.send_binary(data)
 

@@ -51,7 +51,7 @@ class MessagingHandler:
         """Hand a frame of commands to the hub."""
         self._client.receive(data)
 
-    def on_binary(self, data: bytes) -> None:
+    def on_binary(self, data: bytes | bytearray) -> None:
         """Refuse: the JSON protocol is text."""
         self._connection.close(3501, "bad request: binary frame on the JSON protocol")
 
