@@ -9,7 +9,8 @@ out nor the close code. Knows no session.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NoReturn
 
 from wsproto import extensions
 from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
@@ -146,17 +147,28 @@ class Inflater:
                 return
 
     def _inflate_to_nothing(self, piece: bytes | bytearray) -> None:
-        """Inflate behind a message that has reached its limit: one more byte is too many.
+        """Inflate behind a message that has reached its limit: one more byte is too many."""
+        while (stream := self._stream_for(piece)) is not None:
+            before = stream.copy()
+            try:
+                made = stream.decompress(piece, 1)
+            except zlib.error:
+                self._tell_fault_from_excess(before, piece)
+            if made:
+                raise self._too_big()
+            piece = stream.unused_data
+            if not piece:
+                return
 
-        In steps of one byte, so that a fault behind that byte is not found before it.
+    def _tell_fault_from_excess(self, stream: zlib._Decompress, piece: bytes | bytearray) -> NoReturn:
+        """Raise what comes first in `piece`, a byte too many or zlib's error.
+
+        zlib looks for the next symbol before it hands out this one, as far as its input reaches.
         """
-        for end in range(len(piece) + 1):
-            step = piece[end - 1 : end] if end else b""
-            stream = self._stream_for(step)
-            if stream is not None and stream.decompress(step, 1):
-                raise self._fault(
-                    f"a message is larger than {self._message_bytes} bytes", CloseCode.MESSAGE_TOO_BIG
-                )
+        steps = chain((b"",), (piece[at : at + 1] for at in range(len(piece))))
+        while not stream.decompress(next(steps), 1):
+            pass
+        raise self._too_big()
 
     def _stream_for(self, piece: bytes | bytearray) -> zlib._Decompress | None:
         """Return the stream that `piece` belongs to; None if the last one has ended and it is empty.
@@ -174,6 +186,9 @@ class Inflater:
                 raise self._fault("a message has too many final blocks", CloseCode.POLICY_VIOLATION)
             self._stream = zlib.decompressobj(_FULL_WINDOW)
         return self._stream
+
+    def _too_big(self) -> ProtocolError:
+        return self._fault(f"a message is larger than {self._message_bytes} bytes", CloseCode.MESSAGE_TOO_BIG)
 
     def _fault(self, reason: str, code: CloseCode) -> ProtocolError:
         """Free everything and return the error to raise."""
