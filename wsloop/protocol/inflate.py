@@ -211,9 +211,8 @@ class PerMessageDeflate(extensions.PerMessageDeflate):
         self._inflater = inflater
         self._is_compressed: bool | None = None
         """The message under way; None between two of them."""
-        self._is_data = False
-        self._inflates = False
-        """The frame under way."""
+        self._is_data = self._inflates = self._is_in_frame = False
+        """The frame under way, if there is one."""
 
     def enabled(self) -> bool:
         """Return True: it is made only for connections that have agreed to it."""
@@ -231,11 +230,13 @@ class PerMessageDeflate(extensions.PerMessageDeflate):
         middle of another message is let through, uninflated: wsproto refuses it.
         """
         begins = opcode is Opcode.TEXT or opcode is Opcode.BINARY
-        is_first = begins and self._is_compressed is None
-        if is_first:
-            self._is_compressed = rsv.rsv1
-        self._is_data = not opcode.iscontrol()
-        self._inflates = bool(self._is_compressed) and (is_first or opcode is Opcode.CONTINUATION)
+        if not self._is_in_frame:  # wsproto asks again if the mask had not arrived
+            self._is_in_frame = True
+            is_first = begins and self._is_compressed is None
+            if is_first:
+                self._is_compressed = rsv.rsv1
+            self._is_data = not opcode.iscontrol()
+            self._inflates = bool(self._is_compressed) and (is_first or opcode is Opcode.CONTINUATION)
         return RsvBits(begins, False, False)
 
     def frame_inbound_payload_data(
@@ -254,6 +255,7 @@ class PerMessageDeflate(extensions.PerMessageDeflate):
         self, proto: FrameDecoder | FrameProtocol, fin: bool
     ) -> bytes | CloseReason | None:
         """Give out what the frame inflated to. Pings between fragments change nothing."""
+        self._is_in_frame = False
         if not self._is_data:
             return None
         if fin:
