@@ -49,9 +49,9 @@ or not, depending on how its bytes were cut."""
 def max_wire_bytes(limits: Limits) -> int:
     """Return the most that a message within `limits` may take as compressed frames, headers apart.
 
-    What does not compress grows by less than an eighth, and by 6 bytes where it is flushed.
+    What does not compress grows by less than a quarter, and by 11 bytes where it is flushed.
     """
-    return limits.message_bytes + limits.message_bytes // 4 + 8 * limits.fragments
+    return limits.message_bytes + limits.message_bytes // 4 + 12 * limits.fragments
 
 
 class Inflater:
