@@ -63,8 +63,8 @@ def test_a_bomb_is_refused_and_never_held(bomb: bytes, limit: int, piece_bytes: 
     codes: list[int] = []
     peak = peak_bytes(lambda: codes.append(refused(inflater, pieces)))
     assert codes == [1009]
-    # The buffer that grows may be copied once, and a step lies beside it.
-    assert peak < 2.3 * limit + 2 * OUTPUT_STEP_BYTES + INPUT_STEP_BYTES
+    # A bytearray that grows takes an eighth more; beside it lies a step, which zlib joins from two.
+    assert peak < 1.2 * limit + 3 * OUTPUT_STEP_BYTES
 
 
 def test_a_bomb_in_one_call_is_refused_and_never_held(bomb: bytes) -> None:
