@@ -142,7 +142,8 @@ def test_a_short_payload_stays_as_it_is(min_bytes: int) -> None:
     compressor = Compressor(DeflateOptions(min_bytes=min_bytes), 12)
     short, long = b"a" * (min_bytes - 1), b"a" * max(min_bytes, 20)
     assert compressor.encode_frame(TEXT, short) == encode_frame(TEXT, short)
-    assert compressor.shrink(short) is None
+    assert compressor.compressed_frame(TEXT, short) is None
+    assert compressor.compressed_frame(TEXT, bytearray(long)) == compressor.encode_frame(TEXT, long)
     assert compressor.encode_frame(TEXT, long)[0] == 0xC1
 
 
@@ -152,8 +153,9 @@ def test_a_short_payload_stays_as_it_is(min_bytes: int) -> None:
 @example(b"a" * 70_000, BINARY, 512)
 def test_a_shared_frame_is_what_would_have_been_encoded(payload: bytes, opcode: int, min_bytes: int) -> None:
     compressor = Compressor(DeflateOptions(min_bytes=min_bytes), 12)
-    shared = compressor.shared_frame(encode_frame(opcode, payload))
-    assert shared == compressor.encode_frame(opcode, payload)
+    expected = compressor.encode_frame(opcode, payload)
+    assert compressor.recode(encode_frame(opcode, payload)) == expected
+    assert compressor.shared_frame(encode_frame(opcode, payload)) == expected
 
 
 def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
@@ -189,6 +191,7 @@ def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
     ids=["ping", "fragment", "compressed already", "empty"],
 )
 def test_what_is_no_plain_message_is_shared_as_it_is(frame: bytes) -> None:
+    assert Compressor(EAGER, 12).recode(frame) is frame
     assert Compressor(EAGER, 12).shared_frame(frame) is frame
 
 

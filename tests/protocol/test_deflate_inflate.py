@@ -114,7 +114,9 @@ def test_what_zlib_compresses_is_read_back(messages: list[bytes], client: Deflat
         payload = client.message(message)
         assert whole.message(payload) == message
         assert in_pieces(pieces, payload, size) == message
+        assert whole.made_bytes == pieces.made_bytes
         assert len(payload) <= max_wire_bytes(Limits(message_bytes=max(1, len(message))))
+    assert whole.made_bytes == sum(map(len, messages))
 
 
 @given(st.lists(payloads, max_size=5), st.booleans(), st.integers(9, 15))

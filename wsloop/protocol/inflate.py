@@ -61,14 +61,19 @@ class Inflater:
     into earlier ones (0: not at all). Every method raises ProtocolError if the peer broke a rule:
     1009 for a message over its limit, 1007 for damaged data, 1008 for too many final blocks; the
     state is then that of a new inflater. Between messages without `kept_bytes` there is no state.
+    `made_bytes` counts what came out, for the caller's budget, which may set it back.
     """
 
-    __slots__ = ("_final_blocks", "_kept_bytes", "_message_bytes", "_output", "_room", "_stream", "_window")
+    __slots__ = (
+        "_final_blocks", "_kept_bytes", "_message_bytes", "_output", "_room", "_stream", "_window",
+        "made_bytes",
+    )  # fmt: skip
 
     def __init__(self, message_bytes: int, kept_bytes: int = 0) -> None:
         self._message_bytes = message_bytes
         self._kept_bytes = kept_bytes
         self._window = b""
+        self.made_bytes = 0
         self._begin()
 
     def message(self, payload: bytes | bytearray) -> bytes:
@@ -81,6 +86,7 @@ class Inflater:
             except zlib.error:
                 data = b""
             if stream.eof and not stream.unused_data:
+                self.made_bytes += len(data)
                 self._keep(data)
                 return data
         self.feed(payload)
@@ -142,6 +148,7 @@ class Inflater:
             made = stream.decompress(piece, most)
             self._output += made
             self._room -= len(made)
+            self.made_bytes += len(made)
             piece = stream.unused_data or stream.unconsumed_tail
             if len(made) < most and not piece:
                 return
