@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wsloop.loop.clock import Clock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
+    from wsloop.protocol.deflate import DeflateOptions
     from wsloop.transport.bind import Network
 
 SWEEP_EVERY_S = 1.0
@@ -62,6 +63,8 @@ class Options:
     outbox: OutboxMarks = field(default_factory=OutboxMarks)
     echo_limits: Limits = field(default_factory=Limits)
     messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
+    echo_deflate: DeflateOptions | None = None
+    messaging_deflate: DeflateOptions | None = None
     max_connections: int = 10_000
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
@@ -120,10 +123,13 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     messaging = functools.partial(
         MessagingHandler, hub=hub, fan_out=fan_out, stale_after_s=options.deadlines.first_message_s
     )
-    routes = {CONNECTION_PATH: Route(messaging, options.messaging_limits, frozenset({"centrifuge-json"}))}
+    subprotocols = frozenset({"centrifuge-json"})
+    routes = {
+        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+    }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
-        routes["/echo"] = Route(EchoHandler, options.echo_limits)
+        routes["/echo"] = Route(EchoHandler, options.echo_limits, deflate=options.echo_deflate)
         site["/"] = pages.dev_page()
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
