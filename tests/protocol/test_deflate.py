@@ -151,11 +151,11 @@ def test_a_short_payload_stays_as_it_is(min_bytes: int) -> None:
 @example(b"a" * 125, TEXT, 0)
 @example(b"a" * 126, TEXT, 0)
 @example(b"a" * 70_000, BINARY, 512)
-def test_a_shared_frame_is_what_would_have_been_encoded(payload: bytes, opcode: int, min_bytes: int) -> None:
+def test_a_shared_is_what_would_have_been_encoded(payload: bytes, opcode: int, min_bytes: int) -> None:
     compressor = Compressor(DeflateOptions(min_bytes=min_bytes), 12)
     expected = compressor.encode_frame(opcode, payload)
     assert compressor.recode(encode_frame(opcode, payload)) == expected
-    assert compressor.shared_frame(encode_frame(opcode, payload)) == expected
+    assert compressor.shared(encode_frame(opcode, payload)) == expected
 
 
 def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
@@ -168,15 +168,15 @@ def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
 
     compressor = Compressor(DeflateOptions(), 12, Backend("counting", compressobj, 1))
     frames = [encode_frame(TEXT, JSON * n) for n in range(10, 10 + SHARED_FRAMES)]
-    shared = [compressor.shared_frame(frame) for frame in frames]
+    shared = [compressor.shared(frame) for frame in frames]
     for _ in range(100):
         for frame, expected in zip(frames, shared, strict=True):
-            assert compressor.shared_frame(frame) is expected
+            assert compressor.shared(frame) is expected
     assert calls == SHARED_FRAMES
-    compressor.shared_frame(encode_frame(TEXT, JSON * 9))
-    assert compressor.shared_frame(frames[-1]) is shared[-1]
+    compressor.shared(encode_frame(TEXT, JSON * 9))
+    assert compressor.shared(frames[-1]) is shared[-1]
     assert calls == SHARED_FRAMES + 1
-    compressor.shared_frame(frames[0])
+    compressor.shared(frames[0])
     assert calls == SHARED_FRAMES + 2, "the oldest was forgotten"
 
 
@@ -192,7 +192,7 @@ def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
 )
 def test_what_is_no_plain_message_is_shared_as_it_is(frame: bytes) -> None:
     assert Compressor(EAGER, 12).recode(frame) is frame
-    assert Compressor(EAGER, 12).shared_frame(frame) is frame
+    assert Compressor(EAGER, 12).shared(frame) is frame
 
 
 def test_connections_with_the_same_window_have_the_same_compressor() -> None:

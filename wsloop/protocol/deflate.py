@@ -134,17 +134,34 @@ class Compressor:
         """Return one final, unmasked frame around `payload`: compressed, or plain if that is no gain."""
         return self.compressed_frame(opcode, payload) or encode_frame(opcode, payload)
 
-    def recode(self, frame: bytes) -> bytes:
-        """Return what `encode_frame` would for the payload of the whole, plain frame `frame`.
+    def recode(self, frames: bytes) -> bytes:
+        """Return what `encode_frame` would for the payloads of `frames`, one or several, whole and plain.
 
-        Control frames, fragments and frames that are compressed already are returned as they are.
+        Control frames, fragments and frames that are compressed already stay as they are. The
+        very object is returned if there is nothing to compress.
         """
-        if len(frame) < self._min_bytes or frame[0] not in _PLAIN_DATA:
-            return frame
-        header_bytes = 2 if frame[1] <= 125 else 4 if frame[1] == 126 else 10
-        return self.compressed_frame(frame[0] & 0x0F, frame[header_bytes:]) or frame
+        offset = 0
+        parts: list[bytes] = []
+        while offset < len(frames):
+            length = frames[offset + 1]
+            start = offset + 2
+            if length == 126:
+                start = offset + 4
+                length = int.from_bytes(frames[offset + 2 : start], "big")
+            elif length == 127:
+                start = offset + 10
+                length = int.from_bytes(frames[offset + 2 : start], "big")
+            end = start + length
+            compressed = None
+            if length >= self._min_bytes and frames[offset] in _PLAIN_DATA:
+                compressed = self.compressed_frame(frames[offset] & 0x0F, frames[start:end])
+            if compressed is None and not offset and end == len(frames):
+                return frames
+            parts.append(compressed or frames[offset:end])
+            offset = end
+        return b"".join(parts)
 
-    def shared_frame(self, frame: bytes) -> bytes:
+    def shared(self, frame: bytes) -> bytes:
         """Return the same as `recode`, remembered: for broadcasts.
 
         Called with the very same object for one subscriber after the other, it compresses once

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from wsloop.protocol.events import BinaryMessage, Ping, Pong, TextMessage
 from wsloop.protocol.frames import parse_header
 from wsloop.protocol.masking import unmask
-from wsloop.protocol.session import BUDGET, WSPROTO_WEIGHT, Session
+from wsloop.protocol.session import BUDGET, Session
 
 if TYPE_CHECKING:
     from wsloop.protocol.frames import Buffer
@@ -96,7 +96,7 @@ class FastSession(Session):
             if not taken:
                 break
             offset += taken
-            budget -= WSPROTO_WEIGHT
+            budget -= self._weight
         self.is_spent = budget <= 0 and offset < size
         return offset
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from wsloop.buffers.outbox import Piece
     from wsloop.buffers.ring import Ring
+    from wsloop.protocol.deflate import Compressor
+    from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
     from wsloop.protocol.limits import Limits
     from wsloop.server.app import Handler, Route
@@ -66,7 +68,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_control_due_s", "_cork", "_eof", "_flush_wanted",
+        "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork", "_eof",
+        "_flush_wanted",
         "_going_on", "_handler", "_held", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
         "_reply_bytes", "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport",
         "_was_heard", "id", "state",
@@ -78,6 +81,7 @@ class Connection:
         self.id = connection_id
         self.state = State.ACCEPTING
         self._http: HttpPhase | None = HttpPhase(server, self)
+        self._compressor: Compressor | None = None
         self._session: FastSession | None = None
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
@@ -201,10 +205,14 @@ class Connection:
             self._going_on = True
             self._server.reactor.call_soon(self._continue)
 
-    def open(self, route: Route, request: Request, trailing: bytes) -> None:
-        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
+    def open(self, route: Route, request: Request, trailing: bytes, deflate: Agreement | None = None) -> None:
+        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake.
+
+        `deflate` is what was agreed on: messages in both directions may be compressed then.
+        """
         self._http = None
-        self._session = FastSession(route.limits)
+        self._session = FastSession(route.limits, deflate)
+        self._compressor = deflate.compressor if deflate else None
         self._limits = route.limits
         self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
@@ -374,7 +382,7 @@ class Connection:
         cork = self._cork
         payload = data.encode()
         length = len(payload)
-        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES:
+        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES and not self._compressor:
             # Open, and answering what it has just received: nothing else need be asked.
             cork.append(TEXT_HEADERS[length] + payload)
         else:
@@ -390,7 +398,9 @@ class Connection:
     def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
         if self.state is not _OPEN or not self._has_room():
             return
-        if len(payload) <= JOIN_MAX_BYTES:
+        if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
+            self._queue(frame)
+        elif len(payload) <= JOIN_MAX_BYTES:
             self._queue(encode_frame(opcode, payload))
         else:
             self._queue(encode_header(opcode, len(payload)))
@@ -399,7 +409,7 @@ class Connection:
     def send_frame(self, frame: bytes) -> None:
         """Queue one whole, already encoded frame, which other connections may share."""
         if self.state is _OPEN and self._has_room():
-            self._queue(frame)
+            self._queue(self._compressor.recode(frame) if self._compressor else frame)
 
     def push(self, frames: bytes) -> None:
         """Send whole frames that other connections share, at once if nothing else waits.
@@ -409,6 +419,8 @@ class Connection:
         if self.state is not _OPEN:
             return
         try:
+            if self._compressor:
+                frames = self._compressor.shared(frames)
             if self._outbox.size or self._cork is not None:
                 if self._has_room():
                     self._queue(frames)
