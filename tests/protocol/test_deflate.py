@@ -19,7 +19,7 @@ from tests.protocol.deflate_kit import JSON, isal, payloads
 from tests.protocol.kit import BINARY, PING, TEXT
 from wsloop.protocol.deflate import (
     EMPTY_BLOCK,
-    SHARED_FRAMES,
+    SHARED_BROADCASTS,
     ZLIB,
     Backend,
     Compressor,
@@ -151,11 +151,24 @@ def test_a_short_payload_stays_as_it_is(min_bytes: int) -> None:
 @example(b"a" * 125, TEXT, 0)
 @example(b"a" * 126, TEXT, 0)
 @example(b"a" * 70_000, BINARY, 512)
-def test_a_shared_is_what_would_have_been_encoded(payload: bytes, opcode: int, min_bytes: int) -> None:
+def test_a_shared_frame_is_what_would_have_been_encoded(payload: bytes, opcode: int, min_bytes: int) -> None:
     compressor = Compressor(DeflateOptions(min_bytes=min_bytes), 12)
     expected = compressor.encode_frame(opcode, payload)
     assert compressor.recode(encode_frame(opcode, payload)) == expected
-    assert compressor.shared(encode_frame(opcode, payload)) == expected
+    assert compressor.shared_frames(encode_frame(opcode, payload)) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from((TEXT, BINARY, PING)), payloads), max_size=6), st.integers(0, 600))
+def test_joined_frames_are_compressed_one_by_one(messages: list[tuple[int, bytes]], min_bytes: int) -> None:
+    compressor = Compressor(DeflateOptions(min_bytes=min_bytes), 12)
+    plain = [(opcode, payload[:125] if opcode == PING else payload) for opcode, payload in messages]
+    joined = b"".join(encode_frame(*message) for message in plain)
+    expected = b"".join(
+        encode_frame(*message) if message[0] == PING else compressor.encode_frame(*message)
+        for message in plain
+    )
+    assert compressor.recode(joined) == expected
+    assert compressor.shared_frames(joined) == expected
 
 
 def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
@@ -167,17 +180,17 @@ def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
         return zlib.compressobj(*arguments)
 
     compressor = Compressor(DeflateOptions(), 12, Backend("counting", compressobj, 1))
-    frames = [encode_frame(TEXT, JSON * n) for n in range(10, 10 + SHARED_FRAMES)]
-    shared = [compressor.shared(frame) for frame in frames]
+    frames = [encode_frame(TEXT, JSON * n) for n in range(10, 10 + SHARED_BROADCASTS)]
+    shared = [compressor.shared_frames(frame) for frame in frames]
     for _ in range(100):
         for frame, expected in zip(frames, shared, strict=True):
-            assert compressor.shared(frame) is expected
-    assert calls == SHARED_FRAMES
-    compressor.shared(encode_frame(TEXT, JSON * 9))
-    assert compressor.shared(frames[-1]) is shared[-1]
-    assert calls == SHARED_FRAMES + 1
-    compressor.shared(frames[0])
-    assert calls == SHARED_FRAMES + 2, "the oldest was forgotten"
+            assert compressor.shared_frames(frame) is expected
+    assert calls == SHARED_BROADCASTS
+    compressor.shared_frames(encode_frame(TEXT, JSON * 9))
+    assert compressor.shared_frames(frames[-1]) is shared[-1]
+    assert calls == SHARED_BROADCASTS + 1
+    compressor.shared_frames(frames[0])
+    assert calls == SHARED_BROADCASTS + 2, "the oldest was forgotten"
 
 
 @pytest.mark.parametrize(
@@ -191,8 +204,8 @@ def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
     ids=["ping", "fragment", "compressed already", "empty"],
 )
 def test_what_is_no_plain_message_is_shared_as_it_is(frame: bytes) -> None:
-    assert Compressor(EAGER, 12).recode(frame) is frame
-    assert Compressor(EAGER, 12).shared(frame) is frame
+    assert Compressor(EAGER, 12).recode(frame) == frame
+    assert Compressor(EAGER, 12).shared_frames(frame) == frame
 
 
 def test_connections_with_the_same_window_have_the_same_compressor() -> None:

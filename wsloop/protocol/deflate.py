@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wsloop.protocol.frames import FIN, Opcode, encode_frame, encode_header
+from wsloop.protocol.frames import FIN, MAX_CONTROL_BYTES, Opcode, encode_frame, encode_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 EMPTY_BLOCK = b"\x00\x00\xff\xff"
 """How every flushed message would end; not sent (RFC 7692 section 7.2.1)."""
 
-SHARED_FRAMES = 4
-"""Broadcast frames whose compressed form is remembered: one is being sent to all, and a fan-out
-that is spread over several turns may overlap with the next few."""
+SHARED_BROADCASTS = 4
+"""Broadcasts whose compressed form is remembered: one is being sent to all, and a fan-out that is
+spread over several turns may overlap with the next few."""
 
 _PLAIN_DATA = (FIN | Opcode.TEXT, FIN | Opcode.BINARY)
 
@@ -135,46 +135,41 @@ class Compressor:
         return self.compressed_frame(opcode, payload) or encode_frame(opcode, payload)
 
     def recode(self, frames: bytes) -> bytes:
-        """Return what `encode_frame` would for the payloads of `frames`, one or several, whole and plain.
+        """Return whole, unmasked frames of ours with each message compressed that gains by it.
 
-        Control frames, fragments and frames that are compressed already stay as they are. The
-        very object is returned if there is nothing to compress.
+        Control frames, fragments and what is compressed already stay as they are.
         """
-        offset = 0
-        parts: list[bytes] = []
-        while offset < len(frames):
-            length = frames[offset + 1]
-            start = offset + 2
-            if length == 126:
-                start = offset + 4
-                length = int.from_bytes(frames[offset + 2 : start], "big")
-            elif length == 127:
-                start = offset + 10
+        if len(frames) < self._min_bytes:
+            return frames
+        pieces: list[bytes] = []
+        offset, size = 0, len(frames)
+        while offset < size:
+            start, length = offset + 2, frames[offset + 1]
+            if length > MAX_CONTROL_BYTES:
+                start += 2 if length == 126 else 8
                 length = int.from_bytes(frames[offset + 2 : start], "big")
             end = start + length
             compressed = None
-            if length >= self._min_bytes and frames[offset] in _PLAIN_DATA:
+            if frames[offset] in _PLAIN_DATA:
                 compressed = self.compressed_frame(frames[offset] & 0x0F, frames[start:end])
-            if compressed is None and not offset and end == len(frames):
-                return frames
-            parts.append(compressed or frames[offset:end])
+            pieces.append(compressed or frames[offset:end])
             offset = end
-        return b"".join(parts)
+        return b"".join(pieces)
 
-    def shared(self, frame: bytes) -> bytes:
+    def shared_frames(self, frames: bytes) -> bytes:
         """Return the same as `recode`, remembered: for broadcasts.
 
-        Called with the very same object for one subscriber after the other, it compresses once
+        Called with the very same object for one receiver after the other, it compresses once
         and returns the very same object.
         """
-        if len(frame) < self._min_bytes:
-            return frame
-        known = self._shared.get(id(frame))
+        if len(frames) < self._min_bytes:
+            return frames
+        known = self._shared.get(id(frames))
         if known is None:
-            known = (frame, self.recode(frame))  # with the frame itself, so that its id stays taken
-            if len(self._shared) >= SHARED_FRAMES:
+            known = (frames, self.recode(frames))  # with the key's object, so that its id stays taken
+            if len(self._shared) >= SHARED_BROADCASTS:
                 del self._shared[next(iter(self._shared))]
-            self._shared[id(frame)] = known
+            self._shared[id(frames)] = known
         return known[1]
 
 

@@ -420,7 +420,7 @@ class Connection:
             return
         try:
             if self._compressor:
-                frames = self._compressor.shared(frames)
+                frames = self._compressor.shared_frames(frames)
             if self._outbox.size or self._cork is not None:
                 if self._has_room():
                     self._queue(frames)
