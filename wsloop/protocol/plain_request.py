@@ -30,6 +30,7 @@ from wsloop.protocol.events import Request
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wsloop.protocol.frames import Buffer
     from wsloop.protocol.limits import Limits
 
 # One pass, possessive throughout: no input is looked at twice. A path has no "#" (upgrade.py
@@ -47,11 +48,12 @@ _CONNECTION = frozenset({b"upgrade", b"keep-alive, upgrade"})
 
 
 _ANSWER = re.compile(
-    rb"HTTP/1\.1 101 Switching Protocols\r\n(?:(?:Upgrade|Connection|Sec-WebSocket-[A-Z][a-z]++): [!-~]++(?: [!-~]++)*+\r\n)++\r\n"
+    rb"HTTP/1\.1 101 Switching Protocols\r\n"
+    rb"(?:(?:Upgrade|Connection|Sec-WebSocket-[A-Z][a-z]++): [!-~]++(?: [!-~]++)*+\r\n)++\r\n"
 )
 
 
-def parse(data: bytes, limits: Limits) -> tuple[Request, int] | None:
+def parse(data: Buffer, limits: Limits) -> tuple[Request, int] | None:
     """Return the upgrade request at the start of `data` and its length in bytes; None if in doubt.
 
     None says nothing about `data`: it may be incomplete, another kind of request, or wrong.

@@ -104,6 +104,9 @@ class HttpPhase:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         route = pages.route(self._server.app, request, self._connection.peer_host)
         self._server.check_room(self._connection)
-        subprotocol = next((name for name in request.subprotocols if name in route.subprotocols), None)
+        offered = request.subprotocols
+        subprotocol = (
+            next((name for name in offered if name in route.subprotocols), None) if offered else None
+        )
         self._connection.enqueue((self._handshake.accept(subprotocol),))
         self._connection.open(route, request, self._handshake.trailing)

@@ -24,6 +24,11 @@ NO_STORE = (b"Cache-Control", b"no-store")
 NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
+_PORT = re.compile(r":\d*$")
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""What is loopback without a look at the whole 127.0.0.0/8, which costs 8 us."""
+
+
 def text_page(body: str) -> Page:
     """Return a page that always answers 200 with `body` as plain text."""
     response = Response(200, body.encode(), (TEXT, NO_STORE, NOSNIFF))
@@ -95,9 +100,11 @@ def _check_host(app: App, request: Request, peer_host: str) -> None:
 
     On a Unix socket, which no web page can reach, Host means nothing.
     """
+    if not app.loopback_only or peer_host == "unix":
+        return
     host = (request.header(b"host") or b"localhost").decode("latin-1").lower()
-    name = re.sub(r":\d*$", "", host).strip("[]")
-    if app.loopback_only and peer_host != "unix" and name != "localhost" and not _is_loopback(name):
+    name = _PORT.sub("", host).strip("[]")
+    if name not in _LOOPBACK_NAMES and not _is_loopback(name):
         raise HandshakeError(421, "development mode answers to localhost, 127.0.0.1 and [::1] only")
 
 
