@@ -20,6 +20,7 @@ of `upgrade.py` take 100. Next: `handshake.py`.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -71,9 +72,13 @@ def parse(data: Buffer, limits: Limits) -> tuple[Request, int] | None:
     headers = tuple(pairs)
     try:
         subprotocols = upgrade.subprotocols(headers) if b"sec-websocket-protocol" in values else ()
-        extensions = upgrade.extensions(headers) if b"sec-websocket-extensions" in values else ()
     except HandshakeError:
         return None
+    extensions: tuple[str, ...] | None = ()
+    if b"sec-websocket-extensions" in values:
+        extensions = _offers(values[b"sec-websocket-extensions"])
+        if extensions is None:
+            return None
     target = target_bytes.decode("ascii")
     path, _, query = target.partition("?")
     return Request("GET", target, path, query, headers, True, subprotocols, extensions, "1.1"), head.end()
@@ -84,6 +89,15 @@ def switching_protocols(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     lines = b"".join([b"%s: %s\r\n" % header for header in headers])
     answer = b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % lines
     return answer if _ANSWER.fullmatch(answer) else b""
+
+
+@functools.lru_cache(maxsize=64)
+def _offers(value: bytes) -> tuple[str, ...] | None:
+    """Return what Sec-WebSocket-Extensions offers, None if it is malformed: clients differ little in it."""
+    try:
+        return upgrade.extensions(((b"sec-websocket-extensions", value),))
+    except HandshakeError:
+        return None
 
 
 def _is_plain_upgrade(values: dict[bytes, bytes]) -> bool:
