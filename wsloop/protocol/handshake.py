@@ -235,15 +235,21 @@ class Handshake:
         if subprotocol is not None and subprotocol not in request.subprotocols:
             raise ValueError(f"the subprotocol {subprotocol!r} was not offered")
         token = generate_accept_token(request.header(b"sec-websocket-key") or b"")
-        answer = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Accept", token)]
+        extra = []
         if subprotocol is not None:
-            answer.append((b"Sec-WebSocket-Protocol", subprotocol.encode("ascii")))
+            extra.append((b"Sec-WebSocket-Protocol", subprotocol.encode("ascii")))
         agreed = _agree_on_extensions(request, list(extensions))
         if agreed:
-            answer.append((b"Sec-WebSocket-Extensions", agreed))
-        answer += headers
-        output = plain_request.switching_protocols(answer) if self._head else b""
-        output = output or _produce(self._connection(), 101, answer)
+            extra.append((b"Sec-WebSocket-Extensions", agreed))
+        extra += headers
+        output = plain_request.switching_protocols(token, extra) if self._head else b""
+        if not output:
+            usual = (
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+                (b"Sec-WebSocket-Accept", token),
+            )
+            output = _produce(self._connection(), 101, [*usual, *extra])
         self._move(HandshakeStep.ACCEPT)
         self.trailing = bytes(self._buffer)
         self._let_go()

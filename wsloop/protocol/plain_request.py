@@ -48,9 +48,12 @@ _CONNECTION = frozenset({b"upgrade", b"keep-alive, upgrade"})
 """In lower case: what libraries send, and what Firefox does."""
 
 
-_ANSWER = re.compile(
-    rb"HTTP/1\.1 101 Switching Protocols\r\n"
-    rb"(?:(?:Upgrade|Connection|Sec-WebSocket-[A-Z][a-z]++): [!-~]++(?: [!-~]++)*+\r\n)++\r\n"
+_EXTRA_LINES = re.compile(rb"(?:Sec-WebSocket-(?:Protocol|Extensions): [!-~]++(?: [!-~]++)*+\r\n)++")
+"""What may stand in a 101 behind the accept token without a doubt."""
+
+_ANSWER = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n%s\r\n"
 )
 
 
@@ -74,21 +77,19 @@ def parse(data: Buffer, limits: Limits) -> tuple[Request, int] | None:
         subprotocols = upgrade.subprotocols(headers) if b"sec-websocket-protocol" in values else ()
     except HandshakeError:
         return None
-    extensions: tuple[str, ...] | None = ()
-    if b"sec-websocket-extensions" in values:
-        extensions = _offers(values[b"sec-websocket-extensions"])
-        if extensions is None:
-            return None
+    offered = values.get(b"sec-websocket-extensions")
+    extensions = () if offered is None else _offers(offered)
+    if extensions is None:
+        return None
     target = target_bytes.decode("ascii")
     path, _, query = target.partition("?")
     return Request("GET", target, path, query, headers, True, subprotocols, extensions, "1.1"), head.end()
 
 
-def switching_protocols(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the 101 with these headers, byte for byte as h11 writes it; b"" if in doubt."""
-    lines = b"".join([b"%s: %s\r\n" % header for header in headers])
-    answer = b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % lines
-    return answer if _ANSWER.fullmatch(answer) else b""
+def switching_protocols(token: bytes, extra: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the 101 with an accept token and `extra` headers, as h11 writes it; b"" if in doubt."""
+    lines = b"".join([b"%s: %s\r\n" % header for header in extra]) if extra else b""
+    return _ANSWER % (token, lines) if not lines or _EXTRA_LINES.fullmatch(lines) else b""
 
 
 @functools.lru_cache(maxsize=64)
