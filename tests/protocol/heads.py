@@ -113,7 +113,7 @@ VALUES = {
     b"Transfer-Encoding": [b"chunked", b"gzip"],
     b"Expect": [b"100-continue", b"a miracle"],
     b"Origin": [b"http://h", b"null"],
-    b"X": [b"caf\xe9", b"", b"a\tb", b"a  b", b"a\r\n folded", b"y" * 130, b"\x01", b"a:b", b" a", b"a "],
+    b"X": [b"caf\xe9", b"\xff\x7f", b"", b"a\tb", b"a  b", b"a\r\n folded", b"y" * 130, b"\x01", b"a:b", b" a", b"a "],
     b"X Y": [b"1"],
     b"X:Y": [b"1"],
     b"": [b"1", b""],

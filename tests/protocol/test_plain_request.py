@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsproto.extensions import Extension
 
-from tests.protocol.heads import CLIENTS, heads
+from tests.protocol.heads import CLIENTS, DEFECTS, damaged, heads
 from tests.protocol.kit import cut_positions, cuts, get, request_bytes, run_handshake
 from wsloop.errors import HandshakeError
 from wsloop.protocol import plain_request
@@ -78,6 +78,15 @@ def test_every_head_in_every_cut_gives_the_same_with_and_without(
 ) -> None:
     assert_same([stream], limits, on_upgrade, eof=eof)
     assert_same([*cuts(stream, positions)], limits, on_upgrade, eof=eof)
+
+
+@pytest.mark.parametrize("limits", [Limits(), SMALL])
+@pytest.mark.parametrize("defect", dict.fromkeys(DEFECTS))
+def test_every_single_defect_gives_the_same_with_and_without(
+    defect: tuple[str, bytes, bytes], limits: Limits
+) -> None:
+    for place in range(6):
+        assert_same([damaged([(defect, place)], [])], limits, accept_the_first, eof=True)
 
 
 @settings(max_examples=500)
