@@ -3,10 +3,10 @@
 Three ways lead from bytes to events, and each frame takes the first that is open to it:
 
 1. *The fast path*, `fast_path.py`: at a message boundary, a whole, masked, unfragmented text,
-   binary, ping or pong frame with nothing unusual about it is decoded where it lies.
+   binary, ping, pong or close frame with nothing unusual about it is decoded where it lies.
 2. *The long frame*, `large.py`: a message in one frame too long to wait for goes into its final
    buffer as it comes.
-3. *wsproto*: everything else (fragments, compression, close frames, and whatever is doubtful).
+3. *wsproto*: everything else (fragments, compression, and whatever is doubtful).
    It is fed exactly whole frames, or counted pieces of long ones, so that its buffer is known to
    be empty at every frame's end; it judges masks, UTF-8, order and close payloads. It is made
    when it is needed, and let go at the next message boundary.
@@ -58,6 +58,8 @@ class SessionState(Enum):
     CLOSED = "closed"
     """Both close frames have passed, or the input has ended."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code: three times the cost of a table's look-up
+
 
 class SessionStep(Enum):
     """What can happen to a session."""
@@ -69,6 +71,8 @@ class SessionStep(Enum):
     FAIL = "fail"
     """A received frame broke a rule of the protocol, or a limit."""
     END = "end of input"
+
+    __hash__ = object.__hash__
 
 
 SESSION_TRANSITIONS: dict[SessionState, dict[SessionStep, SessionState]] = {

@@ -217,9 +217,10 @@ class Connection:
         self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
         self._began_s = self._server.reactor.now
-        self._server.reactor.rearm(self._timer, self._began_s)
-        self._handler = route.make_handler(self, request)
-        self._handler.on_open()
+        self._handler = handler = route.make_handler(self, request)
+        if handler.stale_after_s is not None:
+            self._wake_by(self._began_s + handler.stale_after_s)
+        handler.on_open()
         if trailing:
             self._take(self._session, trailing)
 
@@ -579,10 +580,14 @@ class Connection:
 
         To be called by the handler, once, when the peer is ready to answer it.
         """
-        server, now = self._server, self._server.reactor.now
-        fraction = int.from_bytes(server.entropy(2), "big") / 65536
-        self._pulse = Pulse(now, server.deadlines, fraction)
-        server.reactor.rearm(self._timer, now)
+        server = self._server
+        self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
+        self._wake_by(self._pulse.first_ping_s)
+
+    def _wake_by(self, deadline_s: float) -> None:
+        """Have the timer fire by then; to be called too early costs less than to be moved."""
+        if deadline_s < self._timer.deadline_s:
+            self._server.reactor.rearm(self._timer, deadline_s)
 
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
@@ -666,7 +671,8 @@ class Connection:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
         if self.state is State.CLOSED:
             return
-        log.debug("connection %d: %s: %s", self.id, self.peer, why)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("connection %d: %s: %s", self.id, self.peer, why)
         self._cork = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor

@@ -16,6 +16,7 @@ from wsloop.protocol.limits import Limits
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.pulse import Jitter
 from wsloop.server.registry import Registry
 from wsloop.transport.listener import Listener
 
@@ -80,7 +81,7 @@ class Server:
     ) -> None:
         self.reactor = reactor
         self.app = app
-        self.entropy = entropy
+        self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
         self.outbox = outbox or OutboxMarks()
