@@ -38,6 +38,8 @@ class TcpTransport:
 
     __slots__ = ("_sock", "peer", "peer_host")
 
+    is_secure = has_input = has_output = False
+
     def __init__(self, sock: SocketLike, address: SocketAddress = None) -> None:
         self._sock = sock
         self.peer, self.peer_host = describe_peer(sock, address)
