@@ -119,6 +119,8 @@ class Connection:
                 self._http.go_on()
             elif self._ring is not None:
                 self._parse_ring()
+            if self._transport.has_input and not self._paused:
+                self._read()
         except Exception as error:
             self._on_error(error)
 
@@ -150,6 +152,15 @@ class Connection:
                 self._on_eof()
             elif data and self._http is not None:
                 self._http.receive(data)
+        if self._transport.is_secure:
+            self._follow_transport()
+
+    def _follow_transport(self) -> None:
+        """Serve what a read left or made inside the transport; no event of the socket's would tell."""
+        if self._transport.has_input:
+            self.go_on_later()
+        if self._transport.has_output and self.state is not State.CLOSED:
+            self._watch()
 
     def restart_deadline(self) -> None:
         """Give the next request on the connection a full deadline of its own."""
@@ -381,13 +392,13 @@ class Connection:
             return
         outbox = self._outbox
         before = outbox.size
-        if before:
+        if before or self._transport.has_output:
             self._transport.flush(outbox)
             self._judge_pressure(before - outbox.size)
         self._watch()
         if not outbox.size:
             self._send_limit_bytes = self._server.outbox.hard_bytes + self._message_bytes
-            if self.state is State.CLOSING:
+            if self.state is State.CLOSING and not self._transport.has_output:
                 self._after_last_bytes()
 
     def _judge_pressure(self, taken_bytes: int) -> None:
@@ -410,7 +421,9 @@ class Connection:
 
     def _watch(self) -> None:
         """Ask the poller for exactly what can be used now."""
-        wanted = (0 if self._eof or self._paused else READ) | (WRITE if self._outbox.size else 0)
+        wanted = 0 if self._eof or self._paused else READ
+        if self._outbox.size or self._transport.has_output:
+            wanted |= WRITE
         if wanted != self._interest:
             self._interest = wanted
             self._server.reactor.set_interest(self._transport.fileno(), wanted)
@@ -495,6 +508,7 @@ class Connection:
             self.lose("closed")
         elif session is None or session.state is SessionState.FAILED:
             self._transport.shutdown_write()
+            self._watch()
 
     @property
     def peer(self) -> str:
@@ -505,6 +519,11 @@ class Connection:
     def peer_host(self) -> str:
         """The part of it that rules go by: the IP address, or "unix"."""
         return self._transport.peer_host
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the peer came over TLS."""
+        return self._transport.is_secure
 
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""

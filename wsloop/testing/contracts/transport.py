@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wsloop.transport.base import Transport
 
-CHUNK_BYTES = 65_536
+PATIENT_FLUSHES = 20
 ENOUGH_BYTES = 16 << 20
 """More than any pair of sockets takes without a reader."""
 
@@ -47,18 +47,18 @@ class Wire:
             if data == b"":
                 break
             if data is None:
-                if not self.push():
-                    self.wait(transport, READ)
+                self.push()
+                self.wait(transport, READ)
             else:
                 received += data
         return bytes(received)
 
-    def push(self) -> bool:
-        """Flush what waits inside the transports (`has_output`); return whether anything did."""
-        holding = [transport for transport in (self.left, self.right) if transport.has_output]
-        for transport in holding:
-            transport.flush(Outbox())
-        return bool(holding)
+    def push(self) -> None:
+        """Offer the kernel what waits inside the transports; often, for faults may say EAGAIN."""
+        for transport in (self.left, self.right):
+            for _ in range(PATIENT_FLUSHES):
+                if not transport.has_output or transport.flush(Outbox()):
+                    break
 
     def send(self, transport: Transport, data: bytes) -> None:
         """Send all of `data`, which must fit into the buffers."""
