@@ -13,6 +13,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from wsloop.errors import TransportError
+from wsloop.transport.tls_records import RecordCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +28,12 @@ buffers never shrink again, and at four times this an idle connection could keep
 class TlsEngine:
     """One end of a TLS connection. `wrap` makes the SSLObject of an incoming and an outgoing buffer."""
 
-    __slots__ = ("_incoming", "_outgoing", "_ssl")
+    __slots__ = ("_counter", "_incoming", "_outgoing", "_ssl")
 
     def __init__(self, wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._ssl = wrap(self._incoming, self._outgoing)
+        self._counter = RecordCounter()
 
     @property
     def input_bytes(self) -> int:
@@ -43,9 +45,15 @@ class TlsEngine:
         """How much it has to say to the peer."""
         return self._outgoing.pending
 
-    def feed(self, ciphertext: Piece) -> None:
-        """Give it what the peer sent, a record's worth at a time."""
-        self._incoming.write(ciphertext)
+    def feed(self, ciphertext: Piece, max_records: int) -> tuple[int, int]:
+        """Give it the next of what the peer sent; return how many bytes it took, and how many records.
+
+        Takes `RECORD_BYTES` and `max_records` (at least 1) of them at most. Only the records that
+        end in these bytes are counted.
+        """
+        count, records = self._counter.walk(ciphertext, RECORD_BYTES, max_records)
+        self._incoming.write(ciphertext if count == len(ciphertext) else memoryview(ciphertext)[:count])
+        return count, records
 
     def drop_input(self) -> None:
         """Forget what it has not looked at."""
