@@ -369,6 +369,7 @@ class TlsTransport:
         if self.state in SHAKING:
             if not self._side.is_server and self._engine is None:
                 self._shake()
+            self._step(TlsStep.WRITE_WANTS_INPUT)
             return False
         if self.state not in ENCRYPTING:
             raise TransportError(self._fault or "EPIPE")

@@ -51,6 +51,7 @@ class TlsStep(enum.Enum):
 
 TLS_TRANSITIONS: dict[TlsState, dict[TlsStep, TlsState]] = {
     TlsState.AWAITING_HELLO: {
+        TlsStep.WRITE_WANTS_INPUT: TlsState.AWAITING_HELLO,
         TlsStep.HELLO: TlsState.HANDSHAKING,
         TlsStep.FAULT: TlsState.REFUSED,
         TlsStep.CUT_OFF: TlsState.BOTH_ENDED,
