@@ -98,7 +98,8 @@ class Connection:
         self._pulse: Pulse | None = None
         self._pressure: Pressure | None = None
         self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
-        server.reactor.register(transport.fileno(), READ, self._on_ready)
+        on_ready = self._on_ready_secure if transport.is_secure else self._on_ready
+        server.reactor.register(transport.fileno(), READ, on_ready)
         self.state = step(self.state, Step.BEGIN)
 
     # -- the loop calls: each entry is a boundary, beyond which no exception goes ------
@@ -137,6 +138,16 @@ class Connection:
         else:
             self._on_ready(READ)
 
+    def _on_ready_secure(self, events: int) -> None:
+        """Phase 5, over TLS: follow what the transport keeps inside; no event of the socket's would tell."""
+        if not self._transport.has_input or not self._paused:
+            self._on_ready(events)
+        if self.state is not _CLOSED:
+            if self._transport.has_input:
+                self.go_on_later()
+            if self._transport.has_output:
+                self._watch()
+
     def _flush(self) -> None:
         """Phase 1: send what the turn queued."""
         self._flush_wanted = False
@@ -167,6 +178,8 @@ class Connection:
                 self._http.go_on()
             elif self._ring is not None and self._session is not None:
                 self._parse_ring(self._session, self._ring)
+            if self._transport.has_input:
+                self._on_ready_secure(READ)
         except Exception as error:
             self._on_error(error)
 
@@ -427,7 +440,7 @@ class Connection:
                     self._queue(frames)
                 return
             sent_bytes = self._transport.write(frames)
-            if sent_bytes != len(frames):
+            if sent_bytes != len(frames) or self._transport.has_output:
                 self._outbox.append(memoryview(frames)[sent_bytes:])
                 self._after_write(sent_bytes)
         except Exception as error:
@@ -530,7 +543,7 @@ class Connection:
         if self.state is _CLOSED:
             return
         before = self._outbox.size
-        if before:
+        if before or self._transport.has_output:
             self._transport.flush(self._outbox)
         self._after_write(before - self._outbox.size)
 
@@ -539,13 +552,13 @@ class Connection:
         outbox = self._outbox
         if outbox.is_high or self._pressure is not None:
             self._judge_pressure(taken_bytes)
-        if outbox.size or self._interest != READ or self._eof:
+        if outbox.size or self._interest != READ or self._eof or self._transport.has_output:
             self._watch()
         if not outbox.size:
             if self._reply_bytes:
                 self._reply_bytes = 0
                 self._send_limit_bytes = self._server.outbox.hard_bytes + self._limits.message_bytes
-            if self.state is State.CLOSING:
+            if self.state is State.CLOSING and not self._transport.has_output:
                 self._after_last_bytes()
 
     def _judge_pressure(self, taken_bytes: int) -> None:
@@ -568,7 +581,9 @@ class Connection:
 
     def _watch(self) -> None:
         """Ask the poller for exactly what can be used now."""
-        wanted = (0 if self._eof or self._paused else READ) | (WRITE if self._outbox.size else 0)
+        wanted = 0 if self._eof or self._paused else READ
+        if self._outbox.size or self._transport.has_output:
+            wanted |= WRITE
         if wanted != self._interest:
             self._interest = wanted
             self._server.reactor.set_interest(self._transport.fileno(), wanted)
@@ -656,6 +671,7 @@ class Connection:
             self.lose("closed")
         elif session is None or session.state is SessionState.FAILED:
             self._transport.shutdown_write()
+            self._watch()
 
     @property
     def peer(self) -> str:
@@ -666,6 +682,11 @@ class Connection:
     def peer_host(self) -> str:
         """The part of it that rules go by: the IP address, or "unix"."""
         return self._transport.peer_host
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the peer came over TLS."""
+        return self._transport.is_secure
 
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""

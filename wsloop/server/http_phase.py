@@ -103,7 +103,8 @@ class HttpPhase:
 
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
-        route = pages.route(self._server.app, request, self._connection.peer_host)
+        connection = self._connection
+        route = pages.route(self._server.app, request, connection.peer_host, is_secure=connection.is_secure)
         self._server.check_room(self._connection)
         offered = request.subprotocols
         subprotocol = (

@@ -130,6 +130,16 @@ class Transport(Protocol):
         ...
 
     @property
+    def has_input(self) -> bool:
+        """Whether bytes wait inside, so that a read is due although the socket may not be readable."""
+        ...
+
+    @property
+    def has_output(self) -> bool:
+        """Whether bytes that were taken still wait inside: flush, even if the outbox is empty."""
+        ...
+
+    @property
     def peer(self) -> str:
         """The peer's address for logs: printable ASCII, whatever the peer chose."""
         ...
@@ -160,6 +170,8 @@ class Transport(Protocol):
     def write(self, data: Piece) -> int:
         """Return how many bytes of the non-empty `data` the kernel took; 0 when it is full.
 
+        What waits inside (`has_output`) counts as taken, and is sent first by the next write or flush.
+
         Raises TransportError when the stream is gone.
         """
         ...
@@ -181,7 +193,10 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the descriptor; what the kernel has taken is still delivered. Idempotent."""
+        """Release the descriptor; what the kernel has taken is still delivered. Idempotent.
+
+        What waits inside (`has_output`) is offered to the kernel once more.
+        """
         ...
 
     def abort(self) -> None:

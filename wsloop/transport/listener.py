@@ -3,7 +3,7 @@
 One readiness accepts until EAGAIN or until the budget is spent, so that a storm of new clients
 does not hold up the old ones. What the kernel can answer to accept(2) falls into four kinds:
 
-- a connection: wrapped in a `TcpTransport` and handed to `on_accept`, which owns it;
+- a connection: wrapped in a transport and handed to `on_accept`, which owns it;
 - EAGAIN: the queue is empty;
 - the connection failed while it waited (ECONNABORTED and its like): ignored;
 - no descriptor left (EMFILE, ENFILE, and out of memory). The connection stays queued and the
@@ -40,7 +40,7 @@ from wsloop.transport.bind import (
     parse_bind,
 )
 from wsloop.transport.spare import EXHAUSTED_ERRNOS, DescriptorSpare, Spare
-from wsloop.transport.tcp import TcpTransport, switch_nagle_off
+from wsloop.transport.tcp import TcpTransport, accepted, switch_nagle_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +130,7 @@ class Listener:
     `on_accept` receives each new `Transport`, non-blocking and close-on-exec, and owns it; if it
     raises, the transport is reset, the exception logged, and accepting goes on. `accept_budget`
     is the most connections per readiness. `spare` is None for a real spare descriptor.
+    `make_transport` makes a transport of an accepted socket and the peer's address: TLS, or plain.
     """
 
     def __init__(
@@ -140,11 +141,13 @@ class Listener:
         accept_budget: int = ACCEPT_BUDGET,
         *,
         spare: Spare | None = None,
+        make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted,
     ) -> None:
         self._reactor = reactor
         self._sock = sock
         self._on_accept = on_accept
         self._accept_budget = accept_budget
+        self._make_transport = make_transport
         self._spare: Spare = DescriptorSpare() if spare is None else spare
         self.bind = local_bind(sock)
         switch_nagle_off(sock)
@@ -213,7 +216,7 @@ class Listener:
         sock.setblocking(False)
         if not INHERITS_OPTIONS:
             switch_nagle_off(sock)
-        transport = TcpTransport(sock, address, is_prompt=True)
+        transport = self._make_transport(sock, address)
         self._accepted += 1
         try:
             self._on_accept(transport)

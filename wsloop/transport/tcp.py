@@ -39,7 +39,7 @@ class TcpTransport:
 
     __slots__ = ("_address", "_sock")
 
-    is_secure = False
+    is_secure = has_input = has_output = False
 
     def __init__(self, sock: SocketLike, address: SocketAddress = None, *, is_prompt: bool = False) -> None:
         self._sock = sock
@@ -144,6 +144,11 @@ class TcpTransport:
             if error.errno != errno.EINVAL:  # macOS, after the peer's own reset
                 raise
         self._sock.close()
+
+
+def accepted(sock: SocketLike, address: SocketAddress) -> TcpTransport:
+    """Return the transport of a socket that a `Listener` has accepted, which saw to Nagle's algorithm."""
+    return TcpTransport(sock, address, is_prompt=True)
 
 
 def switch_nagle_off(sock: SocketLike) -> None:
