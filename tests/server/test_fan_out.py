@@ -192,7 +192,7 @@ def test_what_was_published_before_an_unsubscribe_comes_before_its_reply(house: 
     assert clients[0].publications(CHANNEL) == ["before", "after"]
 
 
-def test_a_shared_frame_goes_behind_what_waits_already(house: MemoryServer) -> None:
+def test_a_shared_goes_behind_what_waits_already(house: MemoryServer) -> None:
     client = house.connect("/echo")
     (connection,) = house.server.registry.snapshot()
     for number in range(4):

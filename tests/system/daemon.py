@@ -69,7 +69,7 @@ class Daemon:
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
         self.banner = self._read_banner(self._process)
-        found = re.search(r"ws://127\.0\.0\.1:(\d+)/", self.banner)
+        found = re.search(r"wss?://127\.0\.0\.1:(\d+)/", self.banner)
         assert found or self._uds, self.banner
         self.port = int(found[1]) if found else 0
 

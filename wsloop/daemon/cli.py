@@ -59,6 +59,8 @@ def version() -> None:
 @click.option(
     "--ws-per-message-deflate", type=click.Choice(["off", "on", "auto"]), help="Compression.  [default: auto]"
 )
+@click.option("--ssl-certfile", metavar="PATH", help="Certificate chain in PEM; TCP ports then speak TLS.")
+@click.option("--ssl-keyfile", metavar="PATH", help="Its private key, if that is in a file of its own.")
 @click.option("--timeout-graceful-shutdown", type=SECONDS, metavar="S", help="Drain window.  [default: 30]")
 @click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
@@ -80,6 +82,8 @@ _SECTION_OF = {
     "ws_ping_timeout": ("ws", "ping_timeout"),
     "ws_send_limit": ("ws", "send_limit"),
     "ws_per_message_deflate": ("ws", "per_message_deflate"),
+    "ssl_certfile": ("tls", "certfile"),
+    "ssl_keyfile": ("tls", "keyfile"),
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
 }

@@ -19,11 +19,15 @@ from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Settings
+    from wsloop.daemon.config import Settings, TlsSettings
     from wsloop.loop.wakeup import SocketpairWakeup
+    from wsloop.transport.certificates import Certificates
 
 RESERVED_DESCRIPTORS = 64
 """Descriptors not given to connections: standard streams, listeners, poller, wakeup, log, spare."""
+
+KEY_PASSWORD_VARIABLE = "WSLOOP_TLS__KEY_PASSWORD"
+"""Of an encrypted key. In no file and on no command line, where others could read it."""
 
 ECHO_MESSAGE_BYTES = 1024 * 1024
 MESSAGING_MESSAGE_BYTES = 64 * 1024
@@ -57,7 +61,18 @@ def options(settings: Settings) -> Options:
         backlog=server.backlog,
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,
+        certificates=certificates(settings.tls),
     )
+
+
+def certificates(tls: TlsSettings) -> Certificates | None:
+    """Return what the server shows of itself, None without TLS; raises ConfigError for bad files."""
+    if not tls.certfile:
+        return None
+    # Imported here: OpenSSL is 4 MiB that a plain server need not load.
+    from wsloop.transport.certificates import Certificates  # noqa: PLC0415
+
+    return Certificates(tls.certfile, tls.keyfile, os.environ.get(KEY_PASSWORD_VARIABLE))
 
 
 def _limits(settings: Settings, default_message_bytes: int) -> Limits:

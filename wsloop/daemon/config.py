@@ -59,6 +59,13 @@ class WsSettings(_Section, frozen=True):
     per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
 
 
+class TlsSettings(_Section, frozen=True):
+    """`[tls]`: with a certificate, TCP ports speak TLS; Unix sockets do not."""
+
+    certfile: str | None = None  # PEM file: the server's certificate, then those that signed it
+    keyfile: str | None = None  # PEM file of its private key; default: it is in certfile
+
+
 class LogSettings(_Section, frozen=True):
     """`[log]`: what is told, and how."""
 
@@ -72,6 +79,7 @@ class Settings(_Section, frozen=True):
     dev: bool = False
     server: ServerSettings = ServerSettings()
     ws: WsSettings = WsSettings()
+    tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
 
 
@@ -98,6 +106,8 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
             "ws.ping_timeout must be less than ws.ping_interval",
             f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
         )
+    if settings.tls.keyfile and not settings.tls.certfile:
+        raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
     return settings
 
 

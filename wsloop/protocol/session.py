@@ -3,10 +3,10 @@
 Three ways lead from bytes to events, and each frame takes the first that is open to it:
 
 1. *The fast path*, `fast_path.py`: at a message boundary, a whole, masked, unfragmented text,
-   binary, ping or pong frame with nothing unusual about it is decoded where it lies.
+   binary, ping, pong or close frame with nothing unusual about it is decoded where it lies.
 2. *The long frame*, `large.py`: a message in one frame too long to wait for goes into its final
    buffer as it comes.
-3. *wsproto*: everything else (fragments, compression, close frames, and whatever is doubtful).
+3. *wsproto*: everything else (fragments, compression, and whatever is doubtful).
    It is fed exactly whole frames, or counted pieces of long ones, so that its buffer is known to
    be empty at every frame's end; it judges masks, UTF-8, order and close payloads. It is made
    when it is needed, and let go at the next message boundary.
@@ -29,6 +29,7 @@ from wsloop.errors import StateError
 from wsloop.protocol.close import CloseCode, encode_close
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, encode_header, parse_header
+from wsloop.protocol.inflate import Inflater, PerMessageDeflate, max_wire_bytes
 from wsloop.protocol.large import LargePayload
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from wsproto.extensions import Extension
 
+    from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.frames import Buffer
     from wsloop.protocol.limits import Limits
 
@@ -56,6 +58,8 @@ class SessionState(Enum):
     CLOSED = "closed"
     """Both close frames have passed, or the input has ended."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code: three times the cost of a table's look-up
+
 
 class SessionStep(Enum):
     """What can happen to a session."""
@@ -67,6 +71,8 @@ class SessionStep(Enum):
     FAIL = "fail"
     """A received frame broke a rule of the protocol, or a limit."""
     END = "end of input"
+
+    __hash__ = object.__hash__
 
 
 SESSION_TRANSITIONS: dict[SessionState, dict[SessionStep, SessionState]] = {
@@ -106,6 +112,10 @@ WSPROTO_WEIGHT = 8
 """What a frame that wsproto serves takes of the budget; a fast one takes 1. Measured: 8 to 11 times
 the time (`python -m tools.bench.protocol`)."""
 
+INFLATED_BYTES = 4096
+"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 1 MiB, or
+some 2 ms, for all of it."""
+
 _NOT_UTF8 = "text is not valid UTF-8"
 _CONTROL = 0x08
 _FIN_DATA = (0x81, 0x82)
@@ -121,7 +131,8 @@ class Session:
     CloseReceived and Failed. Received bytes never raise. Not thread-safe.
 
     Every frame goes through wsproto here; `FastSession` is what servers use. Arguments: `limits`;
-    `extension`, what was agreed on in the handshake, or None.
+    `deflate`, what was agreed on in the handshake: received messages may be compressed then. What
+    is sent is compressed by the caller, who may share it (`send_frames`).
 
     Attributes, for reading only: `state`; `is_spent`, whether the last `receive` left bytes only
     because its budget was used up, so that it is worth calling again; `is_filling`, whether a
@@ -129,19 +140,22 @@ class Session:
     """
 
     __slots__ = (
-        "_due", "_events", "_extension", "_fragments", "_frame_left", "_is_plain", "_large",
-        "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_wsproto",
-        "is_filling", "is_spent", "state",
+        "_deflate", "_due", "_events", "_extension", "_fragments", "_frame_left", "_inflater", "_is_plain",
+        "_large", "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_weight",
+        "_wsproto", "is_filling", "is_spent", "state",
     )  # fmt: skip
 
     is_fast: ClassVar = False
     """Whether plain and long frames go other ways than through wsproto; see `fast_path.py`."""
 
-    def __init__(self, limits: Limits, extension: Extension | None = None) -> None:
+    def __init__(self, limits: Limits, deflate: Agreement | None = None) -> None:
         self.state = SessionState.OPEN
         self.is_spent = self.is_filling = False
         self._limits = limits
-        self._extension = extension
+        self._deflate = deflate
+        self._extension: PerMessageDeflate | None = None
+        self._inflater: Inflater | None = None
+        self._weight = WSPROTO_WEIGHT
         # Whether the next byte begins a message, and the first two ways are open.
         self._is_plain = self.is_fast
         self._due = b""
@@ -170,7 +184,7 @@ class Session:
             if not taken:
                 break
             offset += taken
-            budget -= WSPROTO_WEIGHT
+            budget -= self._weight
         self.is_spent = budget <= 0 and offset < size
         return offset
 
@@ -287,7 +301,9 @@ class Session:
             if self._receive_one is Session._discard:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
-                self._wsproto = None
+                self._wsproto = self._extension = None
+                if self._deflate is not None and not self._deflate.kept_bytes:
+                    self._inflater = None
                 self._is_plain = self.is_fast and self.state is SessionState.OPEN
         return end - offset
 
@@ -298,7 +314,7 @@ class Session:
         doubtful frame skips them and the wait: wsproto will refuse it, with the better reason.
         If a message in one long frame begins, `_large` is set, and only the header is returned.
         """
-        header = parse_header(data, offset, 0 if self._extension is None else RSV1)
+        header = parse_header(data, offset, 0 if self._deflate is None else RSV1)
         if header is None:
             return 0
         first, header_bytes, payload_bytes, doubtful = header
@@ -327,14 +343,12 @@ class Session:
     def _has_room(self, first: int, payload_bytes: int) -> bool:
         """Check a data frame against the limits, and fail if it breaks one.
 
-        A compressed message may be a little longer than its limit on the wire, for what cannot
-        be compressed grows (RFC 1951 section 3.2.4); its inflated size is the extension's concern.
+        Of a compressed message this is the length on the wire, which may be a little over the
+        limit, for what cannot be compressed grows; what it inflates to, `inflate.py` counts.
         """
         limits = self._limits
         if not self._fragments:
-            self._room_bytes = limits.message_bytes
-            if first & RSV1:
-                self._room_bytes += limits.message_bytes // 256 + 64
+            self._room_bytes = max_wire_bytes(limits) if first & RSV1 else limits.message_bytes
         if self._message_bytes + payload_bytes > self._room_bytes:
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"a message is larger than {limits.message_bytes} bytes")
             return False
@@ -367,16 +381,28 @@ class Session:
 
     def _feed(self, piece: memoryview) -> None:
         """Hand wsproto a whole frame, or a counted piece of one, and take what it makes of it."""
-        if self._wsproto is None:
-            extensions = [] if self._extension is None else [self._extension]
-            self._wsproto = FrameProtocol(client=False, extensions=extensions)
+        parser = self._wsproto or self._make_wsproto()
         # Typed for bytes, but all that is done with it is to extend a bytearray: no copy is needed.
-        self._wsproto.receive_bytes(piece)  # type: ignore[arg-type]
+        parser.receive_bytes(piece)  # type: ignore[arg-type]
         try:
-            for frame in self._wsproto.received_frames():
+            for frame in parser.received_frames():
                 self._on_frame(frame)
         except ParseFailed as error:
-            self._fail(error.code, _describe(error))
+            self._fail(error.code, self._describe(error))
+        if self._inflater is not None:
+            self._weight = WSPROTO_WEIGHT + self._inflater.made_bytes // INFLATED_BYTES
+            self._inflater.made_bytes = 0
+
+    def _make_wsproto(self) -> FrameProtocol:
+        """Make wsproto's parser, and what inflates for it if that was agreed on."""
+        extensions: list[Extension] = []
+        if self._deflate is not None:
+            if self._inflater is None:
+                self._inflater = Inflater(self._limits.message_bytes, self._deflate.kept_bytes)
+            self._extension = PerMessageDeflate(self._inflater)
+            extensions.append(self._extension)
+        self._wsproto = FrameProtocol(client=False, extensions=extensions)
+        return self._wsproto
 
     def _on_frame(self, frame: Frame) -> None:
         """Turn what wsproto parsed into events, by its kind."""
@@ -423,11 +449,19 @@ class Session:
         self._events.append(Failed(int(code), reason))
         self._stop()
 
+    def _describe(self, error: ParseFailed) -> str:
+        """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
+        if self._extension is not None and self._extension.failure is not None:
+            return self._extension.failure.reason
+        if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+            return _NOT_UTF8
+        return str(error)
+
     def _stop(self) -> None:
         """No more input: the parser is swapped, and what it needed is freed."""
         self._receive_one = Session._discard
         self._is_plain = self.is_spent = self.is_filling = False
-        self._wsproto = self._large = self._extension = None
+        self._wsproto = self._large = self._inflater = None
         self._parts = None
 
     def _discard(self, data: Buffer, offset: int) -> int:
@@ -451,10 +485,3 @@ class Session:
             self.state = SESSION_TRANSITIONS[self.state][step]
         except KeyError:
             raise StateError(f"{step.value} is illegal while {self.state.value}") from None
-
-
-def _describe(error: ParseFailed) -> str:
-    """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
-    if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
-        return _NOT_UTF8
-    return str(error)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
     from wsloop.transport.bind import Network
+    from wsloop.transport.certificates import Certificates
 
 SWEEP_EVERY_S = 1.0
 """How often the broker forgets what has expired."""
@@ -56,7 +57,10 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an operator decides. `dev` adds the page, `/echo` and anonymous clients."""
+    """What an operator decides.
+
+    `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS.
+    """
 
     dev: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -69,6 +73,7 @@ class Options:
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
+    certificates: Certificates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ def assemble(ports: Ports, options: Options) -> House:
         fan_out=fan_out,
         max_connections=options.max_connections,
         backlog=options.backlog,
+        certificates=options.certificates,
     )
     _sweep(reactor, hub)
     return House(reactor, server, hub)

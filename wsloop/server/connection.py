@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from wsloop.buffers.outbox import Piece
     from wsloop.buffers.ring import Ring
+    from wsloop.protocol.deflate import Compressor
+    from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
     from wsloop.protocol.limits import Limits
     from wsloop.server.app import Handler, Route
@@ -66,7 +68,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_control_due_s", "_cork", "_eof", "_flush_wanted",
+        "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork", "_eof",
+        "_flush_wanted",
         "_going_on", "_handler", "_held", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
         "_reply_bytes", "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport",
         "_was_heard", "id", "state",
@@ -78,6 +81,7 @@ class Connection:
         self.id = connection_id
         self.state = State.ACCEPTING
         self._http: HttpPhase | None = HttpPhase(server, self)
+        self._compressor: Compressor | None = None
         self._session: FastSession | None = None
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
@@ -94,7 +98,8 @@ class Connection:
         self._pulse: Pulse | None = None
         self._pressure: Pressure | None = None
         self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
-        server.reactor.register(transport.fileno(), READ, self._on_ready)
+        on_ready = self._on_ready_secure if transport.is_secure else self._on_ready
+        server.reactor.register(transport.fileno(), READ, on_ready)
         self.state = step(self.state, Step.BEGIN)
 
     # -- the loop calls: each entry is a boundary, beyond which no exception goes ------
@@ -133,6 +138,16 @@ class Connection:
         else:
             self._on_ready(READ)
 
+    def _on_ready_secure(self, events: int) -> None:
+        """Phase 5, over TLS: follow what the transport keeps inside; no event of the socket's would tell."""
+        if not self._transport.has_input or not self._paused:
+            self._on_ready(events)
+        if self.state is not _CLOSED:
+            if self._transport.has_input:
+                self.go_on_later()
+            if self._transport.has_output:
+                self._watch()
+
     def _flush(self) -> None:
         """Phase 1: send what the turn queued."""
         self._flush_wanted = False
@@ -163,6 +178,8 @@ class Connection:
                 self._http.go_on()
             elif self._ring is not None and self._session is not None:
                 self._parse_ring(self._session, self._ring)
+            if self._transport.has_input:
+                self._on_ready_secure(READ)
         except Exception as error:
             self._on_error(error)
 
@@ -201,17 +218,22 @@ class Connection:
             self._going_on = True
             self._server.reactor.call_soon(self._continue)
 
-    def open(self, route: Route, request: Request, trailing: bytes) -> None:
-        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
+    def open(self, route: Route, request: Request, trailing: bytes, deflate: Agreement | None = None) -> None:
+        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake.
+
+        `deflate` is what was agreed on: messages in both directions may be compressed then.
+        """
         self._http = None
-        self._session = FastSession(route.limits)
+        self._session = FastSession(route.limits, deflate)
+        self._compressor = deflate.compressor if deflate else None
         self._limits = route.limits
         self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
         self._began_s = self._server.reactor.now
-        self._server.reactor.rearm(self._timer, self._began_s)
-        self._handler = route.make_handler(self, request)
-        self._handler.on_open()
+        self._handler = handler = route.make_handler(self, request)
+        if handler.stale_after_s is not None:
+            self._wake_by(self._began_s + handler.stale_after_s)
+        handler.on_open()
         if trailing:
             self._take(self._session, trailing)
 
@@ -374,7 +396,7 @@ class Connection:
         cork = self._cork
         payload = data.encode()
         length = len(payload)
-        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES:
+        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES and not self._compressor:
             # Open, and answering what it has just received: nothing else need be asked.
             cork.append(TEXT_HEADERS[length] + payload)
         else:
@@ -390,7 +412,9 @@ class Connection:
     def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
         if self.state is not _OPEN or not self._has_room():
             return
-        if len(payload) <= JOIN_MAX_BYTES:
+        if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
+            self._queue(frame)
+        elif len(payload) <= JOIN_MAX_BYTES:
             self._queue(encode_frame(opcode, payload))
         else:
             self._queue(encode_header(opcode, len(payload)))
@@ -399,7 +423,7 @@ class Connection:
     def send_frame(self, frame: bytes) -> None:
         """Queue one whole, already encoded frame, which other connections may share."""
         if self.state is _OPEN and self._has_room():
-            self._queue(frame)
+            self._queue(self._compressor.recode(frame) if self._compressor else frame)
 
     def push(self, frames: bytes) -> None:
         """Send whole frames that other connections share, at once if nothing else waits.
@@ -409,12 +433,14 @@ class Connection:
         if self.state is not _OPEN:
             return
         try:
+            if self._compressor:
+                frames = self._compressor.shared_frames(frames)
             if self._outbox.size or self._cork is not None:
                 if self._has_room():
                     self._queue(frames)
                 return
             sent_bytes = self._transport.write(frames)
-            if sent_bytes != len(frames):
+            if sent_bytes != len(frames) or self._transport.has_output:
                 self._outbox.append(memoryview(frames)[sent_bytes:])
                 self._after_write(sent_bytes)
         except Exception as error:
@@ -517,7 +543,7 @@ class Connection:
         if self.state is _CLOSED:
             return
         before = self._outbox.size
-        if before:
+        if before or self._transport.has_output:
             self._transport.flush(self._outbox)
         self._after_write(before - self._outbox.size)
 
@@ -526,13 +552,13 @@ class Connection:
         outbox = self._outbox
         if outbox.is_high or self._pressure is not None:
             self._judge_pressure(taken_bytes)
-        if outbox.size or self._interest != READ or self._eof:
+        if outbox.size or self._interest != READ or self._eof or self._transport.has_output:
             self._watch()
         if not outbox.size:
             if self._reply_bytes:
                 self._reply_bytes = 0
                 self._send_limit_bytes = self._server.outbox.hard_bytes + self._limits.message_bytes
-            if self.state is State.CLOSING:
+            if self.state is State.CLOSING and not self._transport.has_output:
                 self._after_last_bytes()
 
     def _judge_pressure(self, taken_bytes: int) -> None:
@@ -555,7 +581,9 @@ class Connection:
 
     def _watch(self) -> None:
         """Ask the poller for exactly what can be used now."""
-        wanted = (0 if self._eof or self._paused else READ) | (WRITE if self._outbox.size else 0)
+        wanted = 0 if self._eof or self._paused else READ
+        if self._outbox.size or self._transport.has_output:
+            wanted |= WRITE
         if wanted != self._interest:
             self._interest = wanted
             self._server.reactor.set_interest(self._transport.fileno(), wanted)
@@ -567,10 +595,14 @@ class Connection:
 
         To be called by the handler, once, when the peer is ready to answer it.
         """
-        server, now = self._server, self._server.reactor.now
-        fraction = int.from_bytes(server.entropy(2), "big") / 65536
-        self._pulse = Pulse(now, server.deadlines, fraction)
-        server.reactor.rearm(self._timer, now)
+        server = self._server
+        self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
+        self._wake_by(self._pulse.first_ping_s)
+
+    def _wake_by(self, deadline_s: float) -> None:
+        """Have the timer fire by then; to be called too early costs less than to be moved."""
+        if deadline_s < self._timer.deadline_s:
+            self._server.reactor.rearm(self._timer, deadline_s)
 
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
@@ -639,6 +671,7 @@ class Connection:
             self.lose("closed")
         elif session is None or session.state is SessionState.FAILED:
             self._transport.shutdown_write()
+            self._watch()
 
     @property
     def peer(self) -> str:
@@ -650,11 +683,17 @@ class Connection:
         """The part of it that rules go by: the IP address, or "unix"."""
         return self._transport.peer_host
 
+    @property
+    def is_secure(self) -> bool:
+        """Whether the peer came over TLS."""
+        return self._transport.is_secure
+
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
         if self.state is State.CLOSED:
             return
-        log.debug("connection %d: %s: %s", self.id, self.peer, why)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("connection %d: %s: %s", self.id, self.peer, why)
         self._cork = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor

@@ -7,13 +7,35 @@ of the messaging protocol take a missing ping for a dead server.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from wsloop.protocol.heartbeat import HeartbeatAction, decide, first_ping_delay
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.protocol.heartbeat import Heartbeat
     from wsloop.server.lifecycle import Deadlines
+
+
+_DRAW = struct.Struct("!256H")
+
+
+class Jitter:
+    """Random fractions for first pings, drawn from `entropy` 256 at a time: one system call for all."""
+
+    __slots__ = ("_entropy", "_left")
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self._entropy = entropy
+        self._left: list[int] = []
+
+    def draw(self) -> float:
+        """Return the next fraction, in [0, 1), in steps of 1/65536."""
+        if not self._left:
+            self._left.extend(_DRAW.unpack(self._entropy(_DRAW.size)))
+        return self._left.pop() / 65536
 
 
 class Pulse:
@@ -33,6 +55,11 @@ class Pulse:
         sent by it, and before one that the next beat sends.
         """
         self.heard_s = self._looked_s
+
+    @property
+    def first_ping_s(self) -> float:
+        """When the first ping is due."""
+        return self._began_s + self._first_delay_s
 
     def beat(self, now_s: float, deadlines: Deadlines) -> Heartbeat:
         """Return what is due now and when to ask again; a PING is taken as sent."""

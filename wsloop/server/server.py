@@ -7,6 +7,7 @@ entropy and its application; the simulator hands it others and runs the same cod
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,19 @@ from wsloop.protocol.limits import Limits
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.pulse import Jitter
 from wsloop.server.registry import Registry
 from wsloop.transport.listener import Listener
+from wsloop.transport.tcp import accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.loop.reactor import Reactor
     from wsloop.server.app import App
-    from wsloop.transport.base import Transport
+    from wsloop.transport.base import SocketAddress, SocketLike, Transport
     from wsloop.transport.bind import Bind, Network
+    from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.server")
 
@@ -77,10 +81,11 @@ class Server:
         fan_out: PacedFanOut | None = None,
         max_connections: int = 10_000,
         backlog: int = 1024,
+        certificates: Certificates | None = None,
     ) -> None:
         self.reactor = reactor
         self.app = app
-        self.entropy = entropy
+        self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
         self.outbox = outbox or OutboxMarks()
@@ -91,6 +96,7 @@ class Server:
         self._network = network
         self._max_connections = max_connections
         self._backlog = backlog
+        self._certificates = certificates
         self._listeners: list[Listener] = []
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
@@ -98,9 +104,17 @@ class Server:
     # -- listening -----------------------------------------------------------------------
 
     def listen(self, bind: Bind) -> Listener:
-        """Listen on `bind`; raises StartupError (AddressInUseError ...) if that cannot be had."""
+        """Listen on `bind`; raises StartupError (AddressInUseError ...) if that cannot be had.
+
+        With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
+        """
         sock = self._network.listen(bind, self._backlog)
-        listener = Listener(self.reactor, sock, self._on_accept, spare=self._network.spare())
+        make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
+        if self._certificates is not None and sock.family != socket.AF_UNIX:
+            make_transport = self._certificates.wrap
+        listener = Listener(
+            self.reactor, sock, self._on_accept, spare=self._network.spare(), make_transport=make_transport
+        )
         self._listeners.append(listener)
         return listener
 

@@ -124,11 +124,30 @@ class SocketLike(Protocol):
 class Transport(Protocol):
     """One byte stream, as the server sees it. After `close` or `abort` no other method is called."""
 
-    peer: str
-    """The peer's address for logs: printable ASCII, whatever the peer chose."""
+    @property
+    def is_secure(self) -> bool:
+        """Whether the stream is encrypted; pages behind it have https:// in their origin."""
+        ...
 
-    peer_host: str
-    """The part of it that limits are counted by: the IP address, or "unix"."""
+    @property
+    def has_input(self) -> bool:
+        """Whether bytes wait inside, so that a read is due although the socket may not be readable."""
+        ...
+
+    @property
+    def has_output(self) -> bool:
+        """Whether bytes that were taken still wait inside: flush, even if the outbox is empty."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The peer's address for logs: printable ASCII, whatever the peer chose."""
+        ...
+
+    @property
+    def peer_host(self) -> str:
+        """The part of it that limits are counted by: the IP address, or "unix"."""
+        ...
 
     def fileno(self) -> int:
         """Return the descriptor to register with the reactor, -1 once closed."""
@@ -151,6 +170,8 @@ class Transport(Protocol):
     def write(self, data: Piece) -> int:
         """Return how many bytes of the non-empty `data` the kernel took; 0 when it is full.
 
+        What waits inside (`has_output`) counts as taken, and is sent first by the next write or flush.
+
         Raises TransportError when the stream is gone.
         """
         ...
@@ -172,7 +193,10 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the descriptor; what the kernel has taken is still delivered. Idempotent."""
+        """Release the descriptor; what the kernel has taken is still delivered. Idempotent.
+
+        What waits inside (`has_output`) is offered to the kernel once more.
+        """
         ...
 
     def abort(self) -> None:

@@ -3,7 +3,7 @@
 One readiness accepts until EAGAIN or until the budget is spent, so that a storm of new clients
 does not hold up the old ones. What the kernel can answer to accept(2) falls into four kinds:
 
-- a connection: wrapped in a `TcpTransport` and handed to `on_accept`, which owns it;
+- a connection: wrapped in a transport and handed to `on_accept`, which owns it;
 - EAGAIN: the queue is empty;
 - the connection failed while it waited (ECONNABORTED and its like): ignored;
 - no descriptor left (EMFILE, ENFILE, and out of memory). The connection stays queued and the
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -39,7 +40,7 @@ from wsloop.transport.bind import (
     parse_bind,
 )
 from wsloop.transport.spare import EXHAUSTED_ERRNOS, DescriptorSpare, Spare
-from wsloop.transport.tcp import TcpTransport
+from wsloop.transport.tcp import TcpTransport, accepted, switch_nagle_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,9 @@ ABORTED_ERRNOS = frozenset(
     }
 )  # fmt: skip
 """That one connection failed while queued (accept(2), "Error handling"; EPERM is a firewall's): next."""
+
+INHERITS_OPTIONS = sys.platform == "linux"
+"""Whether an accepted socket has its listener's TCP_NODELAY: one system call less for each."""
 
 TimerHandle: TypeAlias = Any
 """What `call_later` returns, to be handed to `cancel` and not looked into."""
@@ -126,6 +130,7 @@ class Listener:
     `on_accept` receives each new `Transport`, non-blocking and close-on-exec, and owns it; if it
     raises, the transport is reset, the exception logged, and accepting goes on. `accept_budget`
     is the most connections per readiness. `spare` is None for a real spare descriptor.
+    `make_transport` makes a transport of an accepted socket and the peer's address: TLS, or plain.
     """
 
     def __init__(
@@ -136,13 +141,16 @@ class Listener:
         accept_budget: int = ACCEPT_BUDGET,
         *,
         spare: Spare | None = None,
+        make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted,
     ) -> None:
         self._reactor = reactor
         self._sock = sock
         self._on_accept = on_accept
         self._accept_budget = accept_budget
+        self._make_transport = make_transport
         self._spare: Spare = DescriptorSpare() if spare is None else spare
         self.bind = local_bind(sock)
+        switch_nagle_off(sock)
         self._accepted = self._shed = self._aborted = self._back_offs = 0
         self._paused = self._closed = False
         self._pause_s = PAUSE_FIRST_S
@@ -206,7 +214,9 @@ class Listener:
         """Give a new connection to `on_accept`."""
         # accept(2) does not pass O_NONBLOCK on under Linux; Python has set close-on-exec.
         sock.setblocking(False)
-        transport = TcpTransport(sock, address)
+        if not INHERITS_OPTIONS:
+            switch_nagle_off(sock)
+        transport = self._make_transport(sock, address)
         self._accepted += 1
         try:
             self._on_accept(transport)
@@ -252,7 +262,7 @@ class Listener:
                 if error.errno not in EXHAUSTED_ERRNOS | ABORTED_ERRNOS | {errno.EAGAIN, errno.EWOULDBLOCK}:
                     raise
                 break
-            TcpTransport(sock, address).abort()
+            TcpTransport(sock, address, is_prompt=True).abort()
             shed += 1
         self._shed += shed
         return shed
