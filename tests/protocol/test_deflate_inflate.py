@@ -279,7 +279,7 @@ def test_after_a_failure_nothing_of_it_is_left(good: bytes, bad: bytes, kept_byt
     assert in_one(inflater, deflated(good)) == good
 
 
-@settings(max_examples=1500)
+@settings(max_examples=1500, deadline=None)
 @given(streams_of_blocks, st.integers(1, 24), st.integers(1, 7), st.booleans())
 @example(bytes.fromhex("4a040000"), 1, 1, False)
 @example(b"\x00" + EMPTY_BLOCK * 3, 1, 1, False)
@@ -408,7 +408,7 @@ def test_the_extension_is_on_declines_offers_and_leaves_what_is_sent_alone() -> 
     assert protocol.send_data(b"x" * 50) == bytes([0x82, 50]) + b"x" * 50
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(frame_streams(), cut_positions, st.sampled_from((10, 300, LIMIT)), st.sampled_from((0, 512)))
 def test_any_way_of_cutting_the_bytes_gives_the_same_messages_and_close_code(
     stream: bytes, positions: list[int], limit: int, kept_bytes: int

@@ -39,7 +39,7 @@ LIMITS = st.sampled_from(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     frame_streams(), cut_positions, LIMITS, st.sampled_from((1, 9, 256)), st.sampled_from((PLAIN, TAKEOVER))
 )
