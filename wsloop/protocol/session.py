@@ -267,6 +267,16 @@ class Session:
         self._is_plain = False
         self._output.append(frame)
 
+    def lose_track(self) -> None:
+        """Give up reading frames: some of the bytes are lost. What arrives is dropped from here on.
+
+        To follow `send_close`, with the code that says why; raises StateError otherwise.
+        """
+        if self.state is not SessionState.CLOSE_SENT:
+            raise StateError(f"to lose track is illegal while {self.state.value}")
+        self._move(SessionStep.FAIL)
+        self._stop()
+
     def answer_ping(self, payload: bytes) -> None:
         """Queue the pong for a Ping event; nothing, if a close frame was sent in the meantime.
 
@@ -301,7 +311,7 @@ class Session:
             if self._receive_one is Session._discard:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
-                self._wsproto = self._extension = None
+                self._drop_wsproto()
                 if self._deflate is not None and not self._deflate.kept_bytes:
                     self._inflater = None
                 self._is_plain = self.is_fast and self.state is SessionState.OPEN
@@ -387,6 +397,8 @@ class Session:
         try:
             for frame in parser.received_frames():
                 self._on_frame(frame)
+                if self._wsproto is None:  # it was a close frame
+                    return
         except ParseFailed as error:
             self._fail(error.code, self._describe(error))
         if self._inflater is not None:
@@ -449,6 +461,12 @@ class Session:
         self._events.append(Failed(int(code), reason))
         self._stop()
 
+    def _drop_wsproto(self) -> None:
+        """Let go of wsproto's parser, which holds itself: it is a generator that knows its owner."""
+        if self._wsproto is not None:
+            vars(self._wsproto).clear()
+            self._wsproto = self._extension = None
+
     def _describe(self, error: ParseFailed) -> str:
         """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
         if self._extension is not None and self._extension.failure is not None:
@@ -461,7 +479,8 @@ class Session:
         """No more input: the parser is swapped, and what it needed is freed."""
         self._receive_one = Session._discard
         self._is_plain = self.is_spent = self.is_filling = False
-        self._wsproto = self._large = self._inflater = None
+        self._large = self._inflater = None
+        self._drop_wsproto()
         self._parts = None
 
     def _discard(self, data: Buffer, offset: int) -> int:

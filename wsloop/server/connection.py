@@ -34,6 +34,7 @@ from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
 from wsloop.server.pressure import Pressure
 from wsloop.server.pulse import Pulse
+from wsloop.server.turn import QUIET_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,12 +47,16 @@ if TYPE_CHECKING:
     from wsloop.protocol.limits import Limits
     from wsloop.server.app import Handler, Route
     from wsloop.server.server import Server
+    from wsloop.server.turn import Turn
     from wsloop.transport.base import Transport
 
 log = logging.getLogger("wsloop.server")
 
 READ_BYTES = 65536
 """Most that one readiness brings in: the fairness budget of bytes per connection and turn."""
+TAIL_BYTES = 2048
+"""Up to here what must wait is kept as it is; rings, of which there is a bounded number, are for more."""
+
 CORK_PIECES = 64
 """Most frames of one read's answers that are joined and sent without passing through the outbox."""
 
@@ -68,11 +73,10 @@ class Connection:
     """
 
     __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork", "_eof",
-        "_flush_wanted",
-        "_going_on", "_handler", "_held", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
-        "_reply_bytes", "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport",
-        "_was_heard", "id", "state",
+        "_backlog", "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork",
+        "_eof", "_flush_wanted", "_going_on", "_handler", "_held", "_http", "_interest", "_limits",
+        "_outbox", "_outgrown", "_pressure", "_pulse", "_reply_bytes", "_send_limit_bytes", "_server",
+        "_session", "_timer", "_transport", "_waiting", "_waits_since_s", "_was_heard", "id", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -85,11 +89,17 @@ class Connection:
         self._session: FastSession | None = None
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
-        self._ring: Ring | None = None
+        # Bytes that were read and are not decoded: an unfinished frame, or what was over a budget.
+        self._waiting: Ring | bytes | None = None
+        self._waits_since_s = 0.0
+        # Events that wait for the handler to be done with the one before.
+        self._backlog: list[Event] | None = None
         self._limits: Limits = server.http_limits
         self._send_limit_bytes = self._reply_bytes = 0
         self._control_due_s = 0.0
-        self._flush_wanted = self._going_on = self._held = self._eof = self._was_heard = False
+        self._flush_wanted = self._going_on = self._held = self._outgrown = self._eof = self._was_heard = (
+            False
+        )
         # While events are handed out: the short answers to them, sent together at the end.
         self._cork: list[bytes] | None = None
         self._interest = READ
@@ -111,7 +121,7 @@ class Connection:
         """
         try:
             session = self._session
-            if events != READ or session is None or self._ring is not None or session.is_filling:
+            if events != READ or session is None or self._waiting is not None or session.is_filling:
                 self._on_ready_otherwise(events)
                 return
             data = self._transport.read(READ_BYTES)
@@ -131,8 +141,8 @@ class Connection:
             return
         if self._session is None:
             self._read_http()
-        elif self._ring is not None:
-            self._read_into_ring(self._session, self._ring)
+        elif self._waiting is not None:
+            self._read_behind(self._session, self._waiting)
         elif self._session.is_filling:
             self._read_into_place(self._session)
         else:
@@ -172,13 +182,16 @@ class Connection:
         """Phase 7: go on with input that was over the last turn's budget."""
         self._going_on = False
         try:
-            if self._paused or self.state is State.CLOSED:
+            if self.state is _CLOSED or self._is_stopped:
                 return
             if self._http is not None:
                 self._http.go_on()
-            elif self._ring is not None and self._session is not None:
-                self._parse_ring(self._session, self._ring)
-            if self._transport.has_input:
+            elif self._session is not None:
+                if self._backlog is not None:
+                    self._go_on_handing_out(self._session)
+                if self._waiting is not None and self._backlog is None and not self._going_on:
+                    self._parse_waiting(self._session, self._waiting)
+            if self._transport.has_input and self.state is not _CLOSED:
                 self._on_ready_secure(READ)
         except Exception as error:
             self._on_error(error)
@@ -188,9 +201,6 @@ class Connection:
         self._end_cork()
         if isinstance(error, TransportError):
             self.lose(error.errno_name)
-        elif isinstance(error, PoolExhaustedError):
-            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
-            self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
         else:
             log.error("connection %d: internal error", self.id, exc_info=error)
             if self.state is State.OPEN:
@@ -216,7 +226,7 @@ class Connection:
         """Go on with what is over this turn's budget in the next phase 7; one at a time."""
         if not self._going_on:
             self._going_on = True
-            self._server.reactor.call_soon(self._continue)
+            self._server.turn.go_on_later(self._continue)
 
     def open(self, route: Route, request: Request, trailing: bytes, deflate: Agreement | None = None) -> None:
         """Become a WebSocket; `trailing` are the bytes that came right behind the handshake.
@@ -242,24 +252,43 @@ class Connection:
     def _take(self, session: FastSession, data: bytes) -> None:
         """Decode `data`; what is over moves into a ring, borrowed for as long as it holds bytes."""
         self._was_heard = True
-        consumed = session.receive(data)
+        if len(data) < QUIET_BYTES:
+            consumed = session.receive(data)
+        else:
+            consumed = session.receive(data, self._server.turn.grant(len(data)))
         if consumed != len(data):
             self._keep(session, memoryview(data)[consumed:])
-        self._dispatch(session)
+        self._dispatch(session, session.take_events())
 
     def _keep(self, session: FastSession, tail: memoryview) -> None:
-        """Borrow a ring for bytes that must wait."""
-        while len(tail) > READ_BYTES:
-            # Only behind a handshake: what came with it may be more than a ring holds.
+        """Keep bytes that must wait: a few as they are, many in a ring."""
+        while len(tail) > READ_BYTES and not self._outgrown:
+            # Only behind a handshake or a tail: what came with it may be more than a ring holds.
             tail = tail[session.receive(tail) :]
-        if tail:
-            self._ring = ring = self._server.pool.borrow()
+        if len(tail) <= TAIL_BYTES:
+            self._waiting = bytes(tail) or None
+        else:
+            try:
+                self._waiting = ring = self._server.pool.borrow()
+            except PoolExhaustedError:
+                self._outgrown = True
+                return
             ring.writable()[: len(tail)] = tail
             ring.commit(len(tail))
+        self._waits_since_s = self._server.reactor.now
+        self._wake_by(self._waits_since_s + self._server.deadlines.frame_s)
 
-    def _read_into_ring(self, session: FastSession, ring: Ring) -> None:
-        """Read behind what waits in the ring, and go on from there."""
-        space = ring.writable()
+    def _read_behind(self, session: FastSession, waiting: Ring | bytes) -> None:
+        """Read behind what waits, and go on from there."""
+        if isinstance(waiting, bytes):
+            data = self._transport.read(READ_BYTES)
+            if data:
+                self._waiting = None
+                self._take(session, waiting + data)
+            elif data is not None:
+                self._on_eof()
+            return
+        space = waiting.writable()
         if space:
             count = self._transport.read_into(space)
             if count == 0:
@@ -268,8 +297,8 @@ class Connection:
             if count is None:
                 return
             self._was_heard = True
-            ring.commit(count)
-        self._parse_ring(session, ring)
+            waiting.commit(count)
+        self._parse_waiting(session, waiting)
 
     def _read_into_place(self, session: FastSession) -> None:
         """Read a long frame's payload into the message's own buffer, which is its last."""
@@ -277,50 +306,97 @@ class Connection:
         session.commit(count or 0)
         if count:
             self._was_heard = True
-            self._dispatch(session)
+            self._dispatch(session, session.take_events())
         elif count == 0:
             self._on_eof()
 
-    def _parse_ring(self, session: FastSession, ring: Ring) -> None:
-        """Decode what the ring holds; give it back when it is empty."""
-        while ring:
-            view = ring.readable()
-            whole = len(view) == len(ring)
-            consumed = session.receive(view)
-            ring.consume(consumed)
+    def _parse_waiting(self, session: FastSession, waiting: Ring | bytes) -> None:
+        """Decode what waits; a ring is given back when it is empty."""
+        if isinstance(waiting, bytes):
+            self._waiting = None
+            self._take(session, waiting)
+            return
+        turn = self._server.turn
+        while waiting:
+            view = waiting.readable()
+            whole = len(view) == len(waiting)
+            consumed = session.receive(view, turn.grant(len(view)))
+            if consumed:
+                waiting.consume(consumed)
+                self._waits_since_s = self._server.reactor.now
             if session.is_spent:
                 break
             if consumed < len(view):
                 if whole:
                     break
-                ring.straighten()
-        if not ring:
-            self._give_back_ring()
-        self._dispatch(session)
+                waiting.straighten()
+        if not waiting:
+            self._let_go_of_input()
+        self._dispatch(session, session.take_events())
 
-    def _give_back_ring(self) -> None:
-        if self._ring is not None:
-            self._server.pool.give_back(self._ring)
-            self._ring = None
+    def _let_go_of_input(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not isinstance(waiting, bytes):
+            self._server.pool.give_back(waiting)
 
-    def _dispatch(self, session: FastSession) -> None:
+    def _dispatch(self, session: FastSession, events: list[Event]) -> None:
         """Hand the events to the handler, in order; what it answers leaves together, at the end."""
         handler = self._handler
         assert handler is not None
-        events = session.take_events()
         self._cork = []
         for event in events:
             if type(event) is TextMessage:
-                handler.on_text(event.data)
+                if handler.on_text(event.data):
+                    self._postpone(events, event)
+                    break
             elif type(event) is BinaryMessage:
-                handler.on_binary(event.data)
+                if handler.on_binary(event.data):
+                    self._postpone(events, event)
+                    break
             else:
                 self._on_control(session, event, events)
             if self.state is not _OPEN:
                 break
         self._uncork()
-        if session.is_spent and self._ring is not None:
+        if session.is_spent and self._waiting is not None:
             self.go_on_later()
+        if self._outgrown:
+            self._end_for_want_of_rings(session)
+
+    def _postpone(self, events: list[Event], last: Event) -> None:
+        """Keep the events behind `last`, about which the handler has more to do; read no more meanwhile."""
+        done = next(index for index, event in enumerate(events) if event is last)
+        self._backlog = events[done + 1 :]
+        self._watch()
+        self.go_on_later()
+
+    def _go_on_handing_out(self, session: FastSession) -> None:
+        """Let the handler go on with its message, then hand out those behind it."""
+        backlog, handler = self._backlog, self._handler
+        assert backlog is not None
+        assert handler is not None
+        self._cork = []
+        more = handler.on_turn()
+        self._uncork()
+        if self.state is not _OPEN or not more:
+            self._backlog = None
+            if self.state is not _CLOSED:
+                self._watch()
+                self._dispatch(session, backlog if self.state is _OPEN else [])
+        else:
+            self.go_on_later()
+
+    def _end_for_want_of_rings(self, session: FastSession) -> None:
+        """Close: half a frame had no place to wait, so the stream is out of step."""
+        if self.state is _OPEN:
+            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
+            self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
+            session.lose_track()
+
+    @property
+    def turn(self) -> Turn:
+        """What the present turn may do, for handlers that weigh their own work."""
+        return self._server.turn
 
     def _uncork(self) -> None:
         """Send what was collected, in one piece; nothing is copied where there is only one."""
@@ -577,6 +653,11 @@ class Connection:
 
     @property
     def _paused(self) -> bool:
+        return (self._is_stopped or self._backlog is not None) and self.state is not State.CLOSING
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether nothing is decoded either: the peer does not read, or publishes too fast."""
         return (self._pressure is not None or self._held) and self.state is not State.CLOSING
 
     def _watch(self) -> None:
@@ -595,6 +676,8 @@ class Connection:
 
         To be called by the handler, once, when the peer is ready to answer it.
         """
+        if self.state is not _OPEN:
+            return
         server = self._server
         self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
         self._wake_by(self._pulse.first_ping_s)
@@ -606,9 +689,23 @@ class Connection:
 
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
-        next_s = min(self._tend_pressure(), self._tend_stale(), self._tend_pulse())
+        next_s = min(self._tend_pressure(), self._tend_input(), self._tend_stale(), self._tend_pulse())
         if self.state is State.OPEN and next_s < math.inf:
             self._server.reactor.rearm(self._timer, next_s)
+
+    def _tend_input(self) -> float:
+        """Close a peer that has begun a frame and does not end it; return when to look again.
+
+        A long frame has no deadline: what it holds is bounded by what it has sent.
+        """
+        if self._waiting is None or self._is_stopped:
+            return math.inf
+        due_s = self._waits_since_s + self._server.deadlines.frame_s
+        if self._server.reactor.now >= due_s:
+            log.info("connection %d: %s does not finish its frame", self.id, self.peer)
+            self.close(int(CloseCode.POLICY_VIOLATION), "a frame took too long")
+            return math.inf
+        return due_s
 
     def _tend_stale(self) -> float:
         """Let the handler deal with a peer that has not said what it must; return when to look again."""
@@ -618,6 +715,7 @@ class Connection:
         stale_at_s = self._began_s + self._handler.stale_after_s
         if self._server.reactor.now >= stale_at_s:
             self._handler.on_stale()
+            return math.inf
         return stale_at_s
 
     def _tend_pulse(self) -> float:
@@ -709,7 +807,8 @@ class Connection:
         """Phase 8: the transport first, then whoever must know (presence, leave), then the memory."""
         self._transport.close()
         self._outbox.clear()
-        self._give_back_ring()
+        self._let_go_of_input()
+        self._backlog = None
         self._server.forget(self)
         handler, self._handler = self._handler, None
         self._http = self._session = None

@@ -19,6 +19,7 @@ from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
 from wsloop.server.registry import Registry
+from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
 
@@ -90,6 +91,7 @@ class Server:
         self.http_limits = http_limits or Limits()
         self.outbox = outbox or OutboxMarks()
         self.fan_out = fan_out or PacedFanOut(reactor)
+        self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
         self.registry = Registry()
         self.draining = False
