@@ -264,11 +264,12 @@ def test_a_few_bytes_of_a_frame_take_no_ring(house: MemoryServer) -> None:
         client.send_bytes(b"\x81")
     house.run_for(0.1)
     assert house.server.statistics().rings_lent == 0
+    rest = b"\x82" + MASK + bytes(byte ^ mask for byte, mask in zip(b"ok", MASK, strict=False))
     for client in clients:
-        client.send_bytes(
-            b"\x82" + MASK + bytes(byte ^ mask for byte, mask in zip(b"ok", MASK, strict=False))
-        )
-        house.run_until(lambda client=client: client.texts == ["ok"])
+        client.send_bytes(rest)
+    house.run_until(lambda: all(client.texts == ["ok"] for client in clients))
+    for client in clients:
+        client.close()
 
 
 def test_a_frame_that_is_dripped_is_1008(house: MemoryServer) -> None:
