@@ -69,7 +69,10 @@ class Bench:
                 took_s = time.monotonic() - began_s
                 after = self._others_s(server.pids)
             except ProcessLookupError:
-                raise process.ServerError(f"it ended while it was measured{server.words()}") from None
+                raise process.ServerError(f"a process of it ended meanwhile{server.words()}") from None
+            if result.errors.total:
+                told = f"{result.first_error}; the server{server.words().removeprefix(';')}"
+                result = msgspec.structs.replace(result, first_error=told)
             if peer.pauses and cell.kind.name == "flood":
                 result = _with_pauses(result, port, peer.pauses)
         others_s = max(late - early for early, late in zip(before, after, strict=True))

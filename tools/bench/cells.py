@@ -76,7 +76,7 @@ earlier messages finds their shape in it, as it would in practice, but not the s
 
 
 def documents(size_bytes: int) -> list[bytes]:
-    """Return `DOCUMENTS` JSON documents of exactly `size_bytes` (at least 64), as an application might publish.
+    """Return `DOCUMENTS` JSON documents, as applications publish, of exactly `size_bytes` (at least 64).
 
     The id of each, 16 characters long, stands behind `DOCUMENT_STAMP`.
     """

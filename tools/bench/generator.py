@@ -35,7 +35,7 @@ SOURCES = {"connect": 100, "idle": 100, "flood": 100}
 connections, and a server may well limit what comes from one address."""
 
 FLOOD_DRAIN_S = 2.0
-"""How long the polite peer waits for answers when the flood is over; what is missing then counts as that late."""
+"""How long the polite peer waits for answers behind the flood; what is missing then counts as that late."""
 
 
 class GeneratorError(Exception):
@@ -65,11 +65,6 @@ def generator_command(kind: Kind, compiler: str = "cc") -> list[str]:
         return [str(build.build_c(LOAD / f"{kind.program}.c", build.BUILD / kind.program, compiler))]
     except build.BuildError as error:
         raise GeneratorError(str(error)) from None
-
-
-def is_slow(command: Sequence[str]) -> bool:
-    """Tell whether `command` is the generator in Python."""
-    return command[0] == sys.executable
 
 
 def arguments(cell: Cell, timing: Timing, target: Target) -> list[str]:
@@ -122,7 +117,7 @@ def _document_options(cell: Cell, folder: Path) -> list[str]:
 
 
 def _judge_deflated(result: GeneratorResult, cell: Cell, dump: Path) -> GeneratorResult:
-    """Return `result`, with an error if what the first subscriber received does not inflate to the documents."""
+    """Return `result`, with an error if what the first subscriber got does not inflate to the documents."""
     fault = first_fault(
         dump.read_bytes(),
         documents(cell.size_bytes),
@@ -156,4 +151,3 @@ def run(command: Sequence[str], core: int, limit_s: float) -> GeneratorResult:
     except msgspec.DecodeError:
         said = err.decode("utf-8", "backslashreplace").strip() or "nothing"
         raise GeneratorError(f"the generator ended with {process.returncode} and said: {said}") from None
-

@@ -23,7 +23,7 @@ RIVALS = tuple(peer.name for peer in PEERS if not peer.raw and not peer.name.sta
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """In `cell`, `subject` costs `peer`'s cost divided by `bound` at most; or, without a peer, `figure` <= `bound`.
+    """In `cell`, `peer` costs at least `bound` times what `subject` does; or `figure` <= `bound`.
 
     `figure` is one of the generator's or the server's own, or "max_ms", the longest latency.
     """

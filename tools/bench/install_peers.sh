@@ -15,4 +15,6 @@ if command -v npm >/dev/null; then
 else
     echo "note: no npm: ws is left out" >&2
 fi
-"$python" "$here/install_socketify.py" || echo "note: socketify is left out" >&2
+# Only a source package, though with built libraries for x86-64 in it: it may fail where the others do not.
+"$python" -m pip install --quiet --disable-pip-version-check socketify ||
+    echo "note: socketify could not be installed, and is left out" >&2

@@ -14,10 +14,10 @@ class Kind(msgspec.Struct, frozen=True):
     """A kind of load: what makes it, where, and what an operation is.
 
     `program` is the generator (`load/<program>.c`), `path` the route it asks for, `unit` what one
-    operation is called, `units` several. `cost` is the figure, smaller is better, by which servers are compared:
-    "cpu" is CPU microseconds of the server per operation, "p99_ms" a latency, any other name
-    is one of the generator's own figures. `saturates` says that one side must be busy all the
-    time: if neither is, something else had the machine.
+    operation is called, `units` several. `cost` is the figure, smaller is better, by which servers
+    are compared: "cpu" is CPU microseconds of the server per operation, "p99_ms" a latency, any
+    other name is one of the generator's own figures. `saturates` says that one side must be busy all
+    the time: if neither is, something else had the machine.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Timing(msgspec.Struct, frozen=True):
     `settle_s` is what memory is given to come to rest before it is read.
     """
 
-    warmup_s: float = 0.3
+    warmup_s: float = 0.5
     seconds: float = 1.5
     settle_s: float = 1.5
     operations: int = 100_000_000

@@ -29,7 +29,10 @@ LONGEST_S = 3600.0
 
 
 class Wanted(NamedTuple):
-    """What the command line asks for; `malloc` is None if each cell has its own."""
+    """What the command line asks for; `malloc` is None if each cell has its own.
+
+    `document` is the page that the tables go into, `plot` the picture beside it, both or none.
+    """
 
     cells: list[Cell]
     peers: list[Peer]
@@ -38,6 +41,7 @@ class Wanted(NamedTuple):
     malloc: str | None
     json: Path | None
     document: Path | None
+    plot: Path | None
     list_only: bool
 
 
@@ -78,6 +82,7 @@ def parse(arguments: Sequence[str]) -> Wanted:
         malloc=options.malloc,
         json=options.json,
         document=options.document,
+        plot=_plot_of(options.document),
         list_only=options.list,
     )
 
@@ -92,6 +97,10 @@ def _select(parser: argparse.ArgumentParser, only: Sequence[str]) -> tuple[list[
     cells = [cell for cell in CELLS if cell.name in names]
     peers = [peer for peer in PEERS if peer.name in names]
     return cells or list(CELLS), peers or list(PEERS)
+
+
+def _plot_of(document: Path | None) -> Path | None:
+    return PLOT if document == DOCUMENT else document and document.with_suffix(".svg")
 
 
 def _changed(cell: Cell, options: argparse.Namespace) -> Cell:

@@ -109,7 +109,7 @@ PEERS = (
         REFERENCE,
         _python("wsloop_bench", "--pure"),
         _packages("wsloop", "wsproto", "h11"),
-        "pure Python: numpy and isal kept out; the daemon's limits, but for those on connections and their rate",
+        "pure Python (numpy and isal kept out), the house of `wsloop serve --dev` with a fan-out route",
         pauses="/pauses",
     ),
     Peer(

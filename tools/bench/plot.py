@@ -1,4 +1,4 @@
-"""The picture: one panel per cell, one bar per server, shorter is better. Needs matplotlib (extra `bench`)."""
+"""The picture: a panel per cell, a bar per server, shorter is better. Needs matplotlib (extra `bench`)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 15.0
-STOP_S = 1.0
+STOP_S = 0.5
 """What a server is given to leave by itself; many connections may take it longer, and nobody waits for it."""
 KILL_S = 10.0
 LOG_TAIL_BYTES = 2000
@@ -37,7 +37,7 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that listens: its port, all its processes, and a function that returns what it last printed."""
+    """A server that listens: its port, all its processes, and a function that tells what it last printed."""
 
     port: int
     pids: tuple[int, ...]

@@ -22,7 +22,7 @@ import msgspec
 from tools.bench import machine, plot, report
 from tools.bench.bench import Bench, MeasureError
 from tools.bench.goals import GOALS, judge
-from tools.bench.options import PLOT, parse
+from tools.bench.options import parse
 from tools.bench.peers import PEERS, REFERENCE, why_missing
 from tools.bench.summary import Summary, summarize
 
@@ -50,7 +50,7 @@ def present(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
 def measure_cell(
     bench: Bench, cell: Cell, peers: Sequence[Peer], rounds: int
 ) -> tuple[list[Measurement], list[str]]:
-    """Measure one cell; return what was measured, and what went wrong. A server that fails is left out of it."""
+    """Measure one cell; return what was measured, and what went wrong. A server that fails is left out."""
     measurements: list[Measurement] = []
     failures: dict[str, str] = {}
     for number, peer in schedule([peer for peer in peers if peer.serves(cell)], rounds):
@@ -115,6 +115,8 @@ def main(arguments: Sequence[str]) -> int:
     for note in notes:
         tell(f"note: {note}")
     measurements, failures = measure_all(bench, wanted, peers)
+    if any(one.result.generator == "python" for one in measurements):
+        notes.append("no C compiler: the generator in Python may be slower than the server it measures")
     summaries = [one for cell in wanted.cells for one in summarize(cell, measurements, REFERENCE)]
     verdicts = judge(GOALS, summaries)
     tell(f"\n{report.LEGEND}\n\n{report.goals_markdown(verdicts)}")
@@ -136,12 +138,12 @@ def main(arguments: Sequence[str]) -> int:
     print(text)
     if wanted.json:
         wanted.json.write_text(f"{text}\n", "utf-8")
-    if wanted.document and summaries:
+    if wanted.document and wanted.plot and summaries:
         left_out = [*notes, *(failure.partition("\n")[0] for failure in failures)]
         parts = [report.facts_markdown(command, facts, left_out), report.goals_markdown(verdicts)]
         parts += [cell_markdown(cell, summaries) for cell in wanted.cells]
         report.write_results(wanted.document, "\n\n".join(parts))
-        plot.write_plot(PLOT if wanted.document.is_relative_to(PLOT.parents[1]) else wanted.document.with_suffix(".svg"), wanted.cells, summaries)
+        plot.write_plot(wanted.plot, wanted.cells, summaries)
     return 1 if failures or not measurements else 0
 
 

@@ -9,6 +9,8 @@ import hashlib
 import os
 import struct
 
+FILLER = b"the quick brown fox jumps over the lazy dog. "
+
 
 class EchoError(Exception):
     """What came back is not what was sent; `kind` is a field of `Errors`."""
@@ -25,7 +27,7 @@ def stamp(connection: int, number: int) -> bytes:
 
 def payload(size: int, connection: int, number: int) -> bytes:
     """Return message `number` of `connection`: `size` bytes of ASCII that begin with both numbers."""
-    return (stamp(connection, number) + b"the quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
+    return (stamp(connection, number) + FILLER * (size // len(FILLER) + 1))[:size]
 
 
 def masked_frame(opcode: int, data: bytes, key: bytes) -> bytes:

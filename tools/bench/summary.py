@@ -50,7 +50,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def starved(self) -> bool:
-        """Neither side was busy though one must be: the throughput tells of the machine, not of the server."""
+        """Neither side was busy though one must be: the throughput tells of the machine alone."""
         return self.saturates and max(self.generator_share, self.server_share) < BUSY_SHARE
 
     @property

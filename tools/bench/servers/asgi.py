@@ -1,8 +1,8 @@
-"""The application that uvicorn serves, with either of its WebSocket implementations: no framework in between."""
+"""The application that uvicorn serves, with either of its WebSocket implementations; no framework."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
@@ -49,13 +49,13 @@ async def fan_out(receive: Receive, send: Send) -> None:
         subscribers.discard(send)
 
 
-def serve(options: Options, implementation: str) -> None:
-    """Serve until SIGTERM, as `pip install uvicorn` brings it: asyncio and h11; pings and limits by default."""
+def serve(options: Options, implementation: Literal["wsproto", "websockets-sansio"]) -> None:
+    """Serve until SIGTERM, as `pip install uvicorn` brings it: asyncio, h11, its own pings and limits."""
     uvicorn.run(
         app,
         host=options.host,
         port=options.port,
-        ws=implementation,  # type: ignore[arg-type]  # a name that uvicorn looks up
+        ws=implementation,
         loop="asyncio",
         http="h11",
         lifespan="off",

@@ -39,7 +39,7 @@ def parse_options(description: str | None) -> Options:
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0 = any free one")
     add("--role", choices=ROLES, default="echo", help="kind of cell it is measured in [%(default)s]")
-    add("--frame-bytes", type=int, default=0, help="length of a client's frame, for servers that do not parse")
+    add("--frame-bytes", type=int, default=0, help="length of a client's frame, for bare loops")
     add("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="event loop of asyncio's servers")
     add("--pure", action="store_true", help="wsloop: without optional accelerators")
     add("--unlimited-pings", action="store_true", help="wsloop: without the limit on control frames")
