@@ -50,7 +50,11 @@ class RecordedSubscriber(Subscriber):
         if not self.closed_with:
             self.lines.append(payload)
 
-    def send_frame(self, frame: bytes) -> None:
+    @property
+    def receiver(self) -> RecordedSubscriber:
+        return self
+
+    def push(self, frame: bytes) -> None:
         assert frame.startswith(FRAME)
         if not self.closed_with:
             self.frames.append(frame)

@@ -14,7 +14,7 @@ from wsloop.protocol.handshake import Handshake, HandshakeState
 from wsloop.protocol.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from wsloop.protocol.session import Session, SessionState
 
@@ -100,7 +100,8 @@ def run_session_on(session: Session, data: bytes, budget: int = 256) -> tuple[li
         assert 0 <= consumed <= len(data)
         data = data[consumed:]
         new = session.take_events()
-        assert len(new) <= budget
+        # One more, if `commit` has just completed a long frame.
+        assert len(new) <= budget + 1
         events += new
         for event in new:
             if isinstance(event, Ping):
@@ -126,9 +127,20 @@ def run_session(session: Session, pieces: Iterable[bytes], budget: int = 256) ->
 Outcome = tuple[list[Request | tuple[int, str]], bytes, HandshakeState, bytes]
 
 
-def run_handshake(pieces: Iterable[bytes], limits: Limits | None = None, *, eof: bool = False) -> Outcome:
-    """Answer everything: upgrades are accepted, plain requests get 200; return what came out."""
-    handshake = Handshake(limits or Limits())
+def accept(handshake: Handshake, _request: Request) -> bytes:
+    return handshake.accept()
+
+
+def run_handshake(
+    pieces: Iterable[bytes],
+    limits: Limits | None = None,
+    *,
+    eof: bool = False,
+    is_plain: bool = True,
+    on_upgrade: Callable[[Handshake, Request], bytes] = accept,
+) -> Outcome:
+    """Answer everything: upgrades as `on_upgrade` says, plain requests get 200; return what came out."""
+    handshake = Handshake(limits or Limits(), is_plain=is_plain)
     seen: list[Request | tuple[int, str]] = []
     output: list[bytes] = []
     behind: list[bytes] = []
@@ -137,10 +149,12 @@ def run_handshake(pieces: Iterable[bytes], limits: Limits | None = None, *, eof:
         while request is not None:
             seen.append(request)
             if request.is_upgrade:
-                output.append(handshake.accept())
+                output.append(on_upgrade(handshake, request))
                 behind.append(handshake.trailing)
-                return
-            output.append(handshake.respond(200, (), b"fine"))
+                if not handshake.keep_alive:
+                    return
+            else:
+                output.append(handshake.respond(200, (), b"fine"))
             request = handshake.next_request()
 
     try:

@@ -14,9 +14,10 @@ from wsloop.hub.client import Client
 from wsloop.loop.poller import WRITE
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
+from wsloop.protocol.session import BUDGET as FRAMES_PER_TURN
 from wsloop.protocol.session import WSPROTO_WEIGHT, Session
 from wsloop.server.assembly import CONNECTION_PATH, Options
-from wsloop.server.connection import FRAMES_PER_TURN, Connection
+from wsloop.server.connection import Connection
 from wsloop.server.echo import EchoHandler
 from wsloop.server.http_phase import REQUESTS_PER_TURN, HttpPhase
 from wsloop.server.lifecycle import Deadlines, State

@@ -156,7 +156,7 @@ class RefusingSocket(socket.socket):
 )
 def test_why_a_port_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int, message: str) -> None:
     monkeypatch.setattr(RefusingSocket, "number", number)
-    monkeypatch.setattr(socket, "socket", RefusingSocket)
+    monkeypatch.setattr(bind_module, "ListeningSocket", RefusingSocket)
     with pytest.raises(StartupError, match=message):
         network.listen(TcpBind("localhost", 80))
 

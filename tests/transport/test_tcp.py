@@ -329,10 +329,18 @@ def test_a_peer_that_was_reset_before_it_was_asked_is_a_question_mark() -> None:
     network = MemoryNetwork(FakeClock())
     left, _right = network.pair()
     left.reset()
-    assert describe_peer(left, None) == ("?", "?")
+    assert TcpTransport(left).peer == TcpTransport(left).peer_host == "?"
     left.close()
     with pytest.raises(OSError, match="Bad file"):
-        describe_peer(left, None)
+        TcpTransport(left)
+
+
+def test_a_peer_is_named_after_its_socket_was_closed() -> None:
+    network = MemoryNetwork(FakeClock())
+    left, right = network.pair()
+    transport = TcpTransport(left)
+    transport.close()
+    assert transport.peer == str(right.bound)
 
 
 def test_bytes_go_from_a_socket_into_a_ring_and_from_an_outbox_to_a_socket() -> None:

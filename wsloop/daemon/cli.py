@@ -56,6 +56,9 @@ def version() -> None:
 @click.option("--ws-ping-interval", type=SECONDS, metavar="S", help="Seconds between pings.  [default: 25]")
 @click.option("--ws-ping-timeout", type=SECONDS, metavar="S", help="Seconds for the answer.  [default: 10]")
 @click.option("--ws-send-limit", type=COUNT, metavar="BYTES", help="Most queued for one peer.")
+@click.option(
+    "--ws-per-message-deflate", type=click.Choice(["off", "on", "auto"]), help="Compression.  [default: auto]"
+)
 @click.option("--timeout-graceful-shutdown", type=SECONDS, metavar="S", help="Drain window.  [default: 30]")
 @click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
@@ -76,6 +79,7 @@ _SECTION_OF = {
     "ws_ping_interval": ("ws", "ping_interval"),
     "ws_ping_timeout": ("ws", "ping_timeout"),
     "ws_send_limit": ("ws", "send_limit"),
+    "ws_per_message_deflate": ("ws", "per_message_deflate"),
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
+from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options, Ports
 from wsloop.server.lifecycle import Deadlines
@@ -50,6 +51,8 @@ def options(settings: Settings) -> Options:
         outbox=_marks(ws.send_limit),
         echo_limits=_limits(settings, ECHO_MESSAGE_BYTES),
         messaging_limits=_limits(settings, MESSAGING_MESSAGE_BYTES),
+        echo_deflate=DeflateOptions() if ws.per_message_deflate == "on" else None,
+        messaging_deflate=None if ws.per_message_deflate == "off" else DeflateOptions(),
         max_connections=room,
         backlog=server.backlog,
         allowed_origins=frozenset(server.allowed_origins),

@@ -28,6 +28,7 @@ Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
+Deflate = Literal["off", "on", "auto"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +56,7 @@ class WsSettings(_Section, frozen=True):
     ping_interval: Seconds = 25.0  # s between signs of life
     ping_timeout: Seconds = 10.0  # s an answer may take
     send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
+    per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
 
 
 class LogSettings(_Section, frozen=True):

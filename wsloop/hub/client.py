@@ -104,6 +104,7 @@ class Client:
         """
         if self.is_open:
             self.move_to(ClientState.CLOSING)
+            self.hub.fan_out.settle(self.subscriber.receiver)
             self.subscriber.disconnect(code, reason)
 
     def accept(self, *, user: str, conn_info: bytes) -> None:

@@ -37,8 +37,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
         `name` is in lower case. The value is the client's: escape it before it is printed.
         """
-        values = [value for key, value in self.headers if key == name]
-        return b", ".join(values) if values else None
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value if found is None else b"%s, %s" % (found, value)
+        return found
 
 
 class TextMessage(msgspec.Struct, frozen=True, gc=False):

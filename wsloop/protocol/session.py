@@ -2,25 +2,25 @@
 
 Three ways lead from bytes to events, and each frame takes the first that is open to it:
 
-1. *The fast path*, `fast_path.py`: at a message boundary, a whole, masked, unfragmented text, binary,
-   ping or pong frame with nothing unusual about it is decoded where it lies.
+1. *The fast path*, `fast_path.py`: at a message boundary, a whole, masked, unfragmented text,
+   binary, ping, pong or close frame with nothing unusual about it is decoded where it lies.
 2. *The long frame*, `large.py`: a message in one frame too long to wait for goes into its final
    buffer as it comes.
-3. *wsproto*: everything else (fragments, compression, close frames, and whatever is doubtful).
+3. *wsproto*: everything else (fragments, compression, and whatever is doubtful).
    It is fed exactly whole frames, or counted pieces of long ones, so that its buffer is known to
    be empty at every frame's end; it judges masks, UTF-8, order and close payloads. It is made
    when it is needed, and let go at the next message boundary.
 
 A property proves that the first two change nothing but the speed. This file owns what wsproto
 leaves open: the state table, the latch after a failure, and the limits. Knows no socket, no clock
-and nothing of what messages mean. Next: `frames.py` for the walk, `server/connection.py` for
-the user of all this.
+and nothing of what messages mean. Next: `fast_path.py`, then `server/connection.py`, the user of
+all this.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as ParsedOpcode
@@ -28,8 +28,8 @@ from wsproto.frame_protocol import Opcode as ParsedOpcode
 from wsloop.errors import StateError
 from wsloop.protocol.close import CloseCode, encode_close
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
-from wsloop.protocol.fast_path import FIN_BINARY, FIN_TEXT, decode_plain
 from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, encode_header, parse_header
+from wsloop.protocol.inflate import Inflater, PerMessageDeflate, max_wire_bytes
 from wsloop.protocol.large import LargePayload
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from wsproto.extensions import Extension
 
+    from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.frames import Buffer
     from wsloop.protocol.limits import Limits
 
@@ -57,6 +58,8 @@ class SessionState(Enum):
     CLOSED = "closed"
     """Both close frames have passed, or the input has ended."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code: three times the cost of a table's look-up
+
 
 class SessionStep(Enum):
     """What can happen to a session."""
@@ -68,6 +71,8 @@ class SessionStep(Enum):
     FAIL = "fail"
     """A received frame broke a rule of the protocol, or a limit."""
     END = "end of input"
+
+    __hash__ = object.__hash__
 
 
 SESSION_TRANSITIONS: dict[SessionState, dict[SessionStep, SessionState]] = {
@@ -107,8 +112,13 @@ WSPROTO_WEIGHT = 8
 """What a frame that wsproto serves takes of the budget; a fast one takes 1. Measured: 8 to 11 times
 the time (`python -m tools.bench.protocol`)."""
 
+INFLATED_BYTES = 4096
+"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 1 MiB, or
+some 2 ms, for all of it."""
+
 _NOT_UTF8 = "text is not valid UTF-8"
 _CONTROL = 0x08
+_FIN_DATA = (0x81, 0x82)
 
 
 class Session:
@@ -120,27 +130,34 @@ class Session:
     what it has made of the events before: `answer_ping` for each Ping, `answer_close` for
     CloseReceived and Failed. Received bytes never raise. Not thread-safe.
 
-    Arguments: `limits`; `extension`, what was agreed on in the handshake, or None; `is_fast`,
-    False to send every frame through wsproto, for tests and comparisons.
+    Every frame goes through wsproto here; `FastSession` is what servers use. Arguments: `limits`;
+    `deflate`, what was agreed on in the handshake: received messages may be compressed then. What
+    is sent is compressed by the caller, who may share it (`send_frames`).
 
     Attributes, for reading only: `state`; `is_spent`, whether the last `receive` left bytes only
-    because its budget was used up, so that it is worth calling again.
+    because its budget was used up, so that it is worth calling again; `is_filling`, whether a
+    long frame arrives, so that its bytes may be read into `writable`.
     """
 
     __slots__ = (
-        "_due", "_events", "_extension", "_fragments", "_frame_left", "_is_fast", "_is_plain", "_large",
-        "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_wsproto",
-        "is_spent", "state",
+        "_deflate", "_due", "_events", "_extension", "_fragments", "_frame_left", "_inflater", "_is_plain",
+        "_large", "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_weight",
+        "_wsproto", "is_filling", "is_spent", "state",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, extension: Extension | None = None, *, is_fast: bool = True) -> None:
+    is_fast: ClassVar = False
+    """Whether plain and long frames go other ways than through wsproto; see `fast_path.py`."""
+
+    def __init__(self, limits: Limits, deflate: Agreement | None = None) -> None:
         self.state = SessionState.OPEN
-        self.is_spent = False
+        self.is_spent = self.is_filling = False
         self._limits = limits
-        self._extension = extension
-        self._is_fast = is_fast
+        self._deflate = deflate
+        self._extension: PerMessageDeflate | None = None
+        self._inflater: Inflater | None = None
+        self._weight = WSPROTO_WEIGHT
         # Whether the next byte begins a message, and the first two ways are open.
-        self._is_plain = is_fast
+        self._is_plain = self.is_fast
         self._due = b""
         self._events: list[Event] = []
         self._output: list[bytes | bytearray] = []
@@ -162,30 +179,14 @@ class Session:
         """
         size = len(data)
         offset = 0
-        events = self._events
-        while True:
-            if self._is_plain:
-                if type(data) is not bytes and self._holds_whole_frame(data, offset):
-                    # What is cut out of bytes is bytes; a copy of what waits is the lesser cost.
-                    data = bytes(data)
-                if type(data) is bytes:
-                    before = len(events)
-                    offset = decode_plain(data, offset, budget, self._limits.message_bytes, events.append)
-                    budget -= len(events) - before
-            if offset == size or budget <= 0:
-                break
+        while offset < size and budget > 0:
             taken = self._receive_one(self, data, offset)
-            offset += taken
             if not taken:
                 break
-            budget -= WSPROTO_WEIGHT
+            offset += taken
+            budget -= self._weight
         self.is_spent = budget <= 0 and offset < size
         return offset
-
-    @property
-    def is_filling(self) -> bool:
-        """Whether a long frame arrives, so that the next bytes may be read into `writable`."""
-        return self._large is not None
 
     def writable(self) -> memoryview:
         """Return where the next bytes of a long frame belong; never empty.
@@ -285,11 +286,6 @@ class Session:
             self._move(SessionStep.SEND_CLOSE)
             self._output.append(self._due)
 
-    def _holds_whole_frame(self, data: Buffer, offset: int) -> bool:
-        """Tell whether the frame at `offset` is whole."""
-        header = parse_header(data, offset)
-        return header is not None and header[1] + header[2] <= len(data) - offset
-
     def _take_one(self, data: Buffer, offset: int) -> int:
         """Take one frame, or what is here of a long one; return the bytes taken, 0 if it must wait."""
         if self._large is not None:
@@ -305,8 +301,10 @@ class Session:
             if self._receive_one is Session._discard:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
-                self._wsproto = None
-                self._is_plain = self._is_fast and self.state is SessionState.OPEN
+                self._wsproto = self._extension = None
+                if self._deflate is not None and not self._deflate.kept_bytes:
+                    self._inflater = None
+                self._is_plain = self.is_fast and self.state is SessionState.OPEN
         return end - offset
 
     def _begin_frame(self, data: Buffer, offset: int) -> int:
@@ -316,7 +314,7 @@ class Session:
         doubtful frame skips them and the wait: wsproto will refuse it, with the better reason.
         If a message in one long frame begins, `_large` is set, and only the header is returned.
         """
-        header = parse_header(data, offset, 0 if self._extension is None else RSV1)
+        header = parse_header(data, offset, 0 if self._deflate is None else RSV1)
         if header is None:
             return 0
         first, header_bytes, payload_bytes, doubtful = header
@@ -328,12 +326,12 @@ class Session:
             available = len(data) - offset
             if available < whole <= self._limits.whole_frame_bytes:
                 return 0
-            if self._is_plain and first in (FIN_TEXT, FIN_BINARY) and whole > self._limits.whole_frame_bytes:
+            if self._is_plain and first in _FIN_DATA and whole > self._limits.whole_frame_bytes:
                 if available < header_bytes:
                     return 0
                 mask = bytes(data[offset + header_bytes - 4 : offset + header_bytes])
-                self._large = LargePayload(payload_bytes, mask, is_text=first == FIN_TEXT)
-                self._is_plain = False
+                self._large = LargePayload(payload_bytes, mask, is_text=first == _FIN_DATA[0])
+                self._is_plain, self.is_filling = False, True
                 return header_bytes
             # Counted only now: a frame that waits is looked at again.
             if is_data:
@@ -345,14 +343,12 @@ class Session:
     def _has_room(self, first: int, payload_bytes: int) -> bool:
         """Check a data frame against the limits, and fail if it breaks one.
 
-        A compressed message may be a little longer than its limit on the wire, for what cannot
-        be compressed grows (RFC 1951 section 3.2.4); its inflated size is the extension's concern.
+        Of a compressed message this is the length on the wire, which may be a little over the
+        limit, for what cannot be compressed grows; what it inflates to, `inflate.py` counts.
         """
         limits = self._limits
         if not self._fragments:
-            self._room_bytes = limits.message_bytes
-            if first & RSV1:
-                self._room_bytes += limits.message_bytes // 256 + 64
+            self._room_bytes = max_wire_bytes(limits) if first & RSV1 else limits.message_bytes
         if self._message_bytes + payload_bytes > self._room_bytes:
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"a message is larger than {limits.message_bytes} bytes")
             return False
@@ -377,6 +373,7 @@ class Session:
         if large is None or large.left:
             return
         self._large = None
+        self.is_filling = False
         if self.state is SessionState.OPEN:
             message = large.finish()
             self._events.append(TextMessage(message) if isinstance(message, str) else BinaryMessage(message))
@@ -384,16 +381,28 @@ class Session:
 
     def _feed(self, piece: memoryview) -> None:
         """Hand wsproto a whole frame, or a counted piece of one, and take what it makes of it."""
-        if self._wsproto is None:
-            extensions = [] if self._extension is None else [self._extension]
-            self._wsproto = FrameProtocol(client=False, extensions=extensions)
+        parser = self._wsproto or self._make_wsproto()
         # Typed for bytes, but all that is done with it is to extend a bytearray: no copy is needed.
-        self._wsproto.receive_bytes(piece)  # type: ignore[arg-type]
+        parser.receive_bytes(piece)  # type: ignore[arg-type]
         try:
-            for frame in self._wsproto.received_frames():
+            for frame in parser.received_frames():
                 self._on_frame(frame)
         except ParseFailed as error:
-            self._fail(error.code, _describe(error))
+            self._fail(error.code, self._describe(error))
+        if self._inflater is not None:
+            self._weight = WSPROTO_WEIGHT + self._inflater.made_bytes // INFLATED_BYTES
+            self._inflater.made_bytes = 0
+
+    def _make_wsproto(self) -> FrameProtocol:
+        """Make wsproto's parser, and what inflates for it if that was agreed on."""
+        extensions: list[Extension] = []
+        if self._deflate is not None:
+            if self._inflater is None:
+                self._inflater = Inflater(self._limits.message_bytes, self._deflate.kept_bytes)
+            self._extension = PerMessageDeflate(self._inflater)
+            extensions.append(self._extension)
+        self._wsproto = FrameProtocol(client=False, extensions=extensions)
+        return self._wsproto
 
     def _on_frame(self, frame: Frame) -> None:
         """Turn what wsproto parsed into events, by its kind."""
@@ -440,11 +449,19 @@ class Session:
         self._events.append(Failed(int(code), reason))
         self._stop()
 
+    def _describe(self, error: ParseFailed) -> str:
+        """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
+        if self._extension is not None and self._extension.failure is not None:
+            return self._extension.failure.reason
+        if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+            return _NOT_UTF8
+        return str(error)
+
     def _stop(self) -> None:
         """No more input: the parser is swapped, and what it needed is freed."""
         self._receive_one = Session._discard
-        self._is_plain = self.is_spent = False
-        self._wsproto = self._large = self._extension = None
+        self._is_plain = self.is_spent = self.is_filling = False
+        self._wsproto = self._large = self._inflater = None
         self._parts = None
 
     def _discard(self, data: Buffer, offset: int) -> int:
@@ -468,10 +485,3 @@ class Session:
             self.state = SESSION_TRANSITIONS[self.state][step]
         except KeyError:
             raise StateError(f"{step.value} is illegal while {self.state.value}") from None
-
-
-def _describe(error: ParseFailed) -> str:
-    """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
-    if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
-        return _NOT_UTF8
-    return str(error)

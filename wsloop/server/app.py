@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from wsloop.protocol.limits import Limits
 
 if TYPE_CHECKING:
+    from wsloop.protocol.deflate import DeflateOptions
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
 
@@ -60,11 +61,15 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A WebSocket path: how its handlers are made and what its messages may cost."""
+    """A WebSocket path: how its handlers are made and what its messages may cost.
+
+    `deflate`: how messages are compressed for clients that offer it (RFC 7692); None: never.
+    """
 
     make_handler: Callable[[Connection, Request], Handler]
     limits: Limits = field(default_factory=Limits)
     subprotocols: frozenset[str] = frozenset()
+    deflate: DeflateOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

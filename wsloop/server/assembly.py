@@ -22,6 +22,7 @@ from wsloop.protocol.limits import Limits
 from wsloop.server import pages
 from wsloop.server.app import App, Page, Route
 from wsloop.server.echo import EchoHandler
+from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler, frame_text
 from wsloop.server.server import OutboxMarks, Server
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wsloop.loop.clock import Clock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
+    from wsloop.protocol.deflate import DeflateOptions
     from wsloop.transport.bind import Network
 
 SWEEP_EVERY_S = 1.0
@@ -61,6 +63,8 @@ class Options:
     outbox: OutboxMarks = field(default_factory=OutboxMarks)
     echo_limits: Limits = field(default_factory=Limits)
     messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
+    echo_deflate: DeflateOptions | None = None
+    messaging_deflate: DeflateOptions | None = None
     max_connections: int = 10_000
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
@@ -83,6 +87,7 @@ def assemble(ports: Ports, options: Options) -> House:
     def now() -> float:
         return reactor.now
 
+    fan_out = PacedFanOut(reactor)
     hub = Hub(
         MemoryBroker(now, ports.entropy),
         MemoryPresence(),
@@ -96,14 +101,16 @@ def assemble(ports: Ports, options: Options) -> House:
         now=now,
         entropy=ports.entropy,
         frame=frame_text,
+        fan_out=fan_out,
     )
     server = Server(
         reactor,
         ports.network,
-        _app(options, hub),
+        _app(options, hub, fan_out),
         entropy=ports.entropy,
         deadlines=options.deadlines,
         outbox=options.outbox,
+        fan_out=fan_out,
         max_connections=options.max_connections,
         backlog=options.backlog,
     )
@@ -111,13 +118,18 @@ def assemble(ports: Ports, options: Options) -> House:
     return House(reactor, server, hub)
 
 
-def _app(options: Options, hub: Hub) -> App:
+def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     """Return what is served: messaging always; the page and /echo in dev mode only."""
-    messaging = functools.partial(MessagingHandler, hub=hub, stale_after_s=options.deadlines.first_message_s)
-    routes = {CONNECTION_PATH: Route(messaging, options.messaging_limits, frozenset({"centrifuge-json"}))}
+    messaging = functools.partial(
+        MessagingHandler, hub=hub, fan_out=fan_out, stale_after_s=options.deadlines.first_message_s
+    )
+    subprotocols = frozenset({"centrifuge-json"})
+    routes = {
+        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+    }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
-        routes["/echo"] = Route(EchoHandler, options.echo_limits)
+        routes["/echo"] = Route(EchoHandler, options.echo_limits, deflate=options.echo_deflate)
         site["/"] = pages.dev_page()
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"

@@ -19,16 +19,17 @@ from wsloop.errors import PoolExhaustedError, TransportError
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.close import CloseCode
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Ping, TextMessage
+from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.frames import (
     JOIN_MAX_BYTES,
-    MAX_CONTROL_BYTES,
+    SHORT_BYTES,
     TEXT_HEADERS,
     Opcode,
     encode_frame,
     encode_header,
 )
 from wsloop.protocol.heartbeat import HeartbeatAction
-from wsloop.protocol.session import Session, SessionState
+from wsloop.protocol.session import SessionState
 from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
 from wsloop.server.pressure import Pressure
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from wsloop.buffers.outbox import Piece
     from wsloop.buffers.ring import Ring
+    from wsloop.protocol.deflate import Compressor
+    from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
     from wsloop.protocol.limits import Limits
     from wsloop.server.app import Handler, Route
@@ -49,9 +52,8 @@ log = logging.getLogger("wsloop.server")
 
 READ_BYTES = 65536
 """Most that one readiness brings in: the fairness budget of bytes per connection and turn."""
-FRAMES_PER_TURN = 256
-"""Most frames decoded per connection and turn, those that wsproto serves counting eightfold; the rest
-waits in the ring for the next."""
+CORK_PIECES = 64
+"""Most frames of one read's answers that are joined and sent without passing through the outbox."""
 
 _OPEN = State.OPEN
 _CLOSED = State.CLOSED
@@ -66,9 +68,11 @@ class Connection:
     """
 
     __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_control_due_s", "_eof", "_flush_wanted", "_going_on",
-        "_handler", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse", "_reply_bytes",
-        "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "id", "state",
+        "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork", "_eof",
+        "_flush_wanted",
+        "_going_on", "_handler", "_held", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
+        "_reply_bytes", "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport",
+        "_was_heard", "id", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -77,14 +81,17 @@ class Connection:
         self.id = connection_id
         self.state = State.ACCEPTING
         self._http: HttpPhase | None = HttpPhase(server, self)
-        self._session: Session | None = None
+        self._compressor: Compressor | None = None
+        self._session: FastSession | None = None
         self._handler: Handler | None = None
         self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
         self._ring: Ring | None = None
         self._limits: Limits = server.http_limits
         self._send_limit_bytes = self._reply_bytes = 0
         self._control_due_s = 0.0
-        self._flush_wanted = self._going_on = self._eof = False
+        self._flush_wanted = self._going_on = self._held = self._eof = self._was_heard = False
+        # While events are handed out: the short answers to them, sent together at the end.
+        self._cork: list[bytes] | None = None
         self._interest = READ
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
         self._began_s = server.reactor.now
@@ -97,18 +104,38 @@ class Connection:
     # -- the loop calls: each entry is a boundary, beyond which no exception goes ------
 
     def _on_ready(self, events: int) -> None:
-        """Phase 5: the poller says the descriptor is ready."""
+        """Phase 5: the poller says the descriptor is ready.
+
+        What is common comes first and in one piece: an open WebSocket of which nothing waits.
+        """
         try:
-            if events & WRITE:
-                self._write()
-            if events & READ and not self._going_on:
-                # Else earlier input waits for its turn, and more of it would pile up without a bound.
-                if self._session is not None:
-                    self._read_frames(self._session)
-                else:
-                    self._read_http()
+            session = self._session
+            if events != READ or session is None or self._ring is not None or session.is_filling:
+                self._on_ready_otherwise(events)
+                return
+            data = self._transport.read(READ_BYTES)
+            if data:
+                self._take(session, data)
+            elif data is not None:
+                self._on_eof()
         except Exception as error:
             self._on_error(error)
+
+    def _on_ready_otherwise(self, events: int) -> None:
+        """Write if the kernel takes bytes again; read what is not a message's beginning."""
+        if events & WRITE:
+            self._write()
+        # Not while earlier input waits for its turn: more of it would pile up without a bound.
+        if not events & READ or self._going_on or self.state is _CLOSED:
+            return
+        if self._session is None:
+            self._read_http()
+        elif self._ring is not None:
+            self._read_into_ring(self._session, self._ring)
+        elif self._session.is_filling:
+            self._read_into_place(self._session)
+        else:
+            self._on_ready(READ)
 
     def _flush(self) -> None:
         """Phase 1: send what the turn queued."""
@@ -145,6 +172,7 @@ class Connection:
 
     def _on_error(self, error: Exception) -> None:
         """Tell whose fault it was: a peer's is one line, ours a traceback and 1011."""
+        self._end_cork()
         if isinstance(error, TransportError):
             self.lose(error.errno_name)
         elif isinstance(error, PoolExhaustedError):
@@ -160,8 +188,6 @@ class Connection:
     # -- HTTP: until the upgrade -------------------------------------------------------
 
     def _read_http(self) -> None:
-        if self.state is _CLOSED:
-            return
         data = self._transport.read(READ_BYTES)
         if data == b"":
             self._on_eof()
@@ -179,57 +205,46 @@ class Connection:
             self._going_on = True
             self._server.reactor.call_soon(self._continue)
 
-    def open(self, route: Route, request: Request, trailing: bytes) -> None:
-        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
+    def open(self, route: Route, request: Request, trailing: bytes, deflate: Agreement | None = None) -> None:
+        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake.
+
+        `deflate` is what was agreed on: messages in both directions may be compressed then.
+        """
         self._http = None
-        self._session = Session(route.limits)
+        self._session = FastSession(route.limits, deflate)
+        self._compressor = deflate.compressor if deflate else None
         self._limits = route.limits
         self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
         self._began_s = self._server.reactor.now
-        self._server.reactor.rearm(self._timer, self._began_s)
-        self._handler = route.make_handler(self, request)
-        self._handler.on_open()
+        self._handler = handler = route.make_handler(self, request)
+        if handler.stale_after_s is not None:
+            self._wake_by(self._began_s + handler.stale_after_s)
+        handler.on_open()
         if trailing:
             self._take(self._session, trailing)
 
     # -- WebSocket: bytes in -------------------------------------------------------------
 
-    def _read_frames(self, session: Session) -> None:
-        """Do one recv: into bytes if nothing waits, which costs no copy, else to where it belongs."""
-        if self.state is _CLOSED:
-            return
-        if self._ring is not None:
-            self._read_into_ring(session, self._ring)
-        elif session.is_filling:
-            self._read_into_place(session)
-        else:
-            data = self._transport.read(READ_BYTES)
-            if data:
-                self._take(session, data)
-            elif data is not None:
-                self._on_eof()
-
-    def _take(self, session: Session, data: bytes) -> None:
+    def _take(self, session: FastSession, data: bytes) -> None:
         """Decode `data`; what is over moves into a ring, borrowed for as long as it holds bytes."""
-        if self._pulse is not None:
-            self._pulse.heard_s = self._server.reactor.now
-        consumed = session.receive(data, FRAMES_PER_TURN)
+        self._was_heard = True
+        consumed = session.receive(data)
         if consumed != len(data):
             self._keep(session, memoryview(data)[consumed:])
         self._dispatch(session)
 
-    def _keep(self, session: Session, tail: memoryview) -> None:
+    def _keep(self, session: FastSession, tail: memoryview) -> None:
         """Borrow a ring for bytes that must wait."""
         while len(tail) > READ_BYTES:
             # Only behind a handshake: what came with it may be more than a ring holds.
-            tail = tail[session.receive(tail, FRAMES_PER_TURN) :]
+            tail = tail[session.receive(tail) :]
         if tail:
             self._ring = ring = self._server.pool.borrow()
             ring.writable()[: len(tail)] = tail
             ring.commit(len(tail))
 
-    def _read_into_ring(self, session: Session, ring: Ring) -> None:
+    def _read_into_ring(self, session: FastSession, ring: Ring) -> None:
         """Read behind what waits in the ring, and go on from there."""
         space = ring.writable()
         if space:
@@ -239,26 +254,26 @@ class Connection:
                 return
             if count is None:
                 return
-            self._heard()
+            self._was_heard = True
             ring.commit(count)
         self._parse_ring(session, ring)
 
-    def _read_into_place(self, session: Session) -> None:
+    def _read_into_place(self, session: FastSession) -> None:
         """Read a long frame's payload into the message's own buffer, which is its last."""
         count = self._transport.read_into(session.writable())
         session.commit(count or 0)
         if count:
-            self._heard()
+            self._was_heard = True
             self._dispatch(session)
         elif count == 0:
             self._on_eof()
 
-    def _parse_ring(self, session: Session, ring: Ring) -> None:
+    def _parse_ring(self, session: FastSession, ring: Ring) -> None:
         """Decode what the ring holds; give it back when it is empty."""
         while ring:
             view = ring.readable()
             whole = len(view) == len(ring)
-            consumed = session.receive(view, FRAMES_PER_TURN)
+            consumed = session.receive(view)
             ring.consume(consumed)
             if session.is_spent:
                 break
@@ -275,32 +290,46 @@ class Connection:
             self._server.pool.give_back(self._ring)
             self._ring = None
 
-    def _dispatch(self, session: Session) -> None:
-        """Hand the decoded events to the handler, in order; what it answers leaves in one piece, now."""
+    def _dispatch(self, session: FastSession) -> None:
+        """Hand the events to the handler, in order; what it answers leaves together, at the end."""
         handler = self._handler
         assert handler is not None
-        waits = self._flush_wanted
-        # Corked: whatever is queued for this peer meanwhile needs no flush of its own.
-        self._flush_wanted = True
-        try:
-            events = session.take_events()
-            for event in events:
-                if type(event) is TextMessage:
-                    if self.state is _OPEN:
-                        handler.on_text(event.data)
-                elif type(event) is BinaryMessage:
-                    if self.state is _OPEN:
-                        handler.on_binary(event.data)
-                else:
-                    self._on_control(session, event, events)
-        finally:
-            self._flush_wanted = waits
-        if self._outbox.size or self.state is not _OPEN:
-            self._write()
+        events = session.take_events()
+        self._cork = []
+        for event in events:
+            if type(event) is TextMessage:
+                handler.on_text(event.data)
+            elif type(event) is BinaryMessage:
+                handler.on_binary(event.data)
+            else:
+                self._on_control(session, event, events)
+            if self.state is not _OPEN:
+                break
+        self._uncork()
         if session.is_spent and self._ring is not None:
             self.go_on_later()
 
-    def _on_control(self, session: Session, event: Event, events: list[Event]) -> None:
+    def _uncork(self) -> None:
+        """Send what was collected, in one piece; nothing is copied where there is only one."""
+        cork, self._cork = self._cork, None
+        if not cork:
+            return
+        data = cork[0] if len(cork) == 1 else b"".join(cork)
+        if self._outbox.size:
+            self._queue(data)
+            return
+        sent_bytes = self._transport.write(data)
+        if sent_bytes != len(data):
+            self._outbox.append(memoryview(data)[sent_bytes:])
+            self._after_write(sent_bytes)
+
+    def _end_cork(self) -> None:
+        """Collect no more: what was collected is queued."""
+        cork, self._cork = self._cork, None
+        if cork:
+            self.enqueue(cork)
+
+    def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
         """Follow a close or a failure; count pings and pongs, and answer the pings."""
         if isinstance(event, CloseReceived | Failed):
             self._note_close(event.code, event.reason)
@@ -351,35 +380,73 @@ class Connection:
 
     def send_text(self, data: str) -> None:
         """Queue one text message. Raises UnicodeEncodeError, with nothing queued, for a lone surrogate."""
-        if self.state is not _OPEN or (self._outbox.size > self._send_limit_bytes and not self._has_room()):
-            return
+        cork = self._cork
         payload = data.encode()
         length = len(payload)
-        if length <= MAX_CONTROL_BYTES:
-            self._queue(TEXT_HEADERS[length] + payload)
-        elif length <= JOIN_MAX_BYTES:
-            self._queue(encode_frame(Opcode.TEXT, payload))
+        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES and not self._compressor:
+            # Open, and answering what it has just received: nothing else need be asked.
+            cork.append(TEXT_HEADERS[length] + payload)
         else:
-            self._queue(encode_header(Opcode.TEXT, length))
-            self._queue(payload)
+            self._send(Opcode.TEXT, payload)
 
     def send_binary(self, data: bytes | bytearray) -> None:
         """Queue one binary message; over 16 KiB `data` is kept, not copied, until the kernel has it.
 
         A bytearray must not change until then.
         """
-        if self.state is not _OPEN or (self._outbox.size > self._send_limit_bytes and not self._has_room()):
+        self._send(Opcode.BINARY, data)
+
+    def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
+        if self.state is not _OPEN or not self._has_room():
             return
-        if len(data) <= JOIN_MAX_BYTES:
-            self._queue(encode_frame(Opcode.BINARY, data))
+        if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
+            self._queue(frame)
+        elif len(payload) <= JOIN_MAX_BYTES:
+            self._queue(encode_frame(opcode, payload))
         else:
-            self._queue(encode_header(Opcode.BINARY, len(data)))
-            self._queue(data)
+            self._queue(encode_header(opcode, len(payload)))
+            self._queue(payload)
 
     def send_frame(self, frame: bytes) -> None:
         """Queue one whole, already encoded frame, which other connections may share."""
-        if self.state is _OPEN and (self._outbox.size <= self._send_limit_bytes or self._has_room()):
-            self._queue(frame)
+        if self.state is _OPEN and self._has_room():
+            self._queue(self._compressor.recode(frame) if self._compressor else frame)
+
+    def push(self, frames: bytes) -> None:
+        """Send whole frames that other connections share, at once if nothing else waits.
+
+        For phase 1, where `fan_out.py` calls it: each send is a boundary of its own.
+        """
+        if self.state is not _OPEN:
+            return
+        try:
+            if self._compressor:
+                frames = self._compressor.shared_frames(frames)
+            if self._outbox.size or self._cork is not None:
+                if self._has_room():
+                    self._queue(frames)
+                return
+            sent_bytes = self._transport.write(frames)
+            if sent_bytes != len(frames):
+                self._outbox.append(memoryview(frames)[sent_bytes:])
+                self._after_write(sent_bytes)
+        except Exception as error:
+            self._on_error(error)
+
+    def hold(self) -> bool:
+        """Do not read until `resume`: the peer publishes faster than it is sent on. False if it is held."""
+        if self._held or self.state is not _OPEN:
+            return False
+        self._held = True
+        self._watch()
+        return True
+
+    def resume(self) -> None:
+        """Read again."""
+        self._held = False
+        if self.state is not _CLOSED:
+            self._watch()
+            self.go_on_later()
 
     def send_reply(self, frame: bytes) -> None:
         """Queue one whole frame that the peer has asked for, however large it is.
@@ -429,6 +496,11 @@ class Connection:
             self._queue(piece)
 
     def _queue(self, piece: Piece) -> None:
+        """Put bytes behind all that was said; they leave in phase 1 of the next turn at the latest."""
+        if self._cork:
+            cork, self._cork = self._cork, []
+            for corked in cork:
+                self._outbox.append(corked)
         self._outbox.append(piece)
         if not self._flush_wanted:
             self._flush_wanted = True
@@ -437,15 +509,16 @@ class Connection:
     def _has_room(self) -> bool:
         """Tell whether one more message may be queued; a peer too far behind is closed as slow.
 
-        To be asked when more than `_send_limit_bytes` wait. The kernel is asked first: a burst
-        within one turn is not the peer's fault. The bound has room for the largest message on top
-        of what may wait otherwise, so that a small one right behind a large one is not taken for
-        slowness.
+        The kernel is asked first: a burst within one turn is not the peer's fault. The bound has
+        room for the largest message on top of what may wait otherwise, so that a small one right
+        behind a large one is not taken for slowness.
         """
+        if self._outbox.size <= self._send_limit_bytes:
+            return True
         self._flush()
-        if self.state is State.OPEN and self._outbox.size > self._send_limit_bytes:
+        if self.state is _OPEN and self._outbox.size > self._send_limit_bytes:
             self._slow()
-        return self.state is State.OPEN
+        return self.state is _OPEN
 
     def _slow(self) -> None:
         assert self._handler is not None
@@ -456,12 +529,16 @@ class Connection:
         """Give the kernel what it takes; watch for writability only if something is left."""
         if self.state is _CLOSED:
             return
-        outbox = self._outbox
-        before = outbox.size
+        before = self._outbox.size
         if before:
-            self._transport.flush(outbox)
-            if outbox.is_high or self._pressure is not None:
-                self._judge_pressure(before - outbox.size)
+            self._transport.flush(self._outbox)
+        self._after_write(before - self._outbox.size)
+
+    def _after_write(self, taken_bytes: int) -> None:
+        """Follow what a write has left: the marks, the poller, and the end of a closing connection."""
+        outbox = self._outbox
+        if outbox.is_high or self._pressure is not None:
+            self._judge_pressure(taken_bytes)
         if outbox.size or self._interest != READ or self._eof:
             self._watch()
         if not outbox.size:
@@ -478,7 +555,7 @@ class Connection:
             pressure.note_taken(taken_bytes)
             if not self._outbox.is_high:
                 self._pressure = None
-                self._heard()
+                self._was_heard = True
                 self.go_on_later()
         elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
             self._pressure = pressure = Pressure(server.reactor.now)
@@ -487,7 +564,7 @@ class Connection:
 
     @property
     def _paused(self) -> bool:
-        return self._pressure is not None and self.state is not State.CLOSING
+        return (self._pressure is not None or self._held) and self.state is not State.CLOSING
 
     def _watch(self) -> None:
         """Ask the poller for exactly what can be used now."""
@@ -498,20 +575,19 @@ class Connection:
 
     # -- time ----------------------------------------------------------------------------
 
-    def _heard(self) -> None:
-        """Take note of a sign of life: one stored number, no timer operation."""
-        if self._pulse is not None:
-            self._pulse.heard_s = self._server.reactor.now
-
     def start_beating(self) -> None:
         """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
 
         To be called by the handler, once, when the peer is ready to answer it.
         """
-        server, now = self._server, self._server.reactor.now
-        fraction = int.from_bytes(server.entropy(2), "big") / 65536
-        self._pulse = Pulse(now, server.deadlines, fraction)
-        server.reactor.rearm(self._timer, now)
+        server = self._server
+        self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
+        self._wake_by(self._pulse.first_ping_s)
+
+    def _wake_by(self, deadline_s: float) -> None:
+        """Have the timer fire by then; to be called too early costs less than to be moved."""
+        if deadline_s < self._timer.deadline_s:
+            self._server.reactor.rearm(self._timer, deadline_s)
 
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
@@ -534,7 +610,10 @@ class Connection:
         if self._pulse is None or self._handler is None:
             return math.inf
         if self._paused:
-            self._heard()  # a peer that is not read cannot be heard
+            self._was_heard = True  # a peer that is not read cannot be heard
+        if self._was_heard:
+            self._was_heard = False
+            self._pulse.note_heard()
         due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
         if due.action is HeartbeatAction.TIMEOUT:
             self.close(self._handler.no_pong_code, "no pong")
@@ -556,6 +635,7 @@ class Connection:
 
     def finish(self) -> None:
         """Enter CLOSING: flush, then wait for the peer's half, no longer than `close_s`."""
+        self._end_cork()
         if self.state in (State.HANDSHAKING, State.OPEN):
             self.state = step(self.state, Step.FINISH)
             self._http = None
@@ -591,7 +671,9 @@ class Connection:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
         if self.state is State.CLOSED:
             return
-        log.debug("connection %d: %s: %s", self.id, self.peer, why)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("connection %d: %s: %s", self.id, self.peer, why)
+        self._cork = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor
         reactor.cancel(self._timer)

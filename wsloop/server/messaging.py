@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from wsloop.protocol.frames import Opcode, encode_frame
 
 if TYPE_CHECKING:
+    from wsloop.hub.fan_out import Receiver
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
+    from wsloop.server.fan_out import PacedFanOut
 
 PING = encode_frame(Opcode.TEXT, b"{}")
 """The protocol's own ping: a reply without an id (client-protocol, "ping/pong")."""
@@ -30,14 +32,17 @@ def frame_text(payload: bytes) -> bytes:
 class MessagingHandler:
     """A messaging client at `/connection/websocket`: a `Handler` below, a `Subscriber` above."""
 
-    __slots__ = ("_client", "_connection", "_frame_pings", "stale_after_s")
+    __slots__ = ("_client", "_connection", "_fan_out", "_frame_pings", "stale_after_s")
 
     no_pong_code = 3012
     slow_code = 3008
     shutdown_code = 3001
 
-    def __init__(self, connection: Connection, request: Request, hub: Hub, stale_after_s: float) -> None:
+    def __init__(
+        self, connection: Connection, request: Request, hub: Hub, fan_out: PacedFanOut, stale_after_s: float
+    ) -> None:
         self._connection = connection
+        self._fan_out = fan_out
         self._frame_pings = FRAME_PINGS in request.query.split("&")
         self._client = hub.new_client(self, app_pings=not self._frame_pings)
         self.stale_after_s: float | None = stale_after_s
@@ -48,8 +53,9 @@ class MessagingHandler:
         """Wait: the client speaks first."""
 
     def on_text(self, data: str) -> None:
-        """Hand a frame of commands to the hub."""
+        """Hand a frame of commands to the hub; whoever publishes faster than it is sent must wait."""
         self._client.receive(data)
+        self._fan_out.hold_if_behind(self._connection)
 
     def on_binary(self, data: bytes | bytearray) -> None:
         """Refuse: the JSON protocol is text."""
@@ -78,9 +84,10 @@ class MessagingHandler:
         """Send one JSON line to this client only: an answer, perhaps with a long history."""
         self._connection.send_reply(encode_frame(Opcode.TEXT, payload))
 
-    def send_frame(self, frame: bytes) -> None:
-        """Queue a frame that other connections share."""
-        self._connection.send_frame(frame)
+    @property
+    def receiver(self) -> Receiver:
+        """The connection takes shared frames itself."""
+        return self._connection
 
     def disconnect(self, code: int, reason: str) -> None:
         """Close with a code of the messaging protocol."""

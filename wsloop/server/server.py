@@ -14,7 +14,9 @@ from wsloop.buffers.pool import RingPool
 from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
 from wsloop.server.connection import READ_BYTES, Connection
+from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.pulse import Jitter
 from wsloop.server.registry import Registry
 from wsloop.transport.listener import Listener
 
@@ -73,15 +75,17 @@ class Server:
         deadlines: Deadlines | None = None,
         http_limits: Limits | None = None,
         outbox: OutboxMarks | None = None,
+        fan_out: PacedFanOut | None = None,
         max_connections: int = 10_000,
         backlog: int = 1024,
     ) -> None:
         self.reactor = reactor
         self.app = app
-        self.entropy = entropy
+        self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
         self.outbox = outbox or OutboxMarks()
+        self.fan_out = fan_out or PacedFanOut(reactor)
         self.pool = RingPool(READ_BYTES)
         self.registry = Registry()
         self.draining = False
@@ -128,6 +132,7 @@ class Server:
         self.draining = True
         self._on_drained = on_drained
         self._close_listeners()
+        self.fan_out.finish()
         for connection in self.registry.snapshot():
             connection.shut_down()
         self._end_drain_if_empty()

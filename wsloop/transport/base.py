@@ -124,11 +124,20 @@ class SocketLike(Protocol):
 class Transport(Protocol):
     """One byte stream, as the server sees it. After `close` or `abort` no other method is called."""
 
-    peer: str
-    """The peer's address for logs: printable ASCII, whatever the peer chose."""
+    @property
+    def is_secure(self) -> bool:
+        """Whether the stream is encrypted; pages behind it have https:// in their origin."""
+        ...
 
-    peer_host: str
-    """The part of it that limits are counted by: the IP address, or "unix"."""
+    @property
+    def peer(self) -> str:
+        """The peer's address for logs: printable ASCII, whatever the peer chose."""
+        ...
+
+    @property
+    def peer_host(self) -> str:
+        """The part of it that limits are counted by: the IP address, or "unix"."""
+        ...
 
     def fileno(self) -> int:
         """Return the descriptor to register with the reactor, -1 once closed."""

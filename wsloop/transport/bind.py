@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import ConfigError, StartupError
+from wsloop.transport.accepting import ListeningSocket
 from wsloop.transport.spare import DescriptorSpare, Spare
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class SocketNetwork:
         return _listen_fd(bind, backlog)
 
 
-class UnixListeningSocket(socket.socket):
+class UnixListeningSocket(ListeningSocket):
     """A listening Unix socket that takes its path away when it is closed.
 
     Only in the process that bound it: a worker that closes an inherited copy leaves it alone.
@@ -203,13 +204,13 @@ def _listen_tcp(bind: TcpBind, backlog: int) -> socket.socket:
     # A name such as localhost has several addresses; one family may be switched off here.
     for family, kind, protocol, _, address in found[:-1]:
         try:
-            return _bind_tcp(socket.socket(family, kind, protocol), address, backlog)
+            return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog)
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _tcp_error(bind, error) from error
     family, kind, protocol, _, address = found[-1]
     try:
-        return _bind_tcp(socket.socket(family, kind, protocol), address, backlog)
+        return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog)
     except OSError as error:
         raise _tcp_error(bind, error) from error
 
@@ -307,7 +308,7 @@ def _listen_fd(bind: FdBind, backlog: int) -> socket.socket:
     """Take over an inherited socket; it is left open if it cannot be used."""
     hint = "systemd passes sockets from descriptor 3 up; check the socket unit"
     try:
-        sock = socket.socket(fileno=bind.fd)
+        sock = ListeningSocket(fileno=bind.fd)
     except OSError as error:  # EBADF, ENOTSOCK
         raise StartupError(f"{bind} is not an open socket: {error.strerror}", hint) from error
     if sock.type != socket.SOCK_STREAM:

@@ -34,20 +34,28 @@ class TcpTransport:
     Arguments: `sock`, which the transport owns from here on; `address`, the peer's address as
     accept(2) gave it, or None to ask the socket. Switches Nagle's algorithm off on TCP: a
     reply leaves in one `send` anyway, and must not wait for the acknowledgement of the last.
+    `is_prompt` tells that this has been done: under Linux the listening socket hands it down.
     """
 
-    __slots__ = ("_sock", "peer", "peer_host")
+    __slots__ = ("_address", "_sock")
 
-    def __init__(self, sock: SocketLike, address: SocketAddress = None) -> None:
+    is_secure = False
+
+    def __init__(self, sock: SocketLike, address: SocketAddress = None, *, is_prompt: bool = False) -> None:
         self._sock = sock
-        self.peer, self.peer_host = describe_peer(sock, address)
-        if sock.family != socket.AF_UNIX:
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                # macOS, where the peer has reset the stream already; the first read tells.
-                if error.errno != errno.EINVAL:
-                    raise
+        self._address = peer_address(sock) if address is None else address
+        if not is_prompt:
+            switch_nagle_off(sock)
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, put into words when it is asked for: most connections never are."""
+        return describe_peer(self._sock, self._address)[0]
+
+    @property
+    def peer_host(self) -> str:
+        """The IP address, or "unix"."""
+        return describe_peer(self._sock, self._address)[1]
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -138,21 +146,39 @@ class TcpTransport:
         self._sock.close()
 
 
+def switch_nagle_off(sock: SocketLike) -> None:
+    """Set TCP_NODELAY, on TCP. On a listening socket under Linux: for all that it accepts."""
+    if sock.family != socket.AF_UNIX:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            # macOS, where the peer has reset the stream already; the first read tells.
+            if error.errno != errno.EINVAL:
+                raise
+
+
+def peer_address(sock: SocketLike) -> SocketAddress:
+    """Return the address of a TCP socket's peer; None on a Unix socket, or if the peer is gone already."""
+    if sock.family == socket.AF_UNIX:
+        return None
+    try:
+        return sock.getpeername()
+    except OSError as error:
+        if error.errno not in (errno.ENOTCONN, errno.EINVAL):
+            raise
+        return None
+
+
 def describe_peer(sock: SocketLike, address: SocketAddress) -> tuple[str, str]:
-    """Return (`peer`, `peer_host`) of a connected socket; "?" where the peer is gone already.
+    """Return (`peer`, `peer_host`) of a socket whose peer has `address`; "?" if that is None.
 
     An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
-    that a limit per host counts it once.
+    that a limit per host counts it once. `sock` may be closed.
     """
     if sock.family == socket.AF_UNIX:
         return "unix", "unix"
     if address is None:
-        try:
-            address = sock.getpeername()
-        except OSError as error:
-            if error.errno not in (errno.ENOTCONN, errno.EINVAL):
-                raise
-            return "?", "?"
+        return "?", "?"
     host: str = address[0]
     if host.startswith("::ffff:") and "." in host:
         host = host[7:]
