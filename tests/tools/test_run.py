@@ -64,6 +64,7 @@ def test_only_takes_cells_and_servers_together_or_apart() -> None:
     assert [peer.name for peer in both.peers] == ["ws"]
     assert parse(["--only", "ws"]).cells == list(CELLS)
     assert parse(["--only", "idle"]).peers == list(PEERS)
+    assert {cell.kind.name for cell in parse(["--only", "fanout"]).cells} == {"fanout"}
 
 
 def test_a_cell_is_changed_by_what_is_given_and_by_nothing_else() -> None:

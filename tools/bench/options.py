@@ -49,7 +49,13 @@ def parse(arguments: Sequence[str]) -> Wanted:
     """Return what is wanted; ends the process with code 2 if the options are wrong."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.run", description="wsloop beside its peers.")
     add = parser.add_argument
-    add("--only", action="append", default=[], metavar="NAME,...", help="these cells or servers; repeatable")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME,...",
+        help="these cells, kinds of cells or servers",
+    )
     add("--list", action="store_true", help="print the names of all cells and servers, and what is missing")
     add("--rounds", type=at_least(1), help=f"times each server is measured [{ROUNDS}; idle 1]")
     add("--seconds", type=seconds, help="measured interval [1.5; flood 2.5]")
@@ -88,13 +94,16 @@ def parse(arguments: Sequence[str]) -> Wanted:
 
 
 def _select(parser: argparse.ArgumentParser, only: Sequence[str]) -> tuple[list[Cell], list[Peer]]:
-    """Return the cells and the servers that `only` names; all of a kind if it names none of it."""
+    """Return the cells and the servers that `only` names; all cells, or all servers, if it names none.
+
+    The name of a kind stands for all cells of it.
+    """
     names = [name for text in only for name in text.split(",") if name]
-    known = {one.name for one in CELLS} | {one.name for one in PEERS}
+    known = {name for cell in CELLS for name in (cell.name, cell.kind.name)} | {one.name for one in PEERS}
     for name in names:
         if name not in known:
             parser.error(f"no cell and no server is called {name!r}; --list tells their names")
-    cells = [cell for cell in CELLS if cell.name in names]
+    cells = [cell for cell in CELLS if cell.name in names or cell.kind.name in names]
     peers = [peer for peer in PEERS if peer.name in names]
     return cells or list(CELLS), peers or list(PEERS)
 

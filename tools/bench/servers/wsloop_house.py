@@ -30,21 +30,35 @@ if TYPE_CHECKING:
     from tools.bench.servers.options import Options
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
+    from wsloop.server.fan_out import PacedFanOut
 
 UNLIMITED = 10**9
 
 
 class Subscribers:
-    """All connections of the fan-out route."""
+    """All connections of the fan-out route, as a channel of the hub keeps them."""
 
-    def __init__(self) -> None:
-        self.connections: set[Connection] = set()
+    def __init__(self, fan_out: PacedFanOut) -> None:
+        self._fan_out = fan_out
+        self._members: dict[Connection, None] = {}
+        self._receivers: tuple[Connection, ...] | None = ()
 
-    def publish(self, text: str) -> None:
-        """Send `text` to all: framed once, the same bytes in every outbox."""
-        frame = encode_frame(Opcode.TEXT, text.encode())
-        for connection in self.connections:
-            connection.send_frame(frame)
+    def join(self, connection: Connection) -> None:
+        """Add a subscriber."""
+        self._members[connection] = None
+        self._receivers = None
+
+    def leave(self, connection: Connection) -> None:
+        """Remove a subscriber."""
+        self._members.pop(connection, None)
+        self._receivers = None
+
+    def publish(self, text: str, publisher: Connection) -> None:
+        """Send `text` to all, as the server sends a publication: framed once, in portions, joined."""
+        if self._receivers is None:
+            self._receivers = tuple(self._members)
+        self._fan_out.send(self._receivers, encode_frame(Opcode.TEXT, text.encode()))
+        self._fan_out.hold_if_behind(publisher)
 
 
 class FanoutHandler(EchoHandler):
@@ -59,16 +73,16 @@ class FanoutHandler(EchoHandler):
     def on_open(self) -> None:
         """Join."""
         super().on_open()
-        self._subscribers.connections.add(self._connection)
+        self._subscribers.join(self._connection)
 
     def on_text(self, data: str) -> None:
         """Publish."""
-        self._subscribers.publish(data)
+        self._subscribers.publish(data, self._connection)
 
     def on_closed(self, code: int, reason: str) -> None:
         """Leave."""
         super().on_closed(code, reason)
-        self._subscribers.connections.discard(self._connection)
+        self._subscribers.leave(self._connection)
 
 
 class Pauses(Instrument):
@@ -102,9 +116,8 @@ class Pauses(Instrument):
 
 def house_options(options: Options) -> HouseOptions:
     """Return the daemon's own options, as `wsloop serve --dev` has them; pings unlimited if so wanted."""
-    chosen = compose.options(load(None, {}, dev=True))
-    if options.deflate:
-        raise SystemExit("this wsloop does not compress")
+    compression = {"ws": {"per_message_deflate": "on" if options.deflate else "off"}}
+    chosen = compose.options(load(None, compression, dev=True))
     if options.unlimited_pings:
         limits = dataclasses.replace(
             chosen.echo_limits, control_frames_per_s=UNLIMITED, control_burst=UNLIMITED
@@ -123,7 +136,8 @@ def serve(options: Options) -> None:
         pauses = Pauses()
         house.reactor.instrument = pauses
         pages["/pauses"] = pauses.page
-    fanout = Route(functools.partial(FanoutHandler, subscribers=Subscribers()), chosen.echo_limits)
+    handler = functools.partial(FanoutHandler, subscribers=Subscribers(house.server.fan_out))
+    fanout = Route(handler, chosen.echo_limits, deflate=chosen.echo_deflate)
     house.server.app = dataclasses.replace(app, routes={**app.routes, "/fanout": fanout}, pages=pages)
     bound = house.server.listen(TcpBind(options.host, options.port)).bind
     gc.collect()
