@@ -146,6 +146,7 @@ def test_a_run_writes_tables_goals_and_a_picture(tmp_path: Path) -> None:
     assert "### echo-100" in text
     assert "| bare-selectors |" in text
     assert "| echo-100 | at least 0.70x bare-selectors | - | not measured |" in text
+    assert "](page.svg)" in text
     assert (tmp_path / "page.svg").exists()
 
 

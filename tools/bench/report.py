@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
     from tools.bench.goals import Verdict
     from tools.bench.model import Cell
@@ -147,6 +147,11 @@ def facts_markdown(command: str, facts: Mapping[str, object], notes: Sequence[st
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines)
+
+
+def picture_markdown(path: PurePath) -> str:
+    """Return the reference to the picture at `path`, told from the page."""
+    return f"![Cost per operation of every server in every cell; shorter is better]({path.as_posix()})"
 
 
 def replace_results(text: str, results: str) -> str:

@@ -140,7 +140,9 @@ def main(arguments: Sequence[str]) -> int:
         wanted.json.write_text(f"{text}\n", "utf-8")
     if wanted.document and wanted.plot and summaries:
         left_out = [*notes, *(failure.partition("\n")[0] for failure in failures)]
-        parts = [report.facts_markdown(command, facts, left_out), report.goals_markdown(verdicts)]
+        picture = wanted.plot.relative_to(wanted.document.parent)
+        parts = [report.facts_markdown(command, facts, left_out)]
+        parts += [report.picture_markdown(picture), report.goals_markdown(verdicts)]
         parts += [cell_markdown(cell, summaries) for cell in wanted.cells]
         report.write_results(wanted.document, "\n\n".join(parts))
         plot.write_plot(wanted.plot, wanted.cells, summaries)
