@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
 
-.PHONY: help serve test check lint types contracts docs bench screenshot debian clean
+.PHONY: help serve test check lint types contracts docs bench conformance screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -51,6 +51,9 @@ $(VENV)/.bench: $(VENV)/.core
 
 bench: $(VENV)/.bench  ## echo benchmark beside websockets, uvicorn+wsproto and a bare loop
 	$(BIN)/python -m tools.bench.echo $(ARGS)
+
+conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
+	$(BIN)/python -m tools.conformance $(ARGS)
 
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
 	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot

@@ -21,7 +21,6 @@ BEGIN, END = "<!-- conformance: generated -->\n", "<!-- conformance: end -->\n"
 
 def versions() -> str:
     """Return what was run against what."""
-
     return (
         f"wsloop {metadata.version('wsloop')}, CPython {platform.python_version()}; "
         f"kosoku {metadata.version('kosoku')}."

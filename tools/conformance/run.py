@@ -69,5 +69,5 @@ def _play(url: str, cases: Sequence[str], mode: str, concurrency: int, limit_s: 
     except subprocess.TimeoutExpired:
         raise SuiteError(f"the suite had not finished after {limit_s:g} s: {' '.join(cases)}") from None
     except subprocess.CalledProcessError as error:
-        raise SuiteError(f"the suite failed:\n{error.stderr.decode()}") from None
+        raise SuiteError(f"the suite failed with {error.returncode}:\n{error.stderr.decode()}") from None
     return msgspec.json.decode(done.stdout, type=list[Verdict])
