@@ -35,21 +35,21 @@ DEFLATE_GROUPS = (
 """These ask for the extension themselves; they only exist deflated."""
 
 LEFT_OUT_DEFLATED = {
-    "3.4": "sends RSV1 and expects it to be refused; with the extension it has a meaning (RFC 7692 section 6)",
+    "3.4": "sends RSV1 and expects a refusal; with the extension it has a meaning (RFC 7692 section 6)",
     "10.1.1": "counts the frames of its own message, which is compressed into one",
 }
 """Cases of the plain groups that make no sense on a connection that has the extension."""
 
 EXPLANATIONS = {
     "6.4.3": (
-        "One frame of 19 bytes comes in three pieces. A frame of up to 32 KiB (`whole_frame_bytes`) is judged "
-        "when it is whole, so invalid UTF-8 in its second piece is refused, with 1007, after the third. "
+        "One short frame comes in three pieces. A frame of up to 32 KiB (`whole_frame_bytes`) is judged when "
+        "it is whole, so invalid UTF-8 in its second piece is refused, with 1007, after the third. "
         "Larger frames, and fragments (6.4.1, 6.4.2), are refused at the first invalid byte."
     ),
     "6.4.4": "As 6.4.3, cut at other bytes.",
     "7.1.6": (
-        "Informational by definition: what came before the close frame. The daemon answers all of it, in order, "
-        "before it answers the close, and drops what came behind it."
+        "Informational by definition: two messages and a close in one go. The daemon answers all that came "
+        "before the close frame, in order, and drops what came behind it."
     ),
     "7.13.1": (
         "Informational by definition: close code 5000, outside of every range of RFC 6455 section 7.4.2. "
