@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import random
 import struct
 import sys
 import tracemalloc
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsloop.daemon.logs import Escaped, RateLimit
 from wsloop.testing.client import MemoryClient
+from wsloop.testing.server import ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,6 +137,11 @@ def trickle(house: MemoryServer, client: MemoryClient, data: bytes, piece_bytes:
             return
         client.sock.send(data[at : at + piece_bytes])
         house.reactor.run_once()
+
+
+def guest(house: MemoryServer) -> MemoryClient:
+    """Return a client that nobody keeps, for tests that look at memory; it must be closed by the test."""
+    return MemoryClient(house.reactor, house.network.connect(ADDRESS), random.Random(0))
 
 
 def close_code(client: MemoryClient) -> int | None:
