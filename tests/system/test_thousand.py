@@ -43,7 +43,7 @@ ROOM_SIZE = 10
 HISTORY_GONE_S = 7200.0
 """Longer than a room without visitors is remembered."""
 
-TOLERATED_OBJECTS = COUNT // 4
+TOLERATED_OBJECTS = COUNT // 2
 """Caches and free lists move a little: far less than one object a connection."""
 
 TOLERATED_RSS_BYTES = 1024 * COUNT
