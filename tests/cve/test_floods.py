@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cve.kit import KIB, MIB, close_code, exchange, frame, guest, holding_at_most, stands_for, status, upgrade_request
+from tests.cve.kit import (
+    KIB,
+    MIB,
+    close_code,
+    exchange,
+    frame,
+    guest,
+    holding_at_most,
+    stands_for,
+    status,
+    upgrade_request,
+)
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options
 from wsloop.testing.client import OPCODE_PING, OPCODE_PONG

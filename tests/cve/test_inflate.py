@@ -105,7 +105,9 @@ def test_a_bomb_in_fragments(house: MemoryServer, log: Log) -> None:
     client = connect(house)
     pieces = [BOMB[at : at + 100] for at in range(0, len(BOMB), 100)]
     with holding_at_most(HELD):
-        client.send_bytes(frame(FIRST_BINARY | RSV1, pieces[0]) + b"".join(frame(NEXT, p) for p in pieces[1:]))
+        client.send_bytes(
+            frame(FIRST_BINARY | RSV1, pieces[0]) + b"".join(frame(NEXT, p) for p in pieces[1:])
+        )
         assert is_refused(house, client, log)
 
 
