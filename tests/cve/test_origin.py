@@ -146,7 +146,7 @@ def test_only_localhost_is_this_machine_s_name(house: MemoryServer, host: str) -
 )  # fmt: skip
 def test_only_a_loopback_address_is_this_machine_s(house: MemoryServer, host: str) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-    assert status(exchange(house, request)) in (400, 421)
+    assert status(exchange(house, request)) == (400 if "%" in host else 421)
 
 
 @pytest.mark.parametrize(
