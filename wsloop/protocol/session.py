@@ -20,7 +20,7 @@ all this.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as ParsedOpcode
@@ -31,6 +31,7 @@ from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, 
 from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, encode_header, parse_header
 from wsloop.protocol.inflate import Inflater, PerMessageDeflate, max_wire_bytes
 from wsloop.protocol.large import LargePayload
+from wsloop.protocol.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +168,7 @@ class Session:
         self._wsproto: FrameProtocol | None = None
         self._frame_left = 0
         self._message_bytes = self._room_bytes = self._fragments = 0
-        self._parts: list[bytes | str] | None = None
+        self._parts: Pieces[Any] | None = None
 
     def receive(self, data: Buffer, budget: int = BUDGET) -> int:
         """Take bytes; return how many of them were consumed (the caller may reuse those).
@@ -267,6 +268,16 @@ class Session:
         self._is_plain = False
         self._output.append(frame)
 
+    def lose_track(self) -> None:
+        """Give up reading frames: some of the bytes are lost. What arrives is dropped from here on.
+
+        To follow `send_close`, with the code that says why; raises StateError otherwise.
+        """
+        if self.state is not SessionState.CLOSE_SENT:
+            raise StateError(f"to lose track is illegal while {self.state.value}")
+        self._move(SessionStep.FAIL)
+        self._stop()
+
     def answer_ping(self, payload: bytes) -> None:
         """Queue the pong for a Ping event; nothing, if a close frame was sent in the meantime.
 
@@ -301,7 +312,7 @@ class Session:
             if self._receive_one is Session._discard:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
-                self._wsproto = self._extension = None
+                self._drop_wsproto()
                 if self._deflate is not None and not self._deflate.kept_bytes:
                     self._inflater = None
                 self._is_plain = self.is_fast and self.state is SessionState.OPEN
@@ -387,6 +398,8 @@ class Session:
         try:
             for frame in parser.received_frames():
                 self._on_frame(frame)
+                if self._wsproto is None:  # it was a close frame
+                    return
         except ParseFailed as error:
             self._fail(error.code, self._describe(error))
         if self._inflater is not None:
@@ -418,9 +431,9 @@ class Session:
     def _on_data(self, part: bytes | str, finished: bool) -> None:
         """Collect a part of a message; the parts are joined once, so that the cost is linear."""
         if not finished:
-            if self._parts is None:
-                self._parts = []
             if self.state is SessionState.OPEN:
+                if self._parts is None:
+                    self._parts = Pieces(part[:0])
                 self._parts.append(part)
             return
         parts, self._parts = self._parts, None
@@ -428,12 +441,10 @@ class Session:
         self._fragments = 0
         if self.state is not SessionState.OPEN:
             return
-        if isinstance(part, str):
-            text = part if parts is None else "".join([*cast("list[str]", parts), part])
-            self._events.append(TextMessage(text))
-        else:
-            data = part if parts is None else b"".join([*cast("list[bytes]", parts), part])
-            self._events.append(BinaryMessage(data))
+        if parts is not None:
+            parts.append(part)
+            part = parts.join()
+        self._events.append(TextMessage(part) if isinstance(part, str) else BinaryMessage(part))
 
     def _on_close(self, code: int, reason: str) -> None:
         """Take the peer's close frame; the answer carries its code (RFC 6455 section 5.5.1)."""
@@ -449,6 +460,12 @@ class Session:
         self._events.append(Failed(int(code), reason))
         self._stop()
 
+    def _drop_wsproto(self) -> None:
+        """Let go of wsproto's parser, which holds itself: it is a generator that knows its owner."""
+        if self._wsproto is not None:
+            vars(self._wsproto).clear()
+            self._wsproto = self._extension = None
+
     def _describe(self, error: ParseFailed) -> str:
         """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
         if self._extension is not None and self._extension.failure is not None:
@@ -461,7 +478,8 @@ class Session:
         """No more input: the parser is swapped, and what it needed is freed."""
         self._receive_one = Session._discard
         self._is_plain = self.is_spent = self.is_filling = False
-        self._wsproto = self._large = self._inflater = None
+        self._large = self._inflater = None
+        self._drop_wsproto()
         self._parts = None
 
     def _discard(self, data: Buffer, offset: int) -> int:

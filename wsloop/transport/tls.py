@@ -240,6 +240,8 @@ class TlsTransport:
                 self._step(TlsStep.READ_WANTS_INPUT)
                 if self._credit < 0:
                     self._fail("TOO_MANY_KEY_UPDATES")
+                elif self._waiting.size > WAITING_BYTES:
+                    self._fail("EXCESSIVE_OUTPUT")
             else:
                 self._step(TlsStep.NOTIFY_RECEIVED)
                 self._drop_input()
@@ -307,6 +309,7 @@ class TlsTransport:
                 self._side.note_done()
                 self._answer(engine)
                 self._step(TlsStep.DONE)
+                self._credit = RECORD_CREDIT
             else:
                 self._step(TlsStep.READ_WANTS_INPUT)
                 if not self._arrived or not self._records_left:
@@ -393,14 +396,12 @@ class TlsTransport:
         return len(data)
 
     def _answer(self, engine: TlsEngine) -> None:
-        """Send what the engine says of itself; a peer that provokes too much of it is given up."""
+        """Send what the engine says of itself: its part of the handshake, a key update, an alert."""
         if not engine.output_bytes:
             return
         self._step(TlsStep.READ_MAKES_OUTPUT)
         self._waiting.append(engine.take_output())
         self._push_quietly()
-        if self._waiting.size > WAITING_BYTES:
-            self._fail("EXCESSIVE_OUTPUT")
 
     def _push(self) -> bool:
         """Offer what waits to the kernel; return whether it took all. Then comes the FIN, if wanted.

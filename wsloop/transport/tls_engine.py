@@ -67,7 +67,7 @@ class TlsEngine:
         """Go on with the handshake; False if it wants input. Raises TransportError."""
         try:
             self._ssl.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
             raise fault(error) from None
@@ -80,7 +80,7 @@ class TlsEngine:
         """
         try:
             return self._ssl.read(RECORD_BYTES)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except ssl.SSLWantReadError:
             return None
         except ssl.SSLZeroReturnError:  # if our own close_notify was sent before
             return b""
@@ -94,7 +94,7 @@ class TlsEngine:
         """
         try:
             self._ssl.write(plaintext)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except ssl.SSLWantReadError:
             return None
         except ssl.SSLError as error:
             raise fault(error) from None
@@ -110,7 +110,7 @@ class TlsEngine:
         held = self._incoming.read()
         try:
             self._ssl.unwrap()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
             raise fault(error) from None

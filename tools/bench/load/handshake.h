@@ -1,4 +1,4 @@
-/* The client's side of the WebSocket opening handshake (RFC 6455 section 4.1) for loadgen.c.
+/* The client's side of the WebSocket opening handshake (RFC 6455 section 4.1) of a generator.
  *
  * open_websocket() connects, asks for the upgrade and checks the answer: status, Upgrade,
  * Connection, Sec-WebSocket-Accept, and that no extension or subprotocol was forced upon it. Bytes
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -22,12 +23,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "options.h"
+
 enum { HEAD_BYTES = 8192, CONNECT_S = 10 };
 
-static uint32_t rotate(uint32_t x, int by) { return x << by | x >> (32 - by); }
+static inline uint32_t rotate(uint32_t x, int by) { return x << by | x >> (32 - by); }
 
 /* SHA-1 of at most 119 bytes (two blocks), which a key and the GUID never exceed. */
-static void sha1(const char *text, uint8_t digest[20])
+static inline void sha1(const char *text, uint8_t digest[20])
 {
     uint8_t block[128] = {0};
     size_t length = strlen(text), blocks = length < 56 ? 1 : 2;
@@ -64,7 +67,7 @@ static void sha1(const char *text, uint8_t digest[20])
         digest[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-static void base64(const uint8_t *data, size_t length, char *out)
+static inline void base64(const uint8_t *data, size_t length, char *out)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < length; i += 3) {
@@ -80,7 +83,7 @@ static void base64(const uint8_t *data, size_t length, char *out)
 }
 
 /* Copy a header's value (the name's case does not matter) to out, or "" if it is absent. */
-static void header_value(const char *head, const char *name, char *out, size_t size)
+static inline void header_value(const char *head, const char *name, char *out, size_t size)
 {
     size_t length = strlen(name);
     out[0] = 0;
@@ -98,7 +101,7 @@ static void header_value(const char *head, const char *name, char *out, size_t s
 }
 
 /* Read exactly the response head: peek, look for its end, then take no byte beyond it. */
-static bool read_head(int fd, char *head)
+static inline bool read_head(int fd, char *head)
 {
     size_t have = 0;
     while (have < HEAD_BYTES) {
@@ -118,31 +121,55 @@ static bool read_head(int fd, char *head)
     return false;
 }
 
-static bool upgrade(int fd, const char *host, int port, const char *path, char *error, size_t size)
+/* A request, and what the answer must say. One may serve many connections: the key's freshness costs a
+ * server nothing, so that connects.c makes one for all. */
+struct handshake {
+    char request[HEAD_BYTES], accept[32];
+    size_t length;
+};
+
+static inline bool make_handshake(struct handshake *h)
 {
-    char key[32], text[96], accept[32], value[256], head[HEAD_BYTES + 1];
+    char key[32], text[96];
     uint8_t nonce[16], digest[20];
-    if (getrandom(nonce, sizeof nonce, 0) != sizeof nonce) {
-        snprintf(error, size, "no random bytes for the key");
+    if (getrandom(nonce, sizeof nonce, 0) != sizeof nonce)
         return false;
-    }
     base64(nonce, sizeof nonce, key);
     snprintf(text, sizeof text, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
     sha1(text, digest);
-    base64(digest, sizeof digest, accept);
-    int length = snprintf(head, sizeof head,
-                          "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                          "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                          path, host, port, key);
-    if (send(fd, head, (size_t)length, MSG_NOSIGNAL) != length || !read_head(fd, head)) {
-        snprintf(error, size, "no answer to the handshake");
-        return false;
-    }
+    base64(digest, sizeof digest, h->accept);
+    h->length = (size_t)snprintf(h->request, sizeof h->request,
+                                 "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                 "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                                 opt.path, opt.host, opt.port, key,
+                                 opt.deflate ? "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+                                             : "");
+    return true;
+}
+
+/* What the server agreed to, of the last answer judged: for the reader of a deflate cell. */
+static struct {
+    bool deflate, server_no_context_takeover;
+    int server_max_window_bits;
+} agreed;
+
+static inline void note_extension(const char *value)
+{
+    const char *bits = strstr(value, "server_max_window_bits=");
+    agreed.deflate = strncmp(value, "permessage-deflate", 18) == 0;
+    agreed.server_no_context_takeover = strstr(value, "server_no_context_takeover") != NULL;
+    agreed.server_max_window_bits = bits ? atoi(bits + strlen("server_max_window_bits=")) : 15;
+}
+
+/* Judge an answer's head, by RFC 6455 section 4.1; writes what is wrong to error. */
+static inline bool judge_answer(const struct handshake *h, const char *head, char *error, size_t size)
+{
+    char value[256];
+    const char *wrong = NULL;
     if (strncmp(head, "HTTP/1.1 101", 12) != 0) {
         snprintf(error, size, "handshake refused: %.*s", (int)strcspn(head, "\r"), head);
         return false;
     }
-    const char *wrong = NULL;
     header_value(head, "Upgrade", value, sizeof value);
     if (strcasecmp(value, "websocket") != 0)
         wrong = "Upgrade";
@@ -150,10 +177,11 @@ static bool upgrade(int fd, const char *host, int port, const char *path, char *
     if (!strcasestr(value, "upgrade"))
         wrong = "Connection";
     header_value(head, "Sec-WebSocket-Accept", value, sizeof value);
-    if (strcmp(value, accept) != 0)
+    if (strcmp(value, h->accept) != 0)
         wrong = "Sec-WebSocket-Accept";
     header_value(head, "Sec-WebSocket-Extensions", value, sizeof value);
-    if (value[0])
+    note_extension(value);
+    if (opt.deflate ? !agreed.deflate : value[0])
         wrong = "Sec-WebSocket-Extensions";
     header_value(head, "Sec-WebSocket-Protocol", value, sizeof value);
     if (value[0])
@@ -163,20 +191,61 @@ static bool upgrade(int fd, const char *host, int port, const char *path, char *
     return !wrong;
 }
 
-/* Connect, and upgrade unless path is NULL. Returns a non-blocking descriptor, or -1 and a text. */
-static int open_websocket(const char *host, int port, const char *path, char *error, size_t size)
+/* Return a socket for connection `number`, bound to one of --sources' addresses, or -1 and errno. The kernel
+ * chooses the port when it connects: the ports of one address do not suffice for all short connections. */
+static inline int make_socket(uint32_t number, int type)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | type, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (!opt.sources)
+        return fd;
+    from.sin_addr.s_addr = htonl(0x7f000002u + number % (uint32_t)opt.sources);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static inline bool server_address(struct sockaddr_in *address)
+{
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port)};
+    return inet_pton(AF_INET, opt.host, &address->sin_addr) == 1;
+}
+
+static inline bool upgrade(int fd, char *error, size_t size)
+{
+    struct handshake h;
+    char head[HEAD_BYTES + 1];
+    if (!make_handshake(&h)) {
+        snprintf(error, size, "no random bytes for the key");
+        return false;
+    }
+    if (send(fd, h.request, h.length, MSG_NOSIGNAL) != (ssize_t)h.length || !read_head(fd, head)) {
+        snprintf(error, size, "no answer to the handshake");
+        return false;
+    }
+    return judge_answer(&h, head, error, size);
+}
+
+/* Connect, and upgrade unless --raw. Returns a non-blocking descriptor, or -1 and a text. */
+static inline int open_websocket(uint32_t number, char *error, size_t size)
+{
+    struct sockaddr_in address;
     struct timeval limit = {.tv_sec = CONNECT_S};
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1) {
-        snprintf(error, size, "%.40s is not an IPv4 address", host);
-    } else if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
-               setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
-               setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0 ||
-               connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (!server_address(&address)) {
+        snprintf(error, size, "%.40s is not an IPv4 address", opt.host);
+        return -1;
+    }
+    int fd = make_socket(number, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         snprintf(error, size, "connect: %s", strerror(errno));
-    } else if (!path || upgrade(fd, host, port, path, error, size)) {
+    } else if (opt.raw || upgrade(fd, error, size)) {
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
         return fd;
     }

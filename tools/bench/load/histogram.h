@@ -1,4 +1,4 @@
-/* Latencies of loadgen.c: a log-linear histogram in nanoseconds, under 1.6 % of error. */
+/* Latencies: a log-linear histogram in nanoseconds, under 1.6 % of error. */
 #ifndef WSLOOP_BENCH_HISTOGRAM_H
 #define WSLOOP_BENCH_HISTOGRAM_H
 
@@ -6,9 +6,9 @@
 
 enum { SUB_BUCKETS = 64 /* per power of two */, BUCKETS = 40 * SUB_BUCKETS };
 
-static uint64_t histogram[BUCKETS], slowest_ns;
+static uint64_t histogram[BUCKETS], recorded, slowest_ns;
 
-static void record(uint64_t latency_ns)
+static inline void record(uint64_t latency_ns)
 {
     if (latency_ns > slowest_ns)
         slowest_ns = latency_ns;
@@ -16,11 +16,12 @@ static void record(uint64_t latency_ns)
     int shift = 63 - __builtin_clzll(value) - 6;   /* 6 = log2(SUB_BUCKETS) */
     uint64_t index = (uint64_t)shift * SUB_BUCKETS + ((latency_ns >> shift) & (2 * SUB_BUCKETS - 1));
     histogram[index < BUCKETS ? index : BUCKETS - 1]++;
+    recorded++;
 }
 
-static double percentile_us(uint64_t count, double fraction)
+static inline double percentile_us(double fraction)
 {
-    uint64_t wanted = (uint64_t)((double)count * fraction), seen = 0;
+    uint64_t wanted = (uint64_t)((double)recorded * fraction), seen = 0;
     for (uint64_t index = 0; index < BUCKETS; index++) {
         seen += histogram[index];
         if (seen > wanted) {

@@ -1,4 +1,4 @@
-/* What loadgen.c sends and expects back: numbered messages, RFC 6455 section 5 framing.
+/* What the generators send and expect back: numbered messages, RFC 6455 section 5 framing.
  *
  * A message is a pattern of printable ASCII whose first 16 bytes are its id, so that an echo that
  * is late, doubled or of another connection differs. Masking keys follow from the id: fresh for
@@ -13,9 +13,9 @@
 #include <string.h>
 
 enum { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
-enum { STAMP_BYTES = 16, CONTROL_BYTES = 131 /* header, key and payload of a control frame */ };
+enum { STAMP_BYTES = 16, CONTROL_BYTES = 10 + 4 + 125 /* room for a control frame */ };
 
-static uint64_t mix(uint64_t x)       /* splitmix64's finisher */
+static inline uint64_t mix(uint64_t x)       /* splitmix64's finisher */
 {
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -24,13 +24,13 @@ static uint64_t mix(uint64_t x)       /* splitmix64's finisher */
 }
 
 /* A message's id: its connection and its number on that connection. */
-static uint64_t message_id(uint32_t connection, uint64_t number)
+static inline uint64_t message_id(uint32_t connection, uint64_t number)
 {
     return ((uint64_t)connection << 40) | (number & 0xffffffffffu);
 }
 
 /* Write the first bytes of a message: its id in hex, lowest digit first, cut to the size. */
-static size_t stamp(uint8_t *out, uint64_t id, size_t size)
+static inline size_t stamp(uint8_t *out, uint64_t id, size_t size)
 {
     size_t count = size < STAMP_BYTES ? size : STAMP_BYTES;
     for (size_t i = 0; i < count; i++)
@@ -39,7 +39,7 @@ static size_t stamp(uint8_t *out, uint64_t id, size_t size)
 }
 
 /* Write the header of a client's FIN frame, without the mask's key; return its length. */
-static size_t put_header(uint8_t *out, uint8_t opcode, size_t length)
+static inline size_t put_header(uint8_t *out, uint8_t opcode, size_t length)
 {
     out[0] = 0x80 | opcode;
     if (length < 126) {
@@ -53,7 +53,7 @@ static size_t put_header(uint8_t *out, uint8_t opcode, size_t length)
     return 2 + (size_t)width;
 }
 
-static void mask(uint8_t *data, size_t length, const uint8_t key[4])
+static inline void mask(uint8_t *data, size_t length, const uint8_t key[4])
 {
     uint64_t wide, word;
     memcpy(&wide, key, 4);
@@ -69,7 +69,7 @@ static void mask(uint8_t *data, size_t length, const uint8_t key[4])
 }
 
 /* Make the payload that all messages share behind their stamps: printable ASCII. */
-static uint8_t *make_pattern(size_t size)
+static inline uint8_t *make_pattern(size_t size)
 {
     uint8_t *pattern = malloc(size + 1);
     for (size_t i = 0; i < size; i++)
@@ -77,8 +77,18 @@ static uint8_t *make_pattern(size_t size)
     return pattern;
 }
 
+/* Write a client's whole frame around `payload`; return its length. */
+static inline size_t build_frame(uint8_t *out, uint8_t opcode, const uint8_t *payload, size_t size, uint32_t key)
+{
+    size_t at = put_header(out, opcode, size);
+    memcpy(out + at, &key, 4);
+    memcpy(out + at + 4, payload, size);
+    mask(out + at + 4, size, (uint8_t *)&key);
+    return at + 4 + size;
+}
+
 /* Write the whole masked frame of message `id`; return its length. */
-static size_t build(uint8_t *out, uint8_t opcode, const uint8_t *pattern, size_t size, uint64_t id)
+static inline size_t build(uint8_t *out, uint8_t opcode, const uint8_t *pattern, size_t size, uint64_t id)
 {
     uint32_t key = (uint32_t)mix(id);
     size_t at = put_header(out, opcode, size);
@@ -90,7 +100,7 @@ static size_t build(uint8_t *out, uint8_t opcode, const uint8_t *pattern, size_t
 }
 
 /* Is `data` what stands at offset `at` of the payload of message `id`? */
-static bool is_piece(const uint8_t *data, size_t length, size_t at, const uint8_t *pattern, size_t size, uint64_t id)
+static inline bool is_piece(const uint8_t *data, size_t length, size_t at, const uint8_t *pattern, size_t size, uint64_t id)
 {
     uint8_t head[STAMP_BYTES];
     size_t stamped = stamp(head, id, size), done = 0;
