@@ -127,3 +127,23 @@ def test_pings_and_plain_messages_keep_the_fast_path() -> None:
     stream = [client_frame(PING, b"?"), client_frame(TEXT, b"plain"), *frames_of(TEXT, deflated(JSON))]
     events, _ = run_session(session, [b"".join(stream)])
     assert events == [Ping(b"?"), TextMessage("plain"), TextMessage(JSON.decode())]
+
+
+def test_what_a_message_inflated_to_is_not_charged_to_the_next_frame() -> None:
+    session = FastSession(Limits(), PLAIN)
+    session.receive(frames_of(BINARY, deflated(bytes(1 << 20)))[0])
+    session.take_events()
+    long = client_frame(BINARY, bytes(100_000))[:60_000]
+    assert session.receive(long) == len(long)
+    assert not session.is_spent
+
+
+def test_a_whole_compressed_message_needs_no_wsproto(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unneeded(_session: Session) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Session, "_make_wsproto", unneeded)
+    for agreed in (PLAIN, TAKEOVER):
+        session = FastSession(Limits(), agreed)
+        stream = [*frames_of(TEXT, deflated(JSON)), *frames_of(BINARY, deflated(JSON))]
+        assert run_session(session, stream)[0] == [TextMessage(JSON.decode()), BinaryMessage(JSON)]

@@ -113,11 +113,11 @@ WSPROTO_WEIGHT = 8
 """What a frame that wsproto serves takes of the budget; a fast one takes 1. Measured: 8 to 11 times
 the time (`python -m tools.bench.protocol`)."""
 
-INFLATED_BYTES = 4096
-"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 1 MiB, or
+INFLATED_BYTES = 2048
+"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 512 KiB, or
 some 2 ms, for all of it."""
 
-_NOT_UTF8 = "text is not valid UTF-8"
+NOT_UTF8 = "text is not valid UTF-8"
 _CONTROL = 0x08
 _FIN_DATA = (0x81, 0x82)
 
@@ -142,7 +142,7 @@ class Session:
 
     __slots__ = (
         "_deflate", "_due", "_events", "_extension", "_fragments", "_frame_left", "_inflater", "_is_plain",
-        "_large", "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_weight",
+        "_large", "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes",
         "_wsproto", "is_filling", "is_spent", "state",
     )  # fmt: skip
 
@@ -156,7 +156,6 @@ class Session:
         self._deflate = deflate
         self._extension: PerMessageDeflate | None = None
         self._inflater: Inflater | None = None
-        self._weight = WSPROTO_WEIGHT
         # Whether the next byte begins a message, and the first two ways are open.
         self._is_plain = self.is_fast
         self._due = b""
@@ -185,7 +184,7 @@ class Session:
             if not taken:
                 break
             offset += taken
-            budget -= self._weight
+            budget -= self._weigh()
         self.is_spent = budget <= 0 and offset < size
         return offset
 
@@ -209,7 +208,7 @@ class Session:
         try:
             self._large.commit(count_bytes)
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, _NOT_UTF8)
+            self._fail(CloseCode.INVALID_DATA, NOT_UTF8)
         else:
             self._end_large_if_whole()
 
@@ -313,8 +312,6 @@ class Session:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
                 self._drop_wsproto()
-                if self._deflate is not None and not self._deflate.kept_bytes:
-                    self._inflater = None
                 self._is_plain = self.is_fast and self.state is SessionState.OPEN
         return end - offset
 
@@ -373,7 +370,7 @@ class Session:
         try:
             taken = large.feed(data, offset)
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, _NOT_UTF8)
+            self._fail(CloseCode.INVALID_DATA, NOT_UTF8)
             return len(data) - offset
         self._end_large_if_whole()
         return taken
@@ -402,17 +399,28 @@ class Session:
                     return
         except ParseFailed as error:
             self._fail(error.code, self._describe(error))
-        if self._inflater is not None:
-            self._weight = WSPROTO_WEIGHT + self._inflater.made_bytes // INFLATED_BYTES
-            self._inflater.made_bytes = 0
+
+    def _weigh(self) -> int:
+        """Return what the frame just taken takes of the budget; between messages, let go of the inflater."""
+        inflater = self._inflater
+        if inflater is None:
+            return WSPROTO_WEIGHT
+        made_bytes, inflater.made_bytes = inflater.made_bytes, 0
+        if not self._fragments and not inflater.keeps:
+            self._inflater = None
+        return WSPROTO_WEIGHT + made_bytes // INFLATED_BYTES
+
+    def _own_inflater(self, agreement: Agreement) -> Inflater:
+        """Return the inflater, made when a compressed message needs it."""
+        if self._inflater is None:
+            self._inflater = Inflater(self._limits.message_bytes, agreement.kept_bytes)
+        return self._inflater
 
     def _make_wsproto(self) -> FrameProtocol:
         """Make wsproto's parser, and what inflates for it if that was agreed on."""
         extensions: list[Extension] = []
         if self._deflate is not None:
-            if self._inflater is None:
-                self._inflater = Inflater(self._limits.message_bytes, self._deflate.kept_bytes)
-            self._extension = PerMessageDeflate(self._inflater)
+            self._extension = PerMessageDeflate(self._own_inflater(self._deflate))
             extensions.append(self._extension)
         self._wsproto = FrameProtocol(client=False, extensions=extensions)
         return self._wsproto
@@ -471,7 +479,7 @@ class Session:
         if self._extension is not None and self._extension.failure is not None:
             return self._extension.failure.reason
         if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
-            return _NOT_UTF8
+            return NOT_UTF8
         return str(error)
 
     def _stop(self) -> None:
