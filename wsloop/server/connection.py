@@ -103,10 +103,9 @@ class Connection(Upkeep):
 
     def _on_ready_secure(self, events: int) -> None:
         """Phase 5, over TLS: follow what the transport keeps inside; no event of the socket's would tell."""
-        if not self._transport.has_input or not self._paused:
-            self._on_ready(events)
+        self._on_ready(events)
         if self.state is not _CLOSED:
-            if self._transport.has_input:
+            if self._transport.has_input and not self._paused:
                 self.go_on_later()
             if self._transport.has_output:
                 self._watch()
@@ -136,7 +135,7 @@ class Connection(Upkeep):
                     self._go_on_handing_out(self._session)
                 if self._waiting is not None and self._backlog is None and not self._going_on:
                     self._parse_waiting(self._session, self._waiting)
-            if self._transport.has_input and self.state is not _CLOSED:
+            if self._transport.has_input and not (self._going_on or self._paused or self.state is _CLOSED):
                 self._on_ready_secure(READ)
         except Exception as error:
             self._on_error(error)
