@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wsloop.protocol.frames import Buffer
 
 _CONTROL = 0x08
+_MASKED, _MASKED_126 = 0x80, 0xFE
 _FIN_TEXT, _FIN_BINARY, _FIN_PING, _FIN_PONG = _PLAIN = (0x81, 0x82, 0x89, 0x8A)
 _FIN_CLOSE = 0x88
 _COMPRESSED_TEXT, _ = _COMPRESSED = (0xC1, 0xC2)
@@ -36,7 +37,7 @@ _COMPRESSED_TEXT, _ = _COMPRESSED = (0xC1, 0xC2)
 INLINE_BYTES = 256
 """Payloads up to here are unmasked without a call, which would take a tenth of the frame's time."""
 
-_REPEAT = tuple(sum(1 << 32 * word for word in range(words)) for words in range(INLINE_BYTES // 4 + 1))
+_REPEAT = tuple(sum(1 << 32 * word for word in range(words)) for words in range(INLINE_BYTES // 4 + 2))
 """Multiplies a key of four bytes, as a number, so that it stands in that many words in a row."""
 
 _from_bytes = int.from_bytes
@@ -63,25 +64,27 @@ class FastSession(Session):
                 start = offset + 6
                 while start <= size and budget > 0:
                     first = data[offset]
-                    length = data[offset + 1] - 128
-                    if length > 125:
-                        if length == 127 or first & _CONTROL or start + 2 > size:
+                    length = data[offset + 1]
+                    if length == _MASKED_126:
+                        if start + 2 > size or first & _CONTROL:
                             break
                         length = data[offset + 2] << 8 | data[offset + 3]
                         if length < 126:
                             break
                         start += 2
+                    elif _MASKED <= length < _MASKED_126:
+                        length -= _MASKED
+                    else:
+                        break
                     end = start + length
-                    if length < 0 or end > size or first not in _PLAIN or length > message_bytes:
+                    if end > size or first not in _PLAIN or length > message_bytes:
                         break
                     if length <= INLINE_BYTES:
-                        words = (length + 3) >> 2
-                        key = _from_bytes(data[start - 4 : start], "little") * _REPEAT[words]
-                        payload = (_from_bytes(data[start:end], "little") ^ key).to_bytes(
-                            words << 2, "little"
-                        )
-                        if length & 3:
-                            payload = payload[:length]
+                        # Key and payload as one number: its lowest word is the key, for all the others.
+                        number = _from_bytes(data[start - 4 : end], "little")
+                        words = (length + 7) >> 2
+                        number ^= (number & 0xFFFFFFFF) * _REPEAT[words]
+                        payload = number.to_bytes(words << 2, "little")[4 : length + 4]
                     else:
                         payload = unmask(data[start:end], data[start - 4 : start])
                     if first == _FIN_TEXT:
