@@ -9,10 +9,10 @@ import pytest
 
 from tests.cve.kit import attack, close_code, exchange, frame, stands_for, status, upgrade_request
 from wsloop.server.assembly import CONNECTION_PATH
-from wsloop.testing.client import MessagingMemoryClient
 
 if TYPE_CHECKING:
     from tests.cve.kit import Log
+    from wsloop.testing.client import MessagingMemoryClient
     from wsloop.testing.server import MemoryServer
 
 TEXT, BINARY = 0x81, 0x82
@@ -72,7 +72,7 @@ def test_a_bad_frame_in_the_handshake_s_own_packet(house: MemoryServer, log: Log
     fault="a connection that broke in the middle of its upgrade raised ECONNRESET where nobody caught it",
     answer="the connection is forgotten at once",
 )
-@pytest.mark.parametrize("share", range(0, 11))
+@pytest.mark.parametrize("share", range(11))
 def test_a_reset_anywhere_in_the_handshake(house: MemoryServer, share: int) -> None:
     request = upgrade_request() + frame(TEXT, b"hello")
     client = house.dial()

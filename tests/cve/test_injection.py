@@ -66,7 +66,10 @@ def test_a_message_cannot_write_in_the_log(house: MemoryServer, log: Log) -> Non
 )
 @pytest.mark.parametrize("target", ["/%0d%0aSet-Cookie:%20a=b", "/echo%0d%0aSet-Cookie:%20a=b"])
 def test_a_target_cannot_add_a_header(house: MemoryServer, target: str) -> None:
-    for request in (upgrade_request(path=target), f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()):
+    for request in (
+        upgrade_request(path=target),
+        f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
+    ):
         answer = exchange(house, request)
         assert status(answer) == 404
         assert "set-cookie" not in answer.lower()
@@ -116,5 +119,7 @@ def test_a_token_is_never_logged(house: MemoryServer, log: Log) -> None:
     client = house.connect(CONNECTION_PATH)
     client.send_text('{"id":1,"connect":{"token":"very.secret.token"}}')
     house.run_until(lambda: client.is_gone)
-    exchange(house, upgrade_request("Authorization: Bearer very.secret.token", path="/nowhere?token=very.secret"))
+    exchange(
+        house, upgrade_request("Authorization: Bearer very.secret.token", path="/nowhere?token=very.secret")
+    )
     assert not any("secret" in line for line in log.lines)

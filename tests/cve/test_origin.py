@@ -107,7 +107,9 @@ def test_no_answer_lets_other_origins_read(house: MemoryServer, method: str, pat
     fault="a page whose own name was made to resolve to this machine passed for a local one",
     answer="421 in development mode for every Host that is not this machine's own",
 )
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "localhost.evil.example", "evil.localhost"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8765", "localhost.evil.example", "evil.localhost"]
+)
 @pytest.mark.parametrize("kind", ["upgrade", "page"])
 def test_a_rebound_name_is_refused(house: MemoryServer, log: Log, host: str, kind: str) -> None:
     request = upgrade_request(f"Origin: http://{host}").replace(b"Host: localhost", b"Host: " + host.encode())
@@ -123,7 +125,9 @@ def test_a_rebound_name_is_refused(house: MemoryServer, log: Log, host: str, kin
     fault="`localhost6` was trusted, a name that an attacker's DNS may answer for",
     answer="421: `localhost` is the only name",
 )
-@pytest.mark.parametrize("host", ["localhost6", "localhost4", "localhost.localdomain", "localhost.", "ip6-localhost"])
+@pytest.mark.parametrize(
+    "host", ["localhost6", "localhost4", "localhost.localdomain", "localhost.", "ip6-localhost"]
+)
 def test_only_localhost_is_this_machine_s_name(house: MemoryServer, host: str) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     assert status(exchange(house, request)) == 421
@@ -142,10 +146,12 @@ def test_only_localhost_is_this_machine_s_name(house: MemoryServer, host: str) -
 )  # fmt: skip
 def test_only_a_loopback_address_is_this_machine_s(house: MemoryServer, host: str) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-    assert status(exchange(house, request)) in (400, 421)
+    assert status(exchange(house, request)) == (400 if "%" in host else 421)
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.9.10:80", "[::1]", "[::1]:8765"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.9.10:80", "[::1]", "[::1]:8765"]
+)
 def test_this_machine_s_own_names_are_served(house: MemoryServer, host: str) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     assert status(exchange(house, request)) == 200

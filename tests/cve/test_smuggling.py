@@ -54,17 +54,17 @@ def test_a_content_length_is_a_plain_number(house: MemoryServer, log: Log, value
     answer="400",
 )
 @pytest.mark.parametrize(
-    "headers",
+    ("first", "second", "expected"),
     [
-        ("Content-Length: 43", "Content-Length: 0"),
-        ("Content-Length: 0", "Transfer-Encoding: chunked"),
-        ("Transfer-Encoding: chunked", "Content-Length: 43"),
-        ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+        ("Content-Length: 43", "Content-Length: 0", 400),
+        ("Content-Length: 0", "Transfer-Encoding: chunked", 400),
+        ("Transfer-Encoding: chunked", "Content-Length: 43", 400),
+        ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", 501),
     ],
 )
-def test_a_body_has_one_length(house: MemoryServer, log: Log, headers: tuple[str, ...]) -> None:
-    assert refused_with(house, request(*headers, body=b"0\r\n\r\n")) in (400, 501)
-    log.only("refused: ")
+def test_a_body_has_one_length(house: MemoryServer, log: Log, first: str, second: str, expected: int) -> None:
+    assert refused_with(house, request(first, second, body=b"0\r\n\r\n")) == expected
+    log.only(f"refused: {expected}")
 
 
 @stands_for(
@@ -86,7 +86,7 @@ def test_a_header_s_name_is_a_token(house: MemoryServer, line: str) -> None:
     "CVE-2024-1135",
     where="Gunicorn",
     fault="an unknown, repeated or misspelled transfer coding was ignored, and the body with it",
-    answer="501, or 400 where it also contradicts itself",
+    answer="501 for anything but `chunked`, once; 400 if it is not printable",
 )
 @pytest.mark.parametrize(
     "coding",
@@ -94,7 +94,8 @@ def test_a_header_s_name_is_a_token(house: MemoryServer, line: str) -> None:
      '"chunked"', "\x0bchunked", "chunked\x0b", "", ","],
 )  # fmt: skip
 def test_the_only_transfer_coding_is_chunked(house: MemoryServer, coding: str) -> None:
-    assert refused_with(house, request(f"Transfer-Encoding: {coding}", body=b"0\r\n\r\n")) in (400, 501)
+    expected = 501 if coding.isprintable() else 400
+    assert refused_with(house, request(f"Transfer-Encoding: {coding}", body=b"0\r\n\r\n")) == expected
 
 
 @stands_for(
@@ -135,14 +136,14 @@ def test_the_length_of_a_chunk_does_not_overflow(house: MemoryServer, length: by
 @pytest.mark.parametrize("extension", [b";a\nb", b";\n", b"\n;a"])
 def test_a_chunk_s_extension_is_one_line(house: MemoryServer, extension: bytes) -> None:
     body = b"3" + extension + b"\r\nabc\r\n0\r\n\r\n"
-    assert refused_with(house, request("Transfer-Encoding: chunked", body=body)) in (400, 413)
+    assert refused_with(house, request("Transfer-Encoding: chunked", body=body)) == 400
 
 
 @stands_for(
     "CVE-2024-22019",
     where="Node.js",
     fault="the extension of a chunk was read without a limit, and without counting",
-    answer="400 or 413 before 64 KiB of it; nothing of it is kept",
+    answer="413 at 64 KiB of it; nothing of it is kept",
 )
 def test_a_chunk_s_extension_has_an_end(house: MemoryServer) -> None:
     client = house.dial()
@@ -154,7 +155,7 @@ def test_a_chunk_s_extension_has_an_end(house: MemoryServer) -> None:
             client.send_bytes(b"x" * KIB)
             house.run_for(0.01)
     house.run_until(lambda: client.is_gone)
-    assert status(client.http.decode()) in (400, 413)
+    assert status(client.http.decode()) == 413
 
 
 @stands_for(

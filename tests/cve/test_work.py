@@ -91,7 +91,9 @@ def test_the_look_at_patterns_sees_an_ambiguous_one() -> None:
     fault="the same: the work for Sec-WebSocket-Extensions grew with the square of its length",
     answer="400 or 101; the work grows with the length",
 )
-@pytest.mark.parametrize("unit", ['\\"', "a=b;", "a,", "a; ", " ", ";", '"', ",", "a;b=", "permessage-deflate,"])
+@pytest.mark.parametrize(
+    "unit", ['\\"', "a=b;", "a,", "a; ", " ", ";", '"', ",", "a;b=", "permessage-deflate,"]
+)
 def test_extensions_are_parsed_in_one_pass(house: MemoryServer, unit: str) -> None:
     def measure(size: int) -> int:
         return upgrade_work(house, f'Sec-WebSocket-Extensions: a; b="{unit * (size // len(unit))}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsloop.daemon import compose
-from wsloop.daemon.config import load
+from wsloop.daemon.config import ServerSettings, Settings, load
 from wsloop.protocol.deflate import DeflateOptions
 
 
@@ -27,3 +27,24 @@ def test_compression_is_for_no_route_for_messaging_or_for_all(
 
 def test_compression_is_for_messaging_unless_told_otherwise() -> None:
     assert load(None, {}).ws.per_message_deflate == "auto"
+
+
+@pytest.mark.parametrize(
+    ("dev", "given", "expected"), [(False, None, 200), (True, None, 0), (False, 0, 0), (True, 7, 7)]
+)
+def test_new_connections_per_second_are_limited_except_in_development(
+    dev: bool, given: int | None, expected: int
+) -> None:
+    settings = Settings(dev=dev, server=ServerSettings(limit_accept_rate=given))
+    assert compose.options(settings).max_accepts_per_s == expected
+
+
+def test_an_address_may_hold_100_connections_unless_told_otherwise() -> None:
+    assert compose.options(Settings()).max_per_host == 100
+    assert compose.options(Settings(server=ServerSettings(limit_per_ip=0))).max_per_host == 0
+
+
+def test_connections_are_what_the_descriptors_allow_less_a_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "descriptor_limit", lambda: 1000)
+    assert compose.options(Settings()).max_connections == 1000 - compose.RESERVED_DESCRIPTORS
+    assert compose.options(Settings(server=ServerSettings(limit_concurrency=5))).max_connections == 5

@@ -15,6 +15,7 @@ from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.transport.bind import parse_bind
 
 COUNT = click.IntRange(1, MAX_COUNT)
+COUNT_OR_NONE = click.IntRange(0, MAX_COUNT)
 SECONDS = click.FloatRange(0, MAX_SECONDS, min_open=True)
 
 EXAMPLES = """\b
@@ -52,6 +53,10 @@ def version() -> None:
 @click.option("--fd", type=int, metavar="N", help="Listen on an inherited socket; short for --bind fd://N.")
 @click.option("--backlog", type=COUNT, help="Connections queued before accept.  [default: 1024]")
 @click.option("--limit-concurrency", type=COUNT, help="Connections at once; more get 503.")
+@click.option(
+    "--limit-per-ip", type=COUNT_OR_NONE, help="Connections from one address; 0: any.  [default: 100]"
+)
+@click.option("--limit-accept-rate", type=COUNT_OR_NONE, help="New ones per second; 0: any.  [default: 200]")
 @click.option("--ws-max-size", type=COUNT, metavar="BYTES", help="Largest message.")
 @click.option("--ws-max-fragments", type=COUNT, help="Most frames in a message.")
 @click.option("--ws-ping-interval", type=SECONDS, metavar="S", help="Seconds between pings.  [default: 25]")

@@ -29,6 +29,10 @@ RESERVED_DESCRIPTORS = 64
 KEY_PASSWORD_VARIABLE = "WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted key. In no file and on no command line, where others could read it."""
 
+ACCEPTS_PER_S = 200
+"""Default of `--limit-accept-rate`: the handshakes take 2 % of a core then, 20 % over TLS. Development
+mode has no such limit: who loads a server on the own machine wants to see what it can do."""
+
 ECHO_MESSAGE_BYTES = 1024 * 1024
 MESSAGING_MESSAGE_BYTES = 64 * 1024
 """Defaults of the largest message; a chat needs less than a file. `--ws-max-size` sets both."""
@@ -49,6 +53,9 @@ def options(settings: Settings) -> Options:
     """Return the settings in the server's own terms."""
     server, ws = settings.server, settings.ws
     room = server.limit_concurrency or max(1, descriptor_limit() - RESERVED_DESCRIPTORS)
+    accept_rate = server.limit_accept_rate
+    if accept_rate is None:
+        accept_rate = 0 if settings.dev else ACCEPTS_PER_S
     return Options(
         dev=settings.dev,
         deadlines=Deadlines(ping_interval_s=ws.ping_interval, pong_timeout_s=ws.ping_timeout),
@@ -58,6 +65,8 @@ def options(settings: Settings) -> Options:
         echo_deflate=DeflateOptions() if ws.per_message_deflate == "on" else None,
         messaging_deflate=None if ws.per_message_deflate == "off" else DeflateOptions(),
         max_connections=room,
+        max_per_host=server.limit_per_ip,
+        max_accepts_per_s=accept_rate,
         backlog=server.backlog,
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,

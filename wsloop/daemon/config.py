@@ -24,6 +24,7 @@ MAX_COUNT = 2**31 - 1
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -43,6 +44,8 @@ class ServerSettings(_Section, frozen=True):
     bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
     backlog: Positive = 1024  # connections the kernel queues before accept
     limit_concurrency: Positive | None = None  # connections; default: descriptor limit - 64
+    limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
+    limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
     allowed_origins: tuple[str, ...] = ()  # browser origins besides the page's own
     poller: Backend = "auto"  # which readiness interface of the kernel

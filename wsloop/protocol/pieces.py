@@ -22,7 +22,7 @@ class Pieces(Generic[AnyPiece]):
     __slots__ = ("_empty", "_joined", "_run")
 
     def __init__(self, empty: AnyPiece) -> None:
-        self._empty = empty
+        self._empty: AnyPiece = empty
         self._joined: list[AnyPiece] = []
         self._run: list[AnyPiece] = []
 
@@ -36,4 +36,4 @@ class Pieces(Generic[AnyPiece]):
 
     def join(self) -> AnyPiece:
         """Return all of it in one."""
-        return self._empty.join([*self._joined, *self._run])
+        return self._empty.join(self._joined + self._run)

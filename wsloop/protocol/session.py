@@ -20,7 +20,7 @@ all this.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as ParsedOpcode
@@ -31,6 +31,7 @@ from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, 
 from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, encode_header, parse_header
 from wsloop.protocol.inflate import Inflater, PerMessageDeflate, max_wire_bytes
 from wsloop.protocol.large import LargePayload
+from wsloop.protocol.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +168,7 @@ class Session:
         self._wsproto: FrameProtocol | None = None
         self._frame_left = 0
         self._message_bytes = self._room_bytes = self._fragments = 0
-        self._parts: list[bytes | str] | None = None
+        self._parts: Pieces[Any] | None = None
 
     def receive(self, data: Buffer, budget: int = BUDGET) -> int:
         """Take bytes; return how many of them were consumed (the caller may reuse those).
@@ -430,9 +431,9 @@ class Session:
     def _on_data(self, part: bytes | str, finished: bool) -> None:
         """Collect a part of a message; the parts are joined once, so that the cost is linear."""
         if not finished:
-            if self._parts is None:
-                self._parts = []
             if self.state is SessionState.OPEN:
+                if self._parts is None:
+                    self._parts = Pieces(part[:0])
                 self._parts.append(part)
             return
         parts, self._parts = self._parts, None
@@ -440,12 +441,10 @@ class Session:
         self._fragments = 0
         if self.state is not SessionState.OPEN:
             return
-        if isinstance(part, str):
-            text = part if parts is None else "".join([*cast("list[str]", parts), part])
-            self._events.append(TextMessage(text))
-        else:
-            data = part if parts is None else b"".join([*cast("list[bytes]", parts), part])
-            self._events.append(BinaryMessage(data))
+        if parts is not None:
+            parts.append(part)
+            part = parts.join()
+        self._events.append(TextMessage(part) if isinstance(part, str) else BinaryMessage(part))
 
     def _on_close(self, code: int, reason: str) -> None:
         """Take the peer's close frame; the answer carries its code (RFC 6455 section 5.5.1)."""

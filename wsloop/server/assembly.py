@@ -70,6 +70,8 @@ class Options:
     echo_deflate: DeflateOptions | None = None
     messaging_deflate: DeflateOptions | None = None
     max_connections: int = 10_000
+    max_per_host: int = 0
+    max_accepts_per_s: float = 0
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
@@ -117,6 +119,8 @@ def assemble(ports: Ports, options: Options) -> House:
         outbox=options.outbox,
         fan_out=fan_out,
         max_connections=options.max_connections,
+        max_per_host=options.max_per_host,
+        max_accepts_per_s=options.max_accepts_per_s,
         backlog=options.backlog,
         certificates=options.certificates,
     )

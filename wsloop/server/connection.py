@@ -11,41 +11,24 @@ handler or the hub need not ask first.
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING
 
-from wsloop.buffers.outbox import Outbox
 from wsloop.errors import PoolExhaustedError, TransportError
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.close import CloseCode
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Ping, TextMessage
 from wsloop.protocol.fast_path import FastSession
-from wsloop.protocol.frames import (
-    JOIN_MAX_BYTES,
-    SHORT_BYTES,
-    TEXT_HEADERS,
-    Opcode,
-    encode_frame,
-    encode_header,
-)
-from wsloop.protocol.heartbeat import HeartbeatAction
 from wsloop.protocol.session import SessionState
 from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
-from wsloop.server.pressure import Pressure
-from wsloop.server.pulse import Pulse
 from wsloop.server.turn import QUIET_BYTES
+from wsloop.server.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from wsloop.buffers.outbox import Piece
     from wsloop.buffers.ring import Ring
-    from wsloop.protocol.deflate import Compressor
     from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
-    from wsloop.protocol.limits import Limits
-    from wsloop.server.app import Handler, Route
+    from wsloop.server.app import Route
     from wsloop.server.server import Server
     from wsloop.server.turn import Turn
     from wsloop.transport.base import Transport
@@ -57,56 +40,26 @@ READ_BYTES = 65536
 TAIL_BYTES = 2048
 """Up to here what must wait is kept as it is; rings, of which there is a bounded number, are for more."""
 
-CORK_PIECES = 64
-"""Most frames of one read's answers that are joined and sent without passing through the outbox."""
-
 _OPEN = State.OPEN
 _CLOSED = State.CLOSED
 """An enum's member takes 30 ns to look up, a global 5; a message asks four times."""
 
 
-class Connection:
+class Connection(Upkeep):
     """One accepted socket, from accept to close.
 
     Owns its transport, its outbox and, while unparsed bytes wait, a ring borrowed from the
     server's pool. `server` provides the ports: reactor, entropy, pool, application.
     """
 
-    __slots__ = (
-        "_backlog", "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork",
-        "_eof", "_flush_wanted", "_going_on", "_handler", "_held", "_http", "_interest", "_limits",
-        "_outbox", "_outgrown", "_pressure", "_pulse", "_reply_bytes", "_send_limit_bytes", "_server",
-        "_session", "_timer", "_transport", "_waiting", "_waits_since_s", "_was_heard", "id", "state",
-    )  # fmt: skip
+    __slots__ = ("_close_code", "_close_reason", "_control_due_s", "_going_on", "_http", "_outgrown")
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
-        self._server = server
-        self._transport = transport
-        self.id = connection_id
-        self.state = State.ACCEPTING
+        super().__init__(server, transport, connection_id)
         self._http: HttpPhase | None = HttpPhase(server, self)
-        self._compressor: Compressor | None = None
-        self._session: FastSession | None = None
-        self._handler: Handler | None = None
-        self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
-        # Bytes that were read and are not decoded: an unfinished frame, or what was over a budget.
-        self._waiting: Ring | bytes | None = None
-        self._waits_since_s = 0.0
-        # Events that wait for the handler to be done with the one before.
-        self._backlog: list[Event] | None = None
-        self._limits: Limits = server.http_limits
-        self._send_limit_bytes = self._reply_bytes = 0
         self._control_due_s = 0.0
-        self._flush_wanted = self._going_on = self._held = self._outgrown = self._eof = self._was_heard = (
-            False
-        )
-        # While events are handed out: the short answers to them, sent together at the end.
-        self._cork: list[bytes] | None = None
-        self._interest = READ
+        self._going_on = self._outgrown = False
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
-        self._began_s = server.reactor.now
-        self._pulse: Pulse | None = None
-        self._pressure: Pressure | None = None
         self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
         on_ready = self._on_ready_secure if transport.is_secure else self._on_ready
         server.reactor.register(transport.fileno(), READ, on_ready)
@@ -157,14 +110,6 @@ class Connection:
                 self.go_on_later()
             if self._transport.has_output:
                 self._watch()
-
-    def _flush(self) -> None:
-        """Phase 1: send what the turn queued."""
-        self._flush_wanted = False
-        try:
-            self._write()
-        except Exception as error:
-            self._on_error(error)
 
     def _on_timer(self) -> None:
         """Phase 6: the deadline of the present state, or the next beat of an open one, is due."""
@@ -398,26 +343,6 @@ class Connection:
         """What the present turn may do, for handlers that weigh their own work."""
         return self._server.turn
 
-    def _uncork(self) -> None:
-        """Send what was collected, in one piece; nothing is copied where there is only one."""
-        cork, self._cork = self._cork, None
-        if not cork:
-            return
-        data = cork[0] if len(cork) == 1 else b"".join(cork)
-        if self._outbox.size:
-            self._queue(data)
-            return
-        sent_bytes = self._transport.write(data)
-        if sent_bytes != len(data):
-            self._outbox.append(memoryview(data)[sent_bytes:])
-            self._after_write(sent_bytes)
-
-    def _end_cork(self) -> None:
-        """Collect no more: what was collected is queued."""
-        cork, self._cork = self._cork, None
-        if cork:
-            self.enqueue(cork)
-
     def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
         """Follow a close or a failure; count pings and pongs, and answer the pings."""
         if isinstance(event, CloseReceived | Failed):
@@ -465,94 +390,7 @@ class Connection:
             self._http.receive_eof()
         self.finish()
 
-    # -- WebSocket: bytes out ------------------------------------------------------------
-
-    def send_text(self, data: str) -> None:
-        """Queue one text message. Raises UnicodeEncodeError, with nothing queued, for a lone surrogate."""
-        cork = self._cork
-        payload = data.encode()
-        length = len(payload)
-        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES and not self._compressor:
-            # Open, and answering what it has just received: nothing else need be asked.
-            cork.append(TEXT_HEADERS[length] + payload)
-        else:
-            self._send(Opcode.TEXT, payload)
-
-    def send_binary(self, data: bytes | bytearray) -> None:
-        """Queue one binary message; over 16 KiB `data` is kept, not copied, until the kernel has it.
-
-        A bytearray must not change until then.
-        """
-        self._send(Opcode.BINARY, data)
-
-    def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
-        if self.state is not _OPEN or not self._has_room():
-            return
-        if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
-            self._queue(frame)
-        elif len(payload) <= JOIN_MAX_BYTES:
-            self._queue(encode_frame(opcode, payload))
-        else:
-            self._queue(encode_header(opcode, len(payload)))
-            self._queue(payload)
-
-    def send_frame(self, frame: bytes) -> None:
-        """Queue one whole, already encoded frame, which other connections may share."""
-        if self.state is _OPEN and self._has_room():
-            self._queue(self._compressor.recode(frame) if self._compressor else frame)
-
-    def push(self, frames: bytes) -> None:
-        """Send whole frames that other connections share, at once if nothing else waits.
-
-        For phase 1, where `fan_out.py` calls it: each send is a boundary of its own.
-        """
-        if self.state is not _OPEN:
-            return
-        try:
-            if self._compressor:
-                frames = self._compressor.shared_frames(frames)
-            if self._outbox.size or self._cork is not None:
-                if self._has_room():
-                    self._queue(frames)
-                return
-            sent_bytes = self._transport.write(frames)
-            if sent_bytes != len(frames) or self._transport.has_output:
-                self._outbox.append(memoryview(frames)[sent_bytes:])
-                self._after_write(sent_bytes)
-        except Exception as error:
-            self._on_error(error)
-
-    def hold(self) -> bool:
-        """Do not read until `resume`: the peer publishes faster than it is sent on. False if it is held."""
-        if self._held or self.state is not _OPEN:
-            return False
-        self._held = True
-        self._watch()
-        return True
-
-    def resume(self) -> None:
-        """Read again."""
-        self._held = False
-        if self.state is not _CLOSED:
-            self._watch()
-            self.go_on_later()
-
-    def send_reply(self, frame: bytes) -> None:
-        """Queue one whole frame that the peer has asked for, however large it is.
-
-        The send limit makes room for it until the outbox is empty again: a recovery of some
-        megabytes is no slowness. That the peer takes it, not too slowly, is still demanded.
-        """
-        self._reply_bytes = len(frame)
-        self._send_limit_bytes = max(self._send_limit_bytes, self._server.outbox.hard_bytes + len(frame))
-        self.send_frame(frame)
-
-    def send_ping(self) -> None:
-        """Queue an empty RFC 6455 ping."""
-        if self.state is State.OPEN:
-            assert self._session is not None
-            self._session.send_ping(b"")
-            self.enqueue(self._session.take_output())
+    # -- the end of it ------------------------------------------------------------
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin the close handshake behind what is queued; without a WebSocket, just end.
@@ -579,173 +417,6 @@ class Connection:
         """End at once, without a word."""
         self.lose("dropped", abort=True)
 
-    def enqueue(self, pieces: Iterable[Piece]) -> None:
-        """Queue pieces of bytes as they are; they leave in phase 1 of the next turn, if not before."""
-        for piece in pieces:
-            self._queue(piece)
-
-    def _queue(self, piece: Piece) -> None:
-        """Put bytes behind all that was said; they leave in phase 1 of the next turn at the latest."""
-        if self._cork:
-            cork, self._cork = self._cork, []
-            for corked in cork:
-                self._outbox.append(corked)
-        self._outbox.append(piece)
-        if not self._flush_wanted:
-            self._flush_wanted = True
-            self._server.reactor.request_flush(self._flush)
-
-    def _has_room(self) -> bool:
-        """Tell whether one more message may be queued; a peer too far behind is closed as slow.
-
-        The kernel is asked first: a burst within one turn is not the peer's fault. The bound has
-        room for the largest message on top of what may wait otherwise, so that a small one right
-        behind a large one is not taken for slowness.
-        """
-        if self._outbox.size <= self._send_limit_bytes:
-            return True
-        self._flush()
-        if self.state is _OPEN and self._outbox.size > self._send_limit_bytes:
-            self._slow()
-        return self.state is _OPEN
-
-    def _slow(self) -> None:
-        assert self._handler is not None
-        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, self._outbox.size)
-        self.close(self._handler.slow_code, f"slow q={self._outbox.size}")
-
-    def _write(self) -> None:
-        """Give the kernel what it takes; watch for writability only if something is left."""
-        if self.state is _CLOSED:
-            return
-        before = self._outbox.size
-        if before or self._transport.has_output:
-            self._transport.flush(self._outbox)
-        self._after_write(before - self._outbox.size)
-
-    def _after_write(self, taken_bytes: int) -> None:
-        """Follow what a write has left: the marks, the poller, and the end of a closing connection."""
-        outbox = self._outbox
-        if outbox.is_high or self._pressure is not None:
-            self._judge_pressure(taken_bytes)
-        if outbox.size or self._interest != READ or self._eof or self._transport.has_output:
-            self._watch()
-        if not outbox.size:
-            if self._reply_bytes:
-                self._reply_bytes = 0
-                self._send_limit_bytes = self._server.outbox.hard_bytes + self._limits.message_bytes
-            if self.state is State.CLOSING and not self._transport.has_output:
-                self._after_last_bytes()
-
-    def _judge_pressure(self, taken_bytes: int) -> None:
-        """Stop reading from a peer that does not read; start again when it has caught up."""
-        server, pressure = self._server, self._pressure
-        if pressure is not None:
-            pressure.note_taken(taken_bytes)
-            if not self._outbox.is_high:
-                self._pressure = None
-                self._was_heard = True
-                self.go_on_later()
-        elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
-            self._pressure = pressure = Pressure(server.reactor.now)
-            look_s = pressure.window_ends_s(server.deadlines.stall_s)
-            server.reactor.rearm(self._timer, min(self._timer.deadline_s, look_s))
-
-    @property
-    def _paused(self) -> bool:
-        return (self._is_stopped or self._backlog is not None) and self.state is not State.CLOSING
-
-    @property
-    def _is_stopped(self) -> bool:
-        """Whether nothing is decoded either: the peer does not read, or publishes too fast."""
-        return (self._pressure is not None or self._held) and self.state is not State.CLOSING
-
-    def _watch(self) -> None:
-        """Ask the poller for exactly what can be used now."""
-        wanted = 0 if self._eof or self._paused else READ
-        if self._outbox.size or self._transport.has_output:
-            wanted |= WRITE
-        if wanted != self._interest:
-            self._interest = wanted
-            self._server.reactor.set_interest(self._transport.fileno(), wanted)
-
-    # -- time ----------------------------------------------------------------------------
-
-    def start_beating(self) -> None:
-        """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
-
-        To be called by the handler, once, when the peer is ready to answer it.
-        """
-        if self.state is not _OPEN:
-            return
-        server = self._server
-        self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
-        self._wake_by(self._pulse.first_ping_s)
-
-    def _wake_by(self, deadline_s: float) -> None:
-        """Have the timer fire by then; to be called too early costs less than to be moved."""
-        if deadline_s < self._timer.deadline_s:
-            self._server.reactor.rearm(self._timer, deadline_s)
-
-    def _tend(self) -> None:
-        """Do what is due on an open connection, then sleep until the next thing is."""
-        next_s = min(self._tend_pressure(), self._tend_input(), self._tend_stale(), self._tend_pulse())
-        if self.state is State.OPEN and next_s < math.inf:
-            self._server.reactor.rearm(self._timer, next_s)
-
-    def _tend_input(self) -> float:
-        """Close a peer that has begun a frame and does not end it; return when to look again.
-
-        A long frame has no deadline: what it holds is bounded by what it has sent.
-        """
-        if self._waiting is None or self._is_stopped:
-            return math.inf
-        due_s = self._waits_since_s + self._server.deadlines.frame_s
-        if self._server.reactor.now >= due_s:
-            log.info("connection %d: %s does not finish its frame", self.id, self.peer)
-            self.close(int(CloseCode.POLICY_VIOLATION), "a frame took too long")
-            return math.inf
-        return due_s
-
-    def _tend_stale(self) -> float:
-        """Let the handler deal with a peer that has not said what it must; return when to look again."""
-        assert self._handler is not None
-        if self._handler.stale_after_s is None:
-            return math.inf
-        stale_at_s = self._began_s + self._handler.stale_after_s
-        if self._server.reactor.now >= stale_at_s:
-            self._handler.on_stale()
-            return math.inf
-        return stale_at_s
-
-    def _tend_pulse(self) -> float:
-        """Ping, or give up, a peer whose time has come; return when to look again."""
-        if self._pulse is None or self._handler is None:
-            return math.inf
-        if self._paused:
-            self._was_heard = True  # a peer that is not read cannot be heard
-        if self._was_heard:
-            self._was_heard = False
-            self._pulse.note_heard()
-        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
-        if due.action is HeartbeatAction.TIMEOUT:
-            self.close(self._handler.no_pong_code, "no pong")
-        elif due.action is HeartbeatAction.PING:
-            self._handler.on_ping_due()
-        return due.next_deadline_s
-
-    def _tend_pressure(self) -> float:
-        """Close a peer that has stalled; return when to look again."""
-        if self._pressure is None:
-            return math.inf
-        server = self._server
-        stall_s = server.deadlines.stall_s
-        if self._pressure.is_stalled(server.reactor.now, stall_s, server.outbox.high_bytes):
-            self._slow()
-        return self._pressure.window_ends_s(stall_s)
-
-    # -- the end -------------------------------------------------------------------------
-
     def finish(self) -> None:
         """Enter CLOSING: flush, then wait for the peer's half, no longer than `close_s`."""
         self._end_cork()
@@ -770,21 +441,6 @@ class Connection:
         elif session is None or session.state is SessionState.FAILED:
             self._transport.shutdown_write()
             self._watch()
-
-    @property
-    def peer(self) -> str:
-        """The peer's address, printable, for logs."""
-        return self._transport.peer
-
-    @property
-    def peer_host(self) -> str:
-        """The part of it that rules go by: the IP address, or "unix"."""
-        return self._transport.peer_host
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether the peer came over TLS."""
-        return self._transport.is_secure
 
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""

@@ -105,7 +105,7 @@ class HttpPhase:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         connection = self._connection
         route = pages.route(self._server.app, request, connection.peer_host, is_secure=connection.is_secure)
-        self._server.check_room(self._connection)
+        self._server.check_draining()
         offered = request.subprotocols
         subprotocol = (
             next((name for name in offered if name in route.subprotocols), None) if offered else None

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from wsloop.buffers.pool import RingPool
 from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
+from wsloop.server.admission import Admission, key_of
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
+from wsloop.server.refusing import Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.server")
-
-REFUSALS_AT_ONCE = 64
-"""Connections beyond the limit that are let in only to be told 503; the rest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,7 @@ class ServerStatistics:
     connections: int
     connections_by_state: dict[str, int]
     accepted_total: int
+    refused_total: int
     rings_lent: int
 
 
@@ -81,6 +81,8 @@ class Server:
         outbox: OutboxMarks | None = None,
         fan_out: PacedFanOut | None = None,
         max_connections: int = 10_000,
+        max_per_host: int = 0,
+        max_accepts_per_s: float = 0,
         backlog: int = 1024,
         certificates: Certificates | None = None,
     ) -> None:
@@ -96,7 +98,8 @@ class Server:
         self.registry = Registry()
         self.draining = False
         self._network = network
-        self._max_connections = max_connections
+        self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
+        self._refuser = Refuser(reactor)
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
@@ -121,21 +124,21 @@ class Server:
         return listener
 
     def _on_accept(self, transport: Transport) -> None:
-        """Make a connection of an accepted transport, or drop it where even a refusal is too much."""
+        """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
-        if len(self.registry) >= self._max_connections + REFUSALS_AT_ONCE:
-            transport.abort()
+        key = key_of(transport.peer_host)
+        refusal = self._admission.judge(key, len(self.registry), self.reactor.now)
+        if refusal is not None:
+            self._refuser.refuse(transport, refusal)
             return
         connection = Connection(self, transport, self.registry.next_id())
         self.registry.add(connection)
+        self._admission.enter(key)
 
-    def check_room(self, connection: Connection) -> None:
-        """Raise HandshakeError 503 if `connection` is over the limit, or the server is draining."""
+    def check_draining(self) -> None:
+        """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
             raise HandshakeError(503, "the server is shutting down", ((b"Retry-After", b"1"),))
-        if len(self.registry) > self._max_connections:
-            log.warning("connection %d: refused, %d are open", connection.id, len(self.registry) - 1)
-            raise HandshakeError(503, "too many connections", ((b"Retry-After", b"5"),))
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -154,7 +157,8 @@ class Server:
 
     def forget(self, connection: Connection) -> None:
         """Be told by a connection that it is gone; the last one ends a drain."""
-        self.registry.remove(connection)
+        if self.registry.remove(connection):
+            self._admission.leave(key_of(connection.peer_host))
         self._end_drain_if_empty()
 
     def _end_drain_if_empty(self) -> None:
@@ -168,6 +172,7 @@ class Server:
         self._close_listeners()
         for connection in self.registry.snapshot():
             connection.drop()
+        self._refuser.close()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -181,4 +186,7 @@ class Server:
         by_state = dict.fromkeys((state.value for state in State), 0)
         for connection in self.registry.snapshot():
             by_state[connection.state.value] += 1
-        return ServerStatistics(len(self.registry), by_state, self._accepted_total, self.pool.lent)
+        refused_total = self._refuser.totals.total()
+        return ServerStatistics(
+            len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )

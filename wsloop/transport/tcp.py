@@ -50,12 +50,12 @@ class TcpTransport:
     @property
     def peer(self) -> str:
         """The peer's address, put into words when it is asked for: most connections never are."""
-        return describe_peer(self._sock, self._address)[0]
+        return describe_peer(self._sock, self._address)
 
     @property
     def peer_host(self) -> str:
         """The IP address, or "unix"."""
-        return describe_peer(self._sock, self._address)[1]
+        return host_of_peer(self._sock, self._address)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -174,18 +174,21 @@ def peer_address(sock: SocketLike) -> SocketAddress:
         return None
 
 
-def describe_peer(sock: SocketLike, address: SocketAddress) -> tuple[str, str]:
-    """Return (`peer`, `peer_host`) of a socket whose peer has `address`; "?" if that is None.
+def host_of_peer(sock: SocketLike, address: SocketAddress) -> str:
+    """Return the IP address in `address`, "unix" on a Unix socket, "?" if `address` is None.
 
     An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
     that a limit per host counts it once. `sock` may be closed.
     """
     if sock.family == socket.AF_UNIX:
-        return "unix", "unix"
-    if address is None:
-        return "?", "?"
-    host: str = address[0]
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{address[1]}", host
+        return "unix"
+    host: str = "?" if address is None else address[0]
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def describe_peer(sock: SocketLike, address: SocketAddress) -> str:
+    """Return host and port of a socket's peer as one writes them, only the host if there is no port."""
+    host = host_of_peer(sock, address)
+    if sock.family == socket.AF_UNIX or address is None:
+        return host
+    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
