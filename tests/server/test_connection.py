@@ -56,6 +56,43 @@ def at_rest(house: MemoryServer) -> bool:
     return statistics.connections == 0 and statistics.rings_lent == 0 and house.hub.statistics().clients == 0
 
 
+@pytest.mark.parametrize("kind", [ValueError, OSError])
+def test_a_connection_that_the_poller_does_not_take_is_dropped_in_one_line(
+    house: MemoryServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+) -> None:
+    def refuse(_fd: int, _interest: int) -> None:
+        raise kind("no room")
+
+    timers = house.reactor.statistics().timers
+    client = house.dial()
+    with monkeypatch.context() as patch:
+        patch.setattr(house.reactor._poller, "register", refuse)
+        house.run_until(lambda: client.is_gone)
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "it cannot be watched" in caplog.text
+    assert house.reactor.statistics().timers == timers
+    assert at_rest(house)
+    assert house.connect("/echo").is_open
+
+
+def test_what_expires_does_so_even_after_a_fault_in_the_sweep(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    swept: list[float] = []
+
+    def expire(now_s: float) -> int:
+        swept.append(now_s)
+        raise ZeroDivisionError("a bug in the broker")
+
+    monkeypatch.setattr(house.hub, "expire", expire)
+    house.run_for(5.5)
+    assert len(swept) == 5
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_drain_tells_each_kind_of_client_its_code_and_ends_by_itself(house: MemoryServer) -> None:
     chatting, echoing, asking = house.join(), house.connect("/echo"), house.dial()
     drained: list[bool] = []

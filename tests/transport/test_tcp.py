@@ -244,6 +244,12 @@ def test_what_may_happen_to_a_stream_is_a_transport_error_by_name(
     assert caught.value.errno_name == errno.errorcode[number]
 
 
+def test_what_routers_and_firewalls_do_to_a_stream_is_no_bug() -> None:
+    names = {"ECONNREFUSED", "EPROTO", "ENOPROTOOPT", "ENONET", "EACCES", "EPERM"}
+    numbers = {number for number, name in errno.errorcode.items() if name in names}
+    assert numbers <= GONE_ERRNOS
+
+
 @pytest.mark.parametrize(("name", "call"), METHODS, ids=["recv", "recv_into", "send", "sendmsg", "flush"])
 def test_any_other_errno_is_our_bug_and_stays_an_os_error(
     name: str, call: Callable[[TcpTransport], object]

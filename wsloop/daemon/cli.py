@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from wsloop import __version__
+from wsloop.daemon import streams
 from wsloop.daemon.config import MAX_COUNT, MAX_SECONDS
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.transport.bind import parse_bind
@@ -117,6 +118,7 @@ def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def main() -> NoReturn:
     """Run the command; print an expected failure as two lines and exit with its code."""
+    streams.open_missing()
     try:
         cli(standalone_mode=False)
     except StartupError as error:

@@ -151,7 +151,11 @@ def _sweep(reactor: Reactor, hub: Hub) -> None:
     """Let the broker forget what has expired, for as long as the reactor runs; much of it in steps."""
 
     def sweep() -> None:
-        more = hub.expire(reactor.now) >= EXPIRE_BATCH
-        reactor.call_later(0.0 if more else SWEEP_EVERY_S, sweep)
+        delay_s = SWEEP_EVERY_S
+        try:
+            if hub.expire(reactor.now) >= EXPIRE_BATCH:
+                delay_s = 0.0
+        finally:  # a fault is logged by the reactor, and expiry goes on
+            reactor.call_later(delay_s, sweep)
 
     reactor.call_later(SWEEP_EVERY_S, sweep)

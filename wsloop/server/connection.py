@@ -60,9 +60,10 @@ class Connection(Upkeep):
         self._control_due_s = 0.0
         self._going_on = self._outgrown = False
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
-        self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
         on_ready = self._on_ready_secure if transport.is_secure else self._on_ready
+        # First: if the poller does not take it, nothing else is left behind.
         server.reactor.register(transport.fileno(), READ, on_ready)
+        self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
         self.state = step(self.state, Step.BEGIN)
 
     # -- the loop calls: each entry is a boundary, beyond which no exception goes ------

@@ -131,7 +131,12 @@ class Server:
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
             return
-        connection = Connection(self, transport, self.registry.next_id())
+        try:
+            connection = Connection(self, transport, self.registry.next_id())
+        except (OSError, ValueError) as error:  # ENOSPC: epoll's limit for a user; ValueError: select's
+            log.warning("a connection from %s was dropped, it cannot be watched: %s", transport.peer, error)
+            transport.abort()
+            return
         self.registry.add(connection)
         self._admission.enter(key)
 

@@ -38,7 +38,7 @@ JOIN_PIECE_BYTES = 4_096
 MAX_VIEWS = 256
 """Pieces per `sendmsg`. The kernel's own limit (IOV_MAX) is 1,024; more than 256 gain nothing."""
 
-GONE_ERRNOS = frozenset(
+GONE_ERRNOS: frozenset[int] = frozenset(
     {
         errno.ECONNRESET,  # the peer, or a box between, sent RST
         errno.EPIPE,  # written after the reset was reported, or after our own shutdown
@@ -50,6 +50,12 @@ GONE_ERRNOS = frozenset(
         errno.ENETDOWN,
         errno.ENETRESET,
         errno.EHOSTDOWN,
+        getattr(errno, "ENONET", errno.ENETDOWN),  # Linux only
+        errno.ECONNREFUSED,  # these three from ICMP messages that routers and firewalls send
+        errno.EPROTO,
+        errno.ENOPROTOOPT,
+        errno.EACCES,  # a firewall of this machine
+        errno.EPERM,
         errno.ENOBUFS,  # the kernel has no memory for this stream: it fails, the others go on
         errno.ENOMEM,
     }
