@@ -28,6 +28,10 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 """struct linger {on, 0 s}: close(2) then discards what is unsent and resets the stream."""
 
 
+_AF_UNIX = int(socket.AF_UNIX)
+"""To compare with the plain number that an accepted socket has: half the time."""
+
+
 class TcpTransport:
     """One connected, non-blocking stream socket; satisfies `Transport`, which has the contracts.
 
@@ -153,7 +157,7 @@ def accepted(sock: SocketLike, address: SocketAddress) -> TcpTransport:
 
 def switch_nagle_off(sock: SocketLike) -> None:
     """Set TCP_NODELAY, on TCP. On a listening socket under Linux: for all that it accepts."""
-    if sock.family != socket.AF_UNIX:
+    if sock.family != _AF_UNIX:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -164,7 +168,7 @@ def switch_nagle_off(sock: SocketLike) -> None:
 
 def peer_address(sock: SocketLike) -> SocketAddress:
     """Return the address of a TCP socket's peer; None on a Unix socket, or if the peer is gone already."""
-    if sock.family == socket.AF_UNIX:
+    if sock.family == _AF_UNIX:
         return None
     try:
         return sock.getpeername()
@@ -180,7 +184,7 @@ def host_of_peer(sock: SocketLike, address: SocketAddress) -> str:
     An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
     that a limit per host counts it once. `sock` may be closed.
     """
-    if sock.family == socket.AF_UNIX:
+    if sock.family == _AF_UNIX:
         return "unix"
     host: str = "?" if address is None else address[0]
     return host[7:] if host.startswith("::ffff:") and "." in host else host
@@ -189,6 +193,6 @@ def host_of_peer(sock: SocketLike, address: SocketAddress) -> str:
 def describe_peer(sock: SocketLike, address: SocketAddress) -> str:
     """Return host and port of a socket's peer as one writes them, only the host if there is no port."""
     host = host_of_peer(sock, address)
-    if sock.family == socket.AF_UNIX or address is None:
+    if sock.family == _AF_UNIX or address is None:
         return host
     return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
