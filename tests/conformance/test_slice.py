@@ -33,7 +33,6 @@ def test_no_case_fails_on_a_plain_connection(daemon: Daemon) -> None:
     assert len(verdicts) == 254
 
 
-@pytest.mark.skipif(not run.can_deflate(), reason="the daemon does not offer permessage-deflate")
 def test_no_case_fails_on_a_deflated_connection(daemon: Daemon) -> None:
     every = (*cases.SLICE, *cases.DEFLATED_SLICE)
     verdicts = run.play(daemon.url(), every, deflated=True, limit_s=LIMIT_S)

@@ -18,7 +18,6 @@ from tests.cve.kit import (
     status,
     upgrade_request,
 )
-from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options
 from wsloop.testing.client import OPCODE_PING, OPCODE_PONG
 
@@ -143,13 +142,10 @@ def test_connections_that_are_reset_at_once(house: MemoryServer, said: bytes) ->
     assert len(house.network.open_descriptors()) == before
 
 
-PAGE = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-
-
-class TestFewNewConnections:
+class TestLimitedConnections:
     @pytest.fixture
     def options(self) -> Options:
-        return Options(dev=True, max_accepts_per_s=50)
+        return Options(dev=True, max_connections=30, max_accepts_per_s=20)
 
     @stands_for(
         "CVE-2023-44487",
@@ -157,25 +153,25 @@ class TestFewNewConnections:
         fault="the same, by connections that are opened faster than they can be served",
         answer="503 and Retry-After beyond the limit of new connections a second, before any work",
     )
-    def test_connections_beyond_the_rate_are_told_503(self, house: MemoryServer) -> None:
-        answers = [exchange(house, PAGE) for _ in range(1000)]
-        refused = [answer for answer in answers if status(answer) == 503]
-        assert len(refused) > 800
-        assert all("retry-after: 5" in answer.lower() for answer in refused)
+    def test_connections_beyond_the_rate_are_told_503(self, house: MemoryServer, log: Log) -> None:
+        request = upgrade_request(without="Sec-WebSocket-Version")
+        answers = [exchange(house, request) for _ in range(200)]
+        statuses = [status(answer) for answer in answers]
+        served = statuses.index(503)
+        assert statuses == [426] * served + [503] * (200 - served)
+        assert served < 45
+        assert all("retry-after: 5\r\n" in answer.lower() for answer in answers[served:])
+        (line,) = (line for line in log.lines if line.startswith("WARNING"))
+        assert "refused 1 (too many new connections: 1)" in line
         house.run_for(1.0)
-        assert status(exchange(house, PAGE)) == 200
-
-
-class TestFewConnections:
-    @pytest.fixture
-    def options(self) -> Options:
-        return Options(dev=True, max_connections=10, echo_limits=Limits(message_bytes=100_000))
+        assert status(exchange(house, request)) == 426
 
     def test_connections_beyond_the_limit_are_told_503(self, house: MemoryServer, log: Log) -> None:
-        clients = [house.connect() for _ in range(9)]
+        clients = [house.connect() for _ in range(29)]
         answer = exchange(house, upgrade_request())
         assert status(answer) == 503
-        assert "retry-after: 5" in answer.lower()
-        assert any("refused 1 (too many connections: 1)" in line for line in log.lines)
+        assert "retry-after: 5\r\n" in answer.lower()
+        (line,) = log.lines
+        assert line.endswith("refused 1 (too many connections: 1)")
         for client in clients:
             client.close()

@@ -20,7 +20,6 @@ from tests.cve.kit import (
     trickle,
     work,
 )
-from wsloop.protocol import session
 
 if TYPE_CHECKING:
     from tests.cve.kit import Log
@@ -30,10 +29,6 @@ TEXT, BINARY, LAST = 0x81, 0x82, 0x80
 FIRST_TEXT, FIRST_BINARY, NEXT = 0x01, 0x02, 0x00
 FRAGMENTS = 1024
 """The default of `--ws-max-fragments`."""
-
-NEEDS_PIECES = pytest.mark.skipif(
-    not hasattr(session, "Pieces"), reason="the session keeps the pieces of a fragmented message as they come"
-)
 
 
 @stands_for(
@@ -116,8 +111,8 @@ def test_small_fragments_hold_little(house: MemoryServer, first: int) -> None:
     [
         pytest.param(BINARY, bytes(36_000), id="binary"),
         pytest.param(TEXT, "€".encode() * 12_000, id="text"),
-        pytest.param(FIRST_TEXT, "€".encode() * 12_000, id="fragmented text", marks=NEEDS_PIECES),
-        pytest.param(FIRST_BINARY, bytes(36_000), id="fragmented binary", marks=NEEDS_PIECES),
+        pytest.param(FIRST_TEXT, "€".encode() * 12_000, id="fragmented text"),
+        pytest.param(FIRST_BINARY, bytes(36_000), id="fragmented binary"),
     ],
 )
 def test_a_frame_in_tiny_pieces_holds_little(house: MemoryServer, first: int, payload: bytes) -> None:

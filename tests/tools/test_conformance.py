@@ -86,6 +86,21 @@ def test_the_page_in_the_docs_tells_what_the_tool_knows() -> None:
     assert "FAILED" not in text
 
 
+def test_cases_on_compression_take_plain_answers() -> None:
+    class Case:
+        def onMessage(self, message: bytes, binary: bool) -> None:  # noqa: N802 - Autobahn's name
+            self.received = (message, binary)
+
+    cases = {"12.1.1": Case, "1.1.1": Case}
+    suite.take_plain_answers(cases)
+    assert cases["1.1.1"] is Case
+    assert cases["12.1.1"].__name__ == "Case"
+    for message, binary, expected in (("é", False, b"\xc3\xa9"), ("é", True, b"\xe9"), (b"x", True, b"x")):
+        case = cases["12.1.1"]()
+        case.onMessage(message, binary)  # type: ignore[arg-type]
+        assert case.received == (expected, binary)
+
+
 def test_texts_that_were_bytes_become_what_the_bytes_mean() -> None:
     cases = {
         "6.2.1": SimpleNamespace(PAYLOAD="Hello-µ"),
