@@ -36,8 +36,8 @@ class Timing(msgspec.Struct, frozen=True):
     `settle_s` is what memory is given to come to rest before it is read.
     """
 
-    warmup_s: float = 0.5
-    seconds: float = 1.5
+    warmup_s: float = 0.4
+    seconds: float = 1.25
     settle_s: float = 1.5
     operations: int = 100_000_000
 

@@ -1,10 +1,10 @@
-/* Connecting without waiting: for connects.c and flood.c, which do much else meanwhile. */
+/* Connecting without waiting. */
 #ifndef WSLOOP_BENCH_DIAL_H
 #define WSLOOP_BENCH_DIAL_H
 
 #include "handshake.h"
 
-static struct handshake shared_handshake;   /* of all connections: its key's freshness costs a server nothing */
+static struct handshake shared_handshake;
 static struct sockaddr_in dialled;
 
 static inline bool prepare_dialling(void)

@@ -14,8 +14,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 
-#include "handshake.h"
-#include "link.h"
+#include "opening.h"
 #include "result.h"
 
 enum { BATCH_BYTES = 256 * 1024 };
@@ -257,26 +256,10 @@ static void close_all(void)
     }
 }
 
-static void open_all(void)
+static bool prepare(void)
 {
-    for (int i = 0; i < opt.connections; i++) {
-        struct connection *c = &conns[i];
-        char error[200] = "";
-        c->link.id = (uint32_t)i;
-        c->owed = opt.inflight;
-        c->sent_ns = calloc((size_t)opt.inflight, sizeof *c->sent_ns);
-        c->expected = opt.raw ? malloc(frame_bytes) : NULL;
-        int fd = open_websocket((uint32_t)i, error, sizeof error);
-        if (fd < 0) {
-            note(&faults.lost, i, "%s", error);
-            return;
-        }
-        attach(&c->link, fd);
-    }
-}
-
-static void prepare(void)
-{
+    if (!prepare_dialling())
+        return false;
     prepare_links();
     pattern = make_pattern(opt.size);
     uint8_t header[10];
@@ -284,17 +267,24 @@ static void prepare(void)
     batch_bytes = frame_bytes > BATCH_BYTES ? frame_bytes : BATCH_BYTES;
     batch = malloc(batch_bytes);
     conns = calloc((size_t)opt.connections, sizeof *conns);
-    for (int i = 0; i < opt.connections; i++)
+    for (int i = 0; i < opt.connections; i++) {
         conns[i].link.fd = -1;
+        conns[i].owed = opt.inflight;
+        conns[i].sent_ns = calloc((size_t)opt.inflight, sizeof *conns[i].sent_ns);
+        conns[i].expected = opt.raw ? malloc(frame_bytes) : NULL;
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
     signal(SIGPIPE, SIG_IGN);
-    prepare();
-    open_all();
-    bool ready = alive == opt.connections;
+    if (!prepare()) {
+        fprintf(stderr, "%.40s is not an IPv4 address\n", opt.host);
+        return 2;
+    }
+    bool ready = open_links(&(struct links){conns, sizeof *conns, opt.connections, NULL});
     for (int i = 0; ready && i < opt.connections; i++)
         send_owed(&conns[i], now_ns());
     if (ready)

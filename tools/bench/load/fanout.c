@@ -16,7 +16,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 
-#include "handshake.h"
+#include "opening.h"
 #include "reader.h"
 #include "result.h"
 
@@ -219,7 +219,7 @@ static bool prepare(void)
     reader.masked = opt.raw;
     patterns = make_pattern(opt.size);
     if (opt.size < opt.stamp_at + STAMP_BYTES || opt.size > 64 * 1024 || (opt.deflate && opt.publishers > 1) ||
-        (opt.payload && !read_patterns()))
+        !prepare_dialling() || (opt.payload && !read_patterns()))
         return false;
     uint8_t header[10];
     frame_bytes = put_header(header, opt.opcode, opt.size) + 4 + opt.size;
@@ -240,31 +240,16 @@ static bool prepare(void)
     return true;
 }
 
-static bool open_all(void)
-{
-    for (int i = 0; i < opt.connections; i++) {
-        char error[200] = "";
-        int fd = open_websocket((uint32_t)i, error, sizeof error);
-        subscribers[i].link.id = (uint32_t)i;
-        if (fd < 0) {
-            note(&faults.lost, i, "%s", error);
-            return false;
-        }
-        attach(&subscribers[i].link, fd);
-    }
-    usleep(JOIN_MS * 1000);
-    return true;
-}
-
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
     signal(SIGPIPE, SIG_IGN);
     if (!prepare()) {
-        fprintf(stderr, "a message has 16 bytes to 64 KiB and room for its stamp; deflate has one publisher\n");
+        fprintf(stderr, "a message has 16 bytes to 64 KiB and room for its stamp; deflate has one publisher; the host is IPv4\n");
         return 2;
     }
-    bool ready = open_all();
+    bool ready = open_links(&(struct links){subscribers, sizeof *subscribers, opt.connections, NULL});
+    usleep(JOIN_MS * 1000);
     for (uint32_t p = 0; ready && p < (uint32_t)opt.publishers; p++)
         publish_owed(p, now_ns());
     if (ready)

@@ -15,7 +15,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 
-#include "dial.h"
+#include "opening.h"
 #include "reader.h"
 #include "result.h"
 
@@ -237,13 +237,8 @@ static bool prepare(void)
 
 static void open_all(void)
 {
-    char error[200] = "";
-    int fd = open_websocket(0, error, sizeof error);
-    if (fd < 0) {
-        note(&faults.lost, 0, "%s", error);
+    if (!open_links(&(struct links){&polite, sizeof polite, 1, NULL}))
         return;
-    }
-    attach(&polite.link, fd);
     polite.start_ns = now_ns();
     for (int i = 0; i < opt.connections; i++) {
         flooders[i].link.id = (uint32_t)i;

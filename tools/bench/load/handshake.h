@@ -1,15 +1,12 @@
-/* The client's side of the WebSocket opening handshake (RFC 6455 section 4.1) of a generator.
- *
- * open_websocket() connects, asks for the upgrade and checks the answer: status, Upgrade,
- * Connection, Sec-WebSocket-Accept, and that no extension or subprotocol was forced upon it. Bytes
- * behind the answer stay in the socket. SHA-1 is RFC 3174's; it is needed for the accept value.
+/* The client's side of the WebSocket opening handshake (RFC 6455 section 4.1): a request, and the judge
+ * of its answer: status, Upgrade, Connection, Sec-WebSocket-Accept, and that no extension or
+ * subprotocol was forced upon the client. SHA-1 is RFC 3174's; it is needed for the accept value.
  */
 #ifndef WSLOOP_BENCH_HANDSHAKE_H
 #define WSLOOP_BENCH_HANDSHAKE_H
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -20,12 +17,11 @@
 #include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "options.h"
 
-enum { HEAD_BYTES = 8192, CONNECT_S = 10 };
+enum { HEAD_BYTES = 8192 };
 
 static inline uint32_t rotate(uint32_t x, int by) { return x << by | x >> (32 - by); }
 
@@ -100,29 +96,8 @@ static inline void header_value(const char *head, const char *name, char *out, s
     }
 }
 
-/* Read exactly the response head: peek, look for its end, then take no byte beyond it. */
-static inline bool read_head(int fd, char *head)
-{
-    size_t have = 0;
-    while (have < HEAD_BYTES) {
-        ssize_t got = recv(fd, head + have, HEAD_BYTES - have, MSG_PEEK);
-        if (got <= 0)
-            return false;
-        head[have + (size_t)got] = 0;
-        char *end = strstr(head, "\r\n\r\n");
-        size_t take = end ? (size_t)(end + 4 - head) - have : (size_t)got;
-        if (recv(fd, head + have, take, 0) != (ssize_t)take)
-            return false;
-        have += take;
-        head[have] = 0;
-        if (end)
-            return true;
-    }
-    return false;
-}
-
-/* A request, and what the answer must say. One may serve many connections: the key's freshness costs a
- * server nothing, so that connects.c makes one for all. */
+/* A request, and what the answer must say. One serves all connections: that a key is fresh costs a server
+ * nothing. */
 struct handshake {
     char request[HEAD_BYTES], accept[32];
     size_t length;
@@ -214,44 +189,6 @@ static inline bool server_address(struct sockaddr_in *address)
 {
     *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port)};
     return inet_pton(AF_INET, opt.host, &address->sin_addr) == 1;
-}
-
-static inline bool upgrade(int fd, char *error, size_t size)
-{
-    struct handshake h;
-    char head[HEAD_BYTES + 1];
-    if (!make_handshake(&h)) {
-        snprintf(error, size, "no random bytes for the key");
-        return false;
-    }
-    if (send(fd, h.request, h.length, MSG_NOSIGNAL) != (ssize_t)h.length || !read_head(fd, head)) {
-        snprintf(error, size, "no answer to the handshake");
-        return false;
-    }
-    return judge_answer(&h, head, error, size);
-}
-
-/* Connect, and upgrade unless --raw. Returns a non-blocking descriptor, or -1 and a text. */
-static inline int open_websocket(uint32_t number, char *error, size_t size)
-{
-    struct sockaddr_in address;
-    struct timeval limit = {.tv_sec = CONNECT_S};
-    if (!server_address(&address)) {
-        snprintf(error, size, "%.40s is not an IPv4 address", opt.host);
-        return -1;
-    }
-    int fd = make_socket(number, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
-        connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        snprintf(error, size, "connect: %s", strerror(errno));
-    } else if (opt.raw || upgrade(fd, error, size)) {
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        return fd;
-    }
-    if (fd >= 0)
-        close(fd);
-    return -1;
 }
 
 #endif

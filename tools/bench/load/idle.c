@@ -11,7 +11,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 
-#include "handshake.h"
+#include "opening.h"
 #include "reader.h"
 #include "result.h"
 
@@ -76,17 +76,16 @@ static void settle(double seconds)
         turn(wait_ms(deadline, 20));
 }
 
+/* Pings are answered while others connect: opening them all may take a server longer than a ping's patience. */
+static void serve_open(void)
+{
+    turn(0);
+}
+
 static void open_some(int count)
 {
-    for (int i = 0; i < count && !any_fault(); i++) {
-        char error[200] = "";
-        int fd = open_websocket((uint32_t)i, error, sizeof error);
-        conns[i].link.id = (uint32_t)i;
-        if (fd < 0)
-            note(&faults.lost, i, "%s", error);
-        else
-            attach(&conns[i].link, fd);
-    }
+    if (!any_fault())
+        open_links(&(struct links){conns, sizeof *conns, count, serve_open});
 }
 
 /* Let each of the first `count` connections echo once, some at a time: a server is not to need room for all. */
@@ -126,8 +125,8 @@ int main(int argc, char **argv)
 {
     parse_options(argc, argv);
     signal(SIGPIPE, SIG_IGN);
-    if (opt.size > 64 * 1024) {
-        fprintf(stderr, "a message has at most 64 KiB\n");
+    if (opt.size > 64 * 1024 || !prepare_dialling()) {
+        fprintf(stderr, "a message has at most 64 KiB; the host is IPv4\n");
         return 2;
     }
     prepare_links();
