@@ -23,6 +23,7 @@ from wsloop.transport.tls_engine import TlsEngine
 from wsloop.transport.tls_state import TlsState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SECRET = b"never in a log \r\n\x1b[2J"
@@ -166,7 +167,7 @@ BAD = [
 
 @pytest.mark.parametrize(("make", "reason", "alert"), BAD)
 def test_a_bad_hello_gets_its_alert_and_one_line(
-    side: Certificates, log: pytest.LogCaptureFixture, make: object, reason: str, alert: int
+    side: Certificates, log: pytest.LogCaptureFixture, make: Callable[[], bytes], reason: str, alert: int
 ) -> None:
     told = Told(side=side, is_open=False)
     told.arrive(make())
