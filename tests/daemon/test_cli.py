@@ -246,9 +246,7 @@ def pair(tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        pytest.param(
-            ("{cert}", "/nowhere/key.pem"), "cannot read /nowhere/key.pem: No such file", id="missing"
-        ),
+        pytest.param(("{cert}", "/nowhere/k"), "cannot read /nowhere/k: No such file", id="missing"),
         pytest.param(("{key}", "{cert}"), "holds no certificate in PEM format", id="wrong way round"),
         pytest.param(("{cert}", "{other}"), "does not belong to the certificate", id="another's key"),
         pytest.param(("{cert}", "{cert}"), "holds no private key in PEM format", id="no key"),

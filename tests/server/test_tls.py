@@ -20,7 +20,8 @@ from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
 from wsloop.transport.bind import TcpBind, UnixBind
 from wsloop.transport.certificates import Certificates
-from wsloop.transport.tls import HTTP_REFUSAL, TlsTransport
+from wsloop.transport.client_hello import HTTP_REFUSAL
+from wsloop.transport.tls import TlsTransport
 from wsloop.transport.tls_engine import TlsEngine
 from wsloop.transport.tls_state import TlsState
 

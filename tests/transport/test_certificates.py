@@ -14,8 +14,8 @@ from wsloop.errors import ConfigError
 from wsloop.testing.clock import FakeClock
 from wsloop.testing.network import MemoryNetwork
 from wsloop.transport.certificates import PASSWORD_BYTES, Certificates
-from wsloop.transport.tls import ClientSide
 from wsloop.transport.tls_engine import TlsEngine
+from wsloop.transport.tls_side import ClientSide
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ from wsloop.errors import TransportError
 from wsloop.testing.clock import FakeClock
 from wsloop.testing.network import MemoryNetwork
 from wsloop.transport.certificates import Certificates
-from wsloop.transport.client_hello import HELLO_BYTES
-from wsloop.transport.tls import HTTP_REFUSAL, ClientSide
+from wsloop.transport.client_hello import HELLO_BYTES, HTTP_REFUSAL
 from wsloop.transport.tls_engine import TlsEngine
+from wsloop.transport.tls_side import ClientSide
 from wsloop.transport.tls_state import TlsState
 
 if TYPE_CHECKING:
