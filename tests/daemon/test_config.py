@@ -48,6 +48,12 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
         ('[server]\nport = "x"\n', "wsloop.toml:2: server.port: expected `int`, got `str`", ""),
         ("[ws]\nmax_size = 0\n", "wsloop.toml:2: ws.max_size: expected `int` >= 1", ""),
         ('[log]\nlevel = "loud"\n', "wsloop.toml:2: log.level: invalid enum value 'loud'", ""),
+        ('[tls]\ncertfile = ""\n', "wsloop.toml:2: tls.certfile: expected `str` of length >= 1", ""),
+        (
+            '[tls]\nkeyfile = "k"\n',
+            "tls.keyfile is given without tls.certfile",
+            "a key needs its certificate",
+        ),
         ("[ws\n", "wsloop.toml: ", "the file must be TOML; strings need quotes"),
         ("dev = true\n", "wsloop.toml: dev mode is switched on by the flag --dev only", ""),
     ],

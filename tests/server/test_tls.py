@@ -17,17 +17,17 @@ from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.connection import Connection
 from wsloop.testing.client import OPCODE_CLOSE, MemoryClient, masked_frame
 from wsloop.testing.network import NetworkFaults
+from wsloop.testing.server import MemoryServer
 from wsloop.transport.bind import TcpBind, UnixBind
 from wsloop.transport.certificates import Certificates
-from wsloop.transport.tls import HTTP_REFUSAL, TlsTransport
+from wsloop.transport.client_hello import HTTP_REFUSAL
+from wsloop.transport.tls import TlsTransport
 from wsloop.transport.tls_engine import TlsEngine
 from wsloop.transport.tls_state import TlsState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from wsloop.testing.server import MemoryServer
 
 MIB = 1024 * 1024
 
@@ -50,8 +50,18 @@ def opened(house: MemoryServer, path: str = "/echo", *headers: tuple[str, str]) 
     """Return a client whose upgrade was answered."""
     client = house.dial(TlsMemoryClient)
     client.upgrade(path, headers)
-    house.run_until(lambda: client.is_open or client.is_gone)
+    run_until_open(house, client)
     return client
+
+
+def run_until_open(house: MemoryServer, client: MemoryClient) -> None:
+    """Turn until the upgrade was answered, or the client is gone."""
+    house.run_until(lambda: client.is_open or client.is_gone)
+
+
+def run_until_gone(house: MemoryServer, client: MemoryClient) -> None:
+    """Turn until the client has seen the end."""
+    house.run_until(lambda: client.is_gone)
 
 
 def at_rest(house: MemoryServer) -> bool:
@@ -221,9 +231,9 @@ def test_nothing_of_a_closed_connection_is_left_to_the_collector(house: MemorySe
             client = house.dial(MemoryClient if ending == "http" else TlsMemoryClient)
             client.upgrade("/echo")
             if ending in ("close", "reset"):
-                house.run_until(lambda client=client: client.is_open)
+                run_until_open(house, client)
             elif ending == "http":
-                house.run_until(lambda client=client: client.is_gone)
+                run_until_gone(house, client)
             if ending == "close":
                 client.send_close()
             elif ending == "reset":
@@ -286,7 +296,7 @@ def test_plain_http_is_told_that_the_port_speaks_tls_and_nobody_else_notices(hou
     for size in (0, 100_000):
         client = house.dial(MemoryClient)
         client.send_bytes(b"POST /echo HTTP/1.1\r\nHost: localhost\r\n\r\n" + bytes(size))
-        house.run_until(lambda client=client: client.is_gone)
+        run_until_gone(house, client)
         assert client.http == HTTP_REFUSAL
     polite.send_text("still here")
     house.run_until(lambda: polite.texts)
@@ -336,13 +346,11 @@ def test_over_tls_the_pages_own_origin_is_an_https_one(
 
 
 def test_without_tls_an_https_origin_is_that_of_a_proxy_in_front() -> None:
-    from wsloop.testing.server import MemoryServer
-
     with MemoryServer() as house:
         for scheme in ("http", "https"):
             client = house.dial()
             client.upgrade("/echo", (("Origin", f"{scheme}://wsloop.test"),))
-            house.run_until(lambda client=client: client.is_open or client.is_gone)
+            run_until_open(house, client)
             assert client.is_open
 
 

@@ -12,7 +12,8 @@ from wsloop.loop.poller import READ, WRITE
 from wsloop.server.assembly import Options
 from wsloop.testing.client import READ_BYTES, MemoryClient, MessagingMemoryClient
 from wsloop.testing.server import MemoryServer
-from wsloop.transport.tls import ClientSide, TlsTransport
+from wsloop.transport.tls import TlsTransport
+from wsloop.transport.tls_side import ClientSide
 from wsloop.transport.tls_state import SHAKING
 
 if TYPE_CHECKING:

@@ -42,6 +42,7 @@ class Daemon:
         self._command = [sys.executable, *python_options, "-m", "wsloop", "serve"]
         self._options = (*(["--dev"] if dev else []), *options)
         self._uds = uds
+        self._scheme = "ws"
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
 
@@ -69,9 +70,9 @@ class Daemon:
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
         self.banner = self._read_banner(self._process)
-        found = re.search(r"wss?://127\.0\.0\.1:(\d+)/", self.banner)
+        found = re.search(r"(wss?)://127\.0\.0\.1:(\d+)/", self.banner)
         assert found or self._uds, self.banner
-        self.port = int(found[1]) if found else 0
+        self._scheme, self.port = (found[1], int(found[2])) if found else ("ws", 0)
 
     def _read_banner(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None
@@ -133,7 +134,7 @@ class Daemon:
 
     def url(self, path: str = "/echo") -> str:
         """Return the WebSocket address of a path."""
-        return f"ws://{self.host}:{self.port}{path}"
+        return f"{self._scheme}://{self.host}:{self.port}{path}"
 
     def connect(self) -> socket.socket:
         """Return a plain TCP connection; it gives up after a while instead of waiting for ever."""

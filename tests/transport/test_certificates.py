@@ -14,13 +14,13 @@ from wsloop.errors import ConfigError
 from wsloop.testing.clock import FakeClock
 from wsloop.testing.network import MemoryNetwork
 from wsloop.transport.certificates import PASSWORD_BYTES, Certificates
-from wsloop.transport.tls import ClientSide
 from wsloop.transport.tls_engine import TlsEngine
+from wsloop.transport.tls_side import ClientSide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PASSWORD = "correct horse"
+PASSWORD = b"correct horse"
 
 
 @pytest.fixture
@@ -39,9 +39,7 @@ def encrypted(keyfile: str) -> str:
 
     key = load_pem_private_key(Path(keyfile).read_bytes(), None)
     path = Path(keyfile).with_suffix(".encrypted")
-    path.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSWORD.encode()))
-    )
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSWORD)))
     return str(path)
 
 
@@ -121,6 +119,11 @@ def test_a_directory_is_no_certificate(pair: tuple[str, str], tmp_path: Path) ->
         Certificates(str(tmp_path), pair[1])
 
 
+def test_a_path_with_a_nul_is_no_path(pair: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        Certificates(pair[0] + "\0", pair[1])
+
+
 def test_files_given_the_wrong_way_round_are_told(pair: tuple[str, str]) -> None:
     with pytest.raises(ConfigError, match="holds no certificate"):
         Certificates(pair[1], pair[0])
@@ -150,16 +153,16 @@ def test_an_encrypted_key_wants_its_password_and_nobody_is_asked_on_the_terminal
         Certificates(pair[0], keyfile)
     assert "WSLOOP_TLS__KEY_PASSWORD" in caught.value.hint
     with pytest.raises(ConfigError, match="or its password is wrong"):
-        Certificates(pair[0], keyfile, "wrong")
+        Certificates(pair[0], keyfile, b"wrong")
     with pytest.raises(ConfigError, match="longer than"):
-        Certificates(pair[0], keyfile, "x" * (PASSWORD_BYTES + 1))
+        Certificates(pair[0], keyfile, b"x" * (PASSWORD_BYTES + 1))
     assert served_serial(Certificates(pair[0], keyfile, PASSWORD))
 
 
 def test_no_error_holds_the_password(pair: tuple[str, str]) -> None:
     keyfile = encrypted(pair[1])
     with pytest.raises(ConfigError) as caught:
-        Certificates(pair[0], keyfile, "opensesame")
+        Certificates(pair[0], keyfile, b"opensesame")
     assert "opensesame" not in caught.value.message + caught.value.hint
 
 

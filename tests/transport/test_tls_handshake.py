@@ -17,12 +17,13 @@ from wsloop.errors import TransportError
 from wsloop.testing.clock import FakeClock
 from wsloop.testing.network import MemoryNetwork
 from wsloop.transport.certificates import Certificates
-from wsloop.transport.client_hello import HELLO_BYTES
-from wsloop.transport.tls import HTTP_REFUSAL, ClientSide
+from wsloop.transport.client_hello import HELLO_BYTES, HTTP_REFUSAL
 from wsloop.transport.tls_engine import TlsEngine
+from wsloop.transport.tls_side import ClientSide
 from wsloop.transport.tls_state import TlsState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SECRET = b"never in a log \r\n\x1b[2J"
@@ -166,7 +167,7 @@ BAD = [
 
 @pytest.mark.parametrize(("make", "reason", "alert"), BAD)
 def test_a_bad_hello_gets_its_alert_and_one_line(
-    side: Certificates, log: pytest.LogCaptureFixture, make: object, reason: str, alert: int
+    side: Certificates, log: pytest.LogCaptureFixture, make: Callable[[], bytes], reason: str, alert: int
 ) -> None:
     told = Told(side=side, is_open=False)
     told.arrive(make())

@@ -19,7 +19,8 @@ from wsloop.testing.contracts.transport import Wire
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.testing.poller import FakePoller
 from wsloop.transport.certificates import Certificates
-from wsloop.transport.tls import ClientSide, TlsTransport
+from wsloop.transport.tls import TlsTransport
+from wsloop.transport.tls_side import ClientSide
 from wsloop.transport.tls_state import SHAKING
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 from tests.transport.tls_kit import HOST, certificates, client_context
-from wsloop.transport.tls import ClientSide
 from wsloop.transport.tls_engine import RECORD_BYTES, TlsEngine
+from wsloop.transport.tls_side import ClientSide
 from wsloop.transport.tls_state import TlsState
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RESERVED_DESCRIPTORS = 64
 """Descriptors not given to connections: standard streams, listeners, poller, wakeup, log, spare."""
 
-KEY_PASSWORD_VARIABLE = "WSLOOP_TLS__KEY_PASSWORD"
+KEY_PASSWORD_VARIABLE = b"WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted key. In no file and on no command line, where others could read it."""
 
 ACCEPTS_PER_S = 200
@@ -81,7 +81,7 @@ def certificates(tls: TlsSettings) -> Certificates | None:
     # Imported here: OpenSSL is 4 MiB that a plain server need not load.
     from wsloop.transport.certificates import Certificates  # noqa: PLC0415
 
-    return Certificates(tls.certfile, tls.keyfile, os.environ.get(KEY_PASSWORD_VARIABLE))
+    return Certificates(tls.certfile, tls.keyfile, os.environb.get(KEY_PASSWORD_VARIABLE))
 
 
 def _limits(settings: Settings, default_message_bytes: int) -> Limits:

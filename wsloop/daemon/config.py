@@ -26,6 +26,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
+FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
@@ -65,8 +66,8 @@ class WsSettings(_Section, frozen=True):
 class TlsSettings(_Section, frozen=True):
     """`[tls]`: with a certificate, TCP ports speak TLS; Unix sockets do not."""
 
-    certfile: str | None = None  # PEM file: the server's certificate, then those that signed it
-    keyfile: str | None = None  # PEM file of its private key; default: it is in certfile
+    certfile: FilePath | None = None  # PEM file: the server's certificate, then those that signed it
+    keyfile: FilePath | None = None  # PEM file of its private key; default: it is in certfile
 
 
 class LogSettings(_Section, frozen=True):

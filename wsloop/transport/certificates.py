@@ -47,7 +47,7 @@ class Certificates:
 
     is_server = True
 
-    def __init__(self, certfile: str, keyfile: str | None = None, password: str | None = None) -> None:
+    def __init__(self, certfile: str, keyfile: str | None = None, password: bytes | None = None) -> None:
         self._certfile = certfile
         self._keyfile = keyfile or certfile
         self._password = password
@@ -101,14 +101,14 @@ class Certificates:
             raise ConfigError(f"cannot read {self._certfile}: {error.strerror}") from None
         return context
 
-    def _ask_password(self) -> str:
+    def _ask_password(self) -> bytes:
         """Answer OpenSSL, which would otherwise ask on the terminal."""
         if self._password is None:
             raise ConfigError(
                 f"the key in {self._keyfile} is encrypted",
                 "give its password in the environment, as WSLOOP_TLS__KEY_PASSWORD",
             )
-        if len(self._password.encode()) > PASSWORD_BYTES:
+        if len(self._password) > PASSWORD_BYTES:
             raise ConfigError(f"the key's password is longer than {PASSWORD_BYTES} bytes")
         return self._password
 
@@ -138,10 +138,9 @@ def _check_readable(path: str) -> None:
     try:
         with open(path, "rb") as file:
             file.read(1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror}", "check tls.certfile and tls.keyfile"
-        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error  # ValueError: a NUL inside
+        raise ConfigError(f"cannot read {path}: {reason}", "check tls.certfile and tls.keyfile") from None
 
 
 def _is_certificate(path: str) -> bool:

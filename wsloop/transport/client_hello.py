@@ -41,6 +41,31 @@ class Verdict(enum.Enum):
     TOO_LARGE = "too large"
 
 
+_HTTP_REASON = b"this port speaks TLS: use https:// or wss://\n"
+HTTP_REFUSAL = (
+    b"HTTP/1.1 400 Bad Request\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\n"
+    b"X-Content-Type-Options: nosniff\r\n"
+    b"Connection: close\r\n\r\n%b" % (len(_HTTP_REASON), _HTTP_REASON)
+)
+"""What a browser shows that was sent to http:// by mistake; without it, it would say that the
+server sends garbage."""
+
+_FATAL_ALERT = b"\x15\x03\x03\x00\x02\x02"
+NO_APPLICATION_PROTOCOL = _FATAL_ALERT + bytes([120])
+"""RFC 7301 section 3.2."""
+DECODE_ERROR = _FATAL_ALERT + bytes([50])
+"""RFC 8446 section 6.2."""
+
+REFUSALS: dict[Verdict, tuple[str, bytes]] = {
+    Verdict.PLAIN_HTTP: ("HTTP_REQUEST", HTTP_REFUSAL),
+    Verdict.NO_COMMON_PROTOCOL: ("NO_APPLICATION_PROTOCOL", NO_APPLICATION_PROTOCOL),
+    Verdict.TOO_LARGE: ("EXCESSIVE_MESSAGE_SIZE", DECODE_ERROR),
+}
+"""Reason, in the style of OpenSSL's names, and last words for who is refused before an engine is made."""
+
+
 class HelloScanner:
     """Collects a peer's first bytes, each looked at once, until a whole ClientHello is there.
 

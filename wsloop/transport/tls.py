@@ -21,22 +21,22 @@ outbox, where the limits see it. Read `tls_state.py` for the table that is follo
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wsloop.buffers.outbox import Outbox
 from wsloop.errors import TransportError
 from wsloop.transport.base import FLUSH_BYTES, MAX_VIEWS
-from wsloop.transport.client_hello import HelloScanner, Verdict
+from wsloop.transport.client_hello import REFUSALS, HelloScanner, Verdict
 from wsloop.transport.tcp import TcpTransport
 from wsloop.transport.tls_engine import RECORD_BYTES, TlsEngine
 from wsloop.transport.tls_state import DECRYPTING, ENCRYPTING, ENDED, SHAKING, TlsState, TlsStep, tls_step
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
     from wsloop.buffers.outbox import Piece
     from wsloop.transport.base import SocketAddress, SocketLike
+    from wsloop.transport.tls_side import TlsSide
 
 RECEIVE_BYTES = 65_536
 """Ciphertext per `recv`, like what a plain connection reads in one turn."""
@@ -56,71 +56,6 @@ the dearest kind, these are 1.6 ms; of 64 KiB full of them, 60 ms."""
 RECORD_CREDIT = 256
 """By how many the records without data may outnumber those with data before a peer is given up."""
 
-_HTTP_REASON = b"this port speaks TLS: use https:// or wss://\n"
-HTTP_REFUSAL = (
-    b"HTTP/1.1 400 Bad Request\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\n"
-    b"X-Content-Type-Options: nosniff\r\n"
-    b"Connection: close\r\n\r\n%b" % (len(_HTTP_REASON), _HTTP_REASON)
-)
-"""What a browser shows that was sent to http:// by mistake; without it, it would say that the
-server sends garbage."""
-
-_FATAL_ALERT = b"\x15\x03\x03\x00\x02\x02"
-NO_APPLICATION_PROTOCOL = _FATAL_ALERT + bytes([120])
-"""RFC 7301 section 3.2."""
-DECODE_ERROR = _FATAL_ALERT + bytes([50])
-"""RFC 8446 section 6.2."""
-
-REFUSALS: dict[Verdict, tuple[str, bytes]] = {
-    Verdict.PLAIN_HTTP: ("HTTP_REQUEST", HTTP_REFUSAL),
-    Verdict.NO_COMMON_PROTOCOL: ("NO_APPLICATION_PROTOCOL", NO_APPLICATION_PROTOCOL),
-    Verdict.TOO_LARGE: ("EXCESSIVE_MESSAGE_SIZE", DECODE_ERROR),
-}
-"""Reason, in the style of OpenSSL's names, and last words for who is refused before an engine is made."""
-
-
-class TlsSide(Protocol):
-    """Which side of the handshake a transport is, and who keeps its certificate."""
-
-    @property
-    def is_server(self) -> bool:
-        """Whether the peer speaks first."""
-        ...
-
-    def engine(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
-        """Return a new engine between two buffers."""
-        ...
-
-    def note_done(self) -> None:
-        """Be told of a handshake that succeeded."""
-        ...
-
-    def note_failed(self, peer: str, reason: str) -> None:
-        """Be told of one that did not; `reason` is a name, never a peer's text."""
-        ...
-
-
-class ClientSide:
-    """A client's side: verifies the server's certificate as `context` says, for `hostname`."""
-
-    is_server = False
-
-    def __init__(self, context: ssl.SSLContext, hostname: str) -> None:
-        self._context = context
-        self._hostname = hostname
-
-    def engine(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
-        """See `TlsSide.engine`."""
-        return self._context.wrap_bio(incoming, outgoing, server_hostname=self._hostname)
-
-    def note_done(self) -> None:
-        """Nothing is counted."""
-
-    def note_failed(self, peer: str, reason: str) -> None:
-        """Nothing is counted: the caller gets a TransportError."""
-
 
 class TlsTransport:
     """One connected stream socket with TLS on it; satisfies `Transport`, which has the contracts.
@@ -135,8 +70,8 @@ class TlsTransport:
     """
 
     __slots__ = (
-        "_arrived", "_credit", "_engine", "_fault", "_fin_wanted", "_plain", "_records_left", "_scanner",
-        "_side", "_tcp", "_waiting", "peer", "peer_host", "state",
+        "_arrived", "_credit", "_engine", "_fault", "_fin_wanted", "_is_decrypting", "_is_encrypting",
+        "_plain", "_records_left", "_scanner", "_side", "_tcp", "_waiting", "peer", "peer_host", "state",
     )  # fmt: skip
 
     is_secure = True
@@ -153,6 +88,7 @@ class TlsTransport:
         self._waiting = Outbox()  # ciphertext for the kernel
         self._fault = ""  # to be raised by the next read
         self._fin_wanted = False
+        self._is_decrypting = self._is_encrypting = False  # what `state` says, for the hot path
         self._credit = RECORD_CREDIT
         self._records_left = 0  # of this read's RECORDS_PER_READ
 
@@ -177,14 +113,20 @@ class TlsTransport:
     # -- bytes in ----------------------------------------------------------------------------
 
     def read(self, max_bytes: int) -> bytes | None:
-        """Read once from the socket, unless something waits inside, and return what it decrypts to."""
-        pieces = self._decrypt(max_bytes)
-        if len(pieces) == 1:
-            return bytes(pieces[0])
-        return b"".join(pieces) or self._nothing()
+        """Read once from the socket, unless something waits inside, and return what it decrypts to.
+
+        The common case, a lone record, takes no list and no loop: 2 us less.
+        """
+        self._fetch()
+        plain = self._plain
+        if plain and not self._arrived and len(plain) <= max_bytes:
+            self._plain = b""
+            return bytes(plain)
+        return b"".join(self._decrypt(max_bytes)) or self._nothing()
 
     def read_into(self, buffer: memoryview) -> int | None:
         """Read into `buffer`, which stays the caller's; one copy more than plain TCP needs."""
+        self._fetch()
         count = 0
         for piece in self._decrypt(len(buffer)):
             buffer[count : count + len(piece)] = piece
@@ -192,16 +134,37 @@ class TlsTransport:
         return count or (None if self._nothing() is None else 0)
 
     def _nothing(self) -> bytes | None:
-        """Return what a read without plaintext says: the end, or not yet."""
+        """Return what a read without plaintext says: the end, or not yet; or raise what ended it."""
+        if self._fault:
+            reason, self._fault = self._fault, ""
+            raise TransportError(reason)
         return b"" if self.state in ENDED else None
 
-    def _decrypt(self, room: int) -> list[Piece]:
-        """Return plaintext, at most `room` bytes of it."""
+    def _fetch(self) -> None:
+        """Do one recv, unless something waits inside; then have a record's plaintext, if there is one.
+
+        Raises TransportError, and nothing that was decrypted is lost by it.
+        """
         self._records_left = RECORDS_PER_READ
-        if not self.has_input and self.state not in ENDED:
-            self._receive()
-        elif self.state is TlsState.HANDSHAKING and self._arrived:
-            self._shake()
+        if self.has_input:
+            if self.state is TlsState.HANDSHAKING and self._arrived:
+                self._shake()
+            return
+        if not self._is_decrypting and self.state in ENDED:
+            return
+        data = self._tcp.read(RECEIVE_BYTES)
+        if data == b"":
+            self._on_cut_off()
+        elif data is not None and not self._is_decrypting:
+            if self.state in SHAKING:
+                self._greet(data)
+            # What a refused peer still says is dropped.
+        elif data is not None:
+            self._arrived = data
+            self._plain = self._next_record()
+
+    def _decrypt(self, room: int) -> list[Piece]:
+        """Return plaintext of what is inside, at most `room` bytes."""
         pieces: list[Piece] = []
         while room > 0:
             plain = self._plain or self._next_record()
@@ -213,15 +176,12 @@ class TlsTransport:
                 plain, self._plain = plain[:room], plain[room:]
             pieces.append(plain)
             room -= len(plain)
-        if self._fault and not pieces:
-            reason, self._fault = self._fault, ""
-            raise TransportError(reason)
         return pieces
 
     def _next_record(self) -> bytes:
         """Return the next record's plaintext; b"" if there is none now, or none any more."""
         engine = self._engine
-        while engine is not None and self.state in DECRYPTING:
+        while self._is_decrypting and engine is not None:
             if not engine.input_bytes:
                 if not self._arrived or not self._records_left:
                     break
@@ -234,29 +194,23 @@ class TlsTransport:
             if engine.output_bytes:
                 self._answer(engine)
             if record:
-                self._credit = min(self._credit + 2, RECORD_CREDIT)
+                if self._credit < RECORD_CREDIT:
+                    self._credit += 2
                 return record
             if record is None:
-                self._step(TlsStep.READ_WANTS_INPUT)
-                if self._credit < 0:
-                    self._fail("TOO_MANY_KEY_UPDATES")
-                elif self._waiting.size > WAITING_BYTES:
-                    self._fail("EXCESSIVE_OUTPUT")
+                self._on_barren()
             else:
                 self._step(TlsStep.NOTIFY_RECEIVED)
                 self._drop_input()
         return b""
 
-    def _receive(self) -> None:
-        """Do one recv. Raises TransportError, and nothing that was decrypted is lost by it."""
-        data = self._tcp.read(RECEIVE_BYTES)
-        if data == b"":
-            self._on_cut_off()
-        elif data and self.state in SHAKING:
-            self._greet(data)
-        elif data and self.state in DECRYPTING:
-            self._arrived = data
-        # What a refused peer still says is dropped.
+    def _on_barren(self) -> None:
+        """Follow input without plaintext: part of a record, or a flood of work that says nothing."""
+        self._step(TlsStep.READ_WANTS_INPUT)
+        if self._credit < 0:
+            self._fail("TOO_MANY_KEY_UPDATES")
+        elif self._waiting.size > WAITING_BYTES:
+            self._fail("EXCESSIVE_OUTPUT")
 
     def _feed(self, engine: TlsEngine) -> None:
         """Give the engine the next piece of what has arrived."""
@@ -352,7 +306,29 @@ class TlsTransport:
         return taken
 
     def flush(self, outbox: Outbox, max_bytes: int = FLUSH_BYTES) -> bool:
-        """Send what waits, then from `outbox`, a batch at a time, for as long as the kernel takes it all."""
+        """Send what waits, then from `outbox`, a batch at a time, for as long as the kernel takes it all.
+
+        The common case, one frame of a record's size at most, is written out here: 4 us less.
+        """
+        first = outbox.peek()
+        if (
+            first is None
+            or len(first) != outbox.size
+            or outbox.size > min(max_bytes, RECORD_BYTES)
+            or self._waiting.size
+            or not self._is_encrypting
+        ):
+            return self._flush(outbox, max_bytes)
+        sealed = self._seal_record(first)
+        outbox.advance(len(first))
+        sent_bytes = self._tcp.write(sealed)
+        if sent_bytes < len(sealed):
+            self._waiting.append(memoryview(sealed)[sent_bytes:])
+            return False
+        return True
+
+    def _flush(self, outbox: Outbox, max_bytes: int) -> bool:
+        """Carry out `flush` for any outbox."""
         while self._push():
             if not outbox.size and not self.has_output:
                 return True
@@ -369,31 +345,37 @@ class TlsTransport:
 
         Raises TransportError when nothing may be written any more.
         """
-        if self.state in SHAKING:
-            if not self._side.is_server and self._engine is None:
-                self._shake()
-            self._step(TlsStep.WRITE_WANTS_INPUT)
-            return False
-        if self.state not in ENCRYPTING:
+        if self._is_encrypting:
+            return True
+        if self.state not in SHAKING:
             raise TransportError(self._fault or "EPIPE")
-        return True
+        if not self._side.is_server and self._engine is None:
+            self._shake()
+        self._step(TlsStep.WRITE_WANTS_INPUT)
+        return False
 
     def _seal(self, data: Piece) -> int:
         """Encrypt all of `data`, record by record, and return its length. Raises TransportError."""
-        engine = self._engine
-        assert engine is not None
-        for start in range(0, len(data), RECORD_BYTES):
-            part = data if len(data) <= RECORD_BYTES else memoryview(data)[start : start + RECORD_BYTES]
-            try:
-                sealed = engine.seal(part)
-            except TransportError:
-                self._step(TlsStep.FAULT)
-                raise
-            if sealed is None:
-                self._step(TlsStep.WRITE_WANTS_INPUT)
-                raise TransportError("WANT_READ")
-            self._waiting.append(sealed)
+        if len(data) <= RECORD_BYTES:
+            self._waiting.append(self._seal_record(data))
+        else:
+            view = memoryview(data)
+            for start in range(0, len(view), RECORD_BYTES):
+                self._waiting.append(self._seal_record(view[start : start + RECORD_BYTES]))
         return len(data)
+
+    def _seal_record(self, data: Piece) -> bytes:
+        """Return `data` encrypted. Raises TransportError, and the stream is at its end."""
+        assert self._engine is not None
+        try:
+            sealed = self._engine.seal(data)
+        except TransportError:
+            self._step(TlsStep.FAULT)
+            raise
+        if sealed is None:
+            self._step(TlsStep.WRITE_WANTS_INPUT)
+            raise TransportError("WANT_READ")
+        return sealed
 
     def _answer(self, engine: TlsEngine) -> None:
         """Send what the engine says of itself: its part of the handshake, a key update, an alert."""
@@ -424,7 +406,7 @@ class TlsTransport:
 
     def shutdown_write(self) -> None:
         """Send close_notify, then FIN, behind what waits; not before the handshake is done: FIN only."""
-        if self.state in ENCRYPTING:
+        if self._is_encrypting:
             self._say_end()
         self._fin_wanted = True
         self._push_quietly()
@@ -434,7 +416,7 @@ class TlsTransport:
         if self.state is TlsState.RELEASED:
             return
         self._note_unfinished("UNFINISHED")
-        if self.state in ENCRYPTING:
+        if self._is_encrypting:
             self._say_end()
         self._push_quietly()
         self._tcp.close()
@@ -480,3 +462,5 @@ class TlsTransport:
 
     def _step(self, taken: TlsStep) -> None:
         self.state = tls_step(self.state, taken)
+        self._is_decrypting = self.state in DECRYPTING
+        self._is_encrypting = self.state in ENCRYPTING

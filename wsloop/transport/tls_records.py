@@ -31,7 +31,17 @@ class RecordCounter:
 
         Stops at `max_bytes`, and behind the last byte of the record number `max_records`.
         """
-        limit = min(len(data), max_bytes)
+        size = len(data)
+        # The common case, one whole record, is written out here: 1 us less.
+        is_between = not self._body_left and not self._head
+        if (
+            is_between
+            and HEAD_BYTES <= size <= max_bytes
+            and max_records
+            and (data[3] << 8) | data[4] == size - HEAD_BYTES
+        ):
+            return size, 1
+        limit = min(size, max_bytes)
         position = records = 0
         while position < limit and records < max_records:
             if not self._body_left:
