@@ -63,6 +63,9 @@ bench-quick: $(VENV)/.bench  ## the same in three minutes: does it all work?
 conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
 	$(BIN)/python -m tools.conformance $(ARGS)
 
+fuzz: $(VENV)/.dev  ## the protocol's properties on random bytes, until one fails or Ctrl+C (ARGS='--seed 1')
+	$(BIN)/python -m tools.fuzz $(ARGS)
+
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
 	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
 
