@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -32,6 +33,12 @@ def c_program() -> CProgram:
     if shutil.which("cc") is None and not os.environ.get("CI"):
         pytest.skip("no C compiler: apt-get install gcc libc6-dev")
     return lambda name: [str(build.build_c(generator.LOAD / f"{name}.c", build.BUILD / name))]
+
+
+@pytest.fixture(scope="session")
+def matplotlib() -> None:
+    if importlib.util.find_spec("matplotlib") is None and not os.environ.get("CI"):
+        pytest.skip("no matplotlib: pip install -e '.[dev]'")
 
 
 @pytest.fixture

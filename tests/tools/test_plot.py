@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.tools.test_summary import CELL, Run, measurement
 from tools.bench import plot
 from tools.bench.summary import Summary, summarize
@@ -28,6 +30,7 @@ def test_ours_theirs_and_the_limits_are_told_apart() -> None:
     assert plot.colour("wsloop+numpy") == plot.colour("wsloop")
 
 
+@pytest.mark.usefixtures("matplotlib")
 def test_the_same_figures_give_the_same_picture(tmp_path: Path) -> None:
     for name in ("first.svg", "second.svg"):
         plot.write_plot(tmp_path / "images" / name, [CELL], summaries())

@@ -137,6 +137,7 @@ def test_a_small_run_prints_json_and_a_table(tmp_path: Path, capsys: pytest.Capt
     assert "bare-selectors" in printed.err
 
 
+@pytest.mark.usefixtures("matplotlib")
 def test_a_run_writes_tables_goals_and_a_picture(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")

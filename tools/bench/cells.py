@@ -63,7 +63,7 @@ CELLS = (
         "flood",
         FLOOD,
         "a polite peer, 200 echoes/s of 128 B, beside 100 that flood pings and fragments",
-        seconds=2.5,
+        seconds=2.0,
     ),
 )
 

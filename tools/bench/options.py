@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str]) -> Wanted:
     )
     add("--list", action="store_true", help="print the names of all cells and servers, and what is missing")
     add("--rounds", type=at_least(1), help=f"times each server is measured [{ROUNDS}; idle 1]")
-    add("--seconds", type=seconds, help=f"measured interval [{Timing().seconds}; flood 2.5]")
+    add("--seconds", type=seconds, help=f"measured interval [{Timing().seconds}; flood 2]")
     add("--warmup", type=seconds, help=f"seconds of load before it [{Timing().warmup_s}]")
     add("--settle", type=seconds, help=f"idle: rest before memory is read [{Timing().settle_s}]")
     add("--operations", type=at_least(1), help="end an interval at this count")
