@@ -76,7 +76,6 @@ def serve(dev: bool, path: Path | None, **flags: Any) -> None:  # noqa: ANN401 -
     # Imported here: `wsloop --help` need not load the house.
     from wsloop.daemon import config, run  # noqa: PLC0415
 
-    _check_binds(flags["bind"])
     settings = config.load(path, _overrides(flags), dev=dev)
     sys.exit(run.run(settings))
 
@@ -95,8 +94,8 @@ _SECTION_OF = {
 }
 
 
-def _check_binds(binds: tuple[str, ...]) -> None:
-    """Raise UsageError for a --bind that is no address; in the file it would be a ConfigError."""
+def _check_binds(binds: list[str]) -> None:
+    """Raise UsageError for a flag that is no address; in the file it would be a ConfigError."""
     for text in binds:
         try:
             parse_bind(text)
@@ -107,7 +106,12 @@ def _check_binds(binds: tuple[str, ...]) -> None:
 def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the flags that were given, as {section: {key: value}}."""
     uds, fd = flags.pop("uds"), flags.pop("fd")
-    binds = [*flags.pop("bind"), *([f"unix:{uds}"] if uds else []), *([] if fd is None else [f"fd://{fd}"])]
+    binds = list(flags.pop("bind"))
+    if uds is not None:
+        binds.append(f"unix:{uds}")
+    if fd is not None:
+        binds.append(f"fd://{fd}")
+    _check_binds(binds)
     tree: dict[str, dict[str, Any]] = {}
     for flag, value in {**flags, "bind": binds or None}.items():
         if value is not None:

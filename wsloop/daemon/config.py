@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from wsloop.daemon import addresses
 from wsloop.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ class ServerSettings(_Section, frozen=True):
     port: Port = 8765  # 0 lets the kernel choose; the banner tells
     bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
     backlog: Positive = 1024  # connections the kernel queues before accept
-    limit_concurrency: Positive | None = None  # connections; default: descriptor limit - 64
+    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 128
     limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
     limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
-    allowed_origins: tuple[str, ...] = ()  # browser origins besides the page's own
+    allowed_origins: tuple[
+        str, ...
+    ] = ()  # browser origins besides the page's own, such as "https://example.org"
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 
@@ -112,6 +115,7 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
         )
     if settings.tls.keyfile and not settings.tls.certfile:
         raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
+    addresses.check(settings.server, overrides.get("server", {}))
     return settings
 
 

@@ -34,7 +34,7 @@ LINGER_S = 1.0
 lingers for 5 s at most, and reads meanwhile."""
 
 LINGERING_MAX = 32
-"""Sockets kept at a time. They fit into the 64 descriptors that connections never get."""
+"""Sockets kept at a time. They fit into the descriptors that connections never get."""
 
 REQUEST_BYTES = 65536
 """Read before the close. A request is smaller; who has sent more is reset."""
