@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.tools.conftest import RunProgram
 
-POLITE = ("--operations=10", "--pace=500", "--drain=0.5")
+POLITE = ("--operations=10", "--pace=500", "--drain=10")
 ENOUGH_BYTES = 32 * 1024
 
 
