@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
 
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers screenshot debian clean
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz
+.PHONY: screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -58,6 +59,12 @@ bench: $(VENV)/.bench  ## measure wsloop beside its peers, 25 minutes, into docs
 
 bench-quick: $(VENV)/.bench  ## the same in three minutes: does it all work?
 	$(BIN)/python -m tools.bench.run --quick $(ARGS) --json tools/bench/build/results.json >/dev/null
+
+conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
+	$(BIN)/python -m tools.conformance $(ARGS)
+
+fuzz: $(VENV)/.dev  ## the protocol's properties on random bytes, until one fails or Ctrl+C (ARGS='--seed 1')
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
 	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot

@@ -17,9 +17,12 @@ from click.testing import CliRunner
 
 from tests.system.daemon import Daemon
 from tests.system.peers import MESSAGING, http, open_echo, raw, says
+from tests.transport.test_certificates import PASSWORD, encrypted
+from tests.transport.tls_kit import write_pair
 from wsloop import __version__
 from wsloop.daemon import compose
 from wsloop.daemon.cli import cli, main
+from wsloop.daemon.config import TlsSettings
 from wsloop.loop.poller import SelectorPoller
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 
@@ -100,6 +103,12 @@ def test_an_unknown_command_is_2_with_the_right_one_named(fails: Fails) -> None:
         ("--log-level", "loud"),
         ("--backlog", "0"),
         ("stray",),
+        ("--uds", ""),
+        ("--fd", "-1"),
+        ("--port", "9999", "--bind", "127.0.0.1:0"),
+        ("--host", "localhost", "--uds", "/tmp/s"),
+        ("--fd", "987", "-b", "fd://987"),
+        ("-b", "unix:/tmp/s", "--uds", "/tmp/s"),
     ],
 )
 def test_a_bad_value_is_2_and_two_lines(fails: Fails, arguments: tuple[str, ...]) -> None:
@@ -233,6 +242,55 @@ def test_a_missing_file_is_78(fails: Fails, tmp_path: Path) -> None:
     code, lines = fails("serve", "-c", str(tmp_path / "none.toml"))
     assert code == 78
     assert "none.toml" in lines[0]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    return write_pair(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param(("{cert}", "/nowhere/k"), "cannot read /nowhere/k: No such file", id="missing"),
+        pytest.param(("{key}", "{cert}"), "holds no certificate in PEM format", id="wrong way round"),
+        pytest.param(("{cert}", "{other}"), "does not belong to the certificate", id="another's key"),
+        pytest.param(("{cert}", "{cert}"), "holds no private key in PEM format", id="no key"),
+        pytest.param(("/", "{key}"), "cannot read /: Is a directory", id="a directory"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_78_and_two_lines(
+    fails: Fails, tmp_path: Path, pair: tuple[str, str], options: tuple[str, str], words: str
+) -> None:
+    names = {"cert": pair[0], "key": pair[1], "other": write_pair(tmp_path, "other")[1]}
+    cert, key = (option.format(**names) for option in options)
+    code, lines = fails("serve", "--dev", "--port", "0", "--ssl-certfile", cert, "--ssl-keyfile", key)
+    assert code == 78
+    assert words in lines[0]
+    assert [line.partition(":")[0] for line in lines] == ["error", "hint"]
+
+
+def test_a_key_without_a_certificate_is_78(fails: Fails, pair: tuple[str, str]) -> None:
+    code, lines = fails("serve", "--dev", "--port", "0", "--ssl-keyfile", pair[1])
+    assert code == 78
+    assert "certfile" in lines[0]
+
+
+def test_the_password_of_a_key_comes_from_the_environment_only(
+    fails: Fails, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyfile = encrypted(pair[1])
+    arguments = ("serve", "--dev", "--port", "0", "--ssl-certfile", pair[0], "--ssl-keyfile", keyfile)
+    code, lines = fails(*arguments)
+    assert code == 78
+    assert "is encrypted" in lines[0]
+    assert "WSLOOP_TLS__KEY_PASSWORD" in lines[1]
+    monkeypatch.setenv("WSLOOP_TLS__KEY_PASSWORD", "not the one")
+    code, lines = fails(*arguments)
+    assert code == 78
+    assert "password is wrong" in lines[0]
+    monkeypatch.setenv("WSLOOP_TLS__KEY_PASSWORD", PASSWORD.decode())
+    assert compose.certificates(TlsSettings(certfile=pair[0], keyfile=keyfile)) is not None
 
 
 # -- a start that succeeds ----------------------------------------------------------------------

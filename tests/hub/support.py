@@ -50,6 +50,9 @@ class RecordedSubscriber(Subscriber):
         if not self.closed_with:
             self.lines.append(payload)
 
+    def may_go_on(self) -> bool:
+        return not self.closed_with
+
     @property
     def receiver(self) -> RecordedSubscriber:
         return self

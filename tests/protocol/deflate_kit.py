@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
-from tests.protocol.kit import CONTINUATION, client_frame
+from tests.protocol.kit import BINARY, CONTINUATION, PING, PONG, TEXT, client_frame
 from wsloop.protocol.deflate import EMPTY_BLOCK, ZLIB, Backend, choose_backend
 from wsloop.protocol.inflate import Inflater, PerMessageDeflate
 
@@ -98,3 +98,45 @@ def drive(pieces: Iterable[bytes], inflater: Inflater) -> Outcome:
         except ParseFailed as error:
             return messages, int(error.code)
     return messages, None
+
+
+# Fixed Huffman codes behind the first byte: random symbols, of which many are faults.
+garbage = st.binary(min_size=1, max_size=30).map(lambda data: bytes([data[0] & 0xF8 | 2]) + data[1:])
+streams_of_blocks = st.lists(
+    st.one_of(
+        st.binary(max_size=20),
+        garbage,
+        st.binary(max_size=12).map(final_block),
+        st.binary(max_size=12).map(lambda data: deflated(data) + EMPTY_BLOCK),
+        st.just(b"\x00" + EMPTY_BLOCK),
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+_frames = st.one_of(
+    st.builds(
+        frames_of,
+        st.sampled_from((TEXT, BINARY)),
+        st.one_of(payloads.map(deflated), payloads, streams_of_blocks),
+        st.lists(st.integers(0, 500), max_size=3),
+        rsv=st.sampled_from((4, 4, 4, 0)),
+    ),
+    st.builds(
+        lambda *arguments: [client_frame(*arguments[:2], fin=arguments[2], rsv=arguments[3])],
+        st.sampled_from((CONTINUATION, TEXT, BINARY, PING, PONG)),
+        st.binary(max_size=20),
+        st.booleans(),
+        st.sampled_from((0, 0, 4, 4, 2)),
+    ),
+    st.just([client_frame(PING, b"beat")]),
+)
+
+
+@st.composite
+def frame_streams(draw: st.DrawFn) -> bytes:
+    groups = draw(st.lists(_frames, max_size=5))
+    mixed = [frame for group in groups for frame in group]
+    if draw(st.booleans()):
+        mixed.insert(draw(st.integers(0, len(mixed))), client_frame(PING, b"between"))
+    return b"".join(mixed)

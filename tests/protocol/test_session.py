@@ -495,3 +495,31 @@ def test_a_session_is_in_no_reference_cycle() -> None:
 def test_an_idle_session_is_small_and_has_no_dict() -> None:
     session = FastSession(Limits())
     assert not hasattr(session, "__dict__")
+
+
+def test_wsprotos_parser_leaves_no_cycle_behind() -> None:
+    """It is a generator that holds its owner: nobody would find it once the heap is frozen."""
+    made: list[weakref.ref[object]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for last in (client_frame(CONTINUATION, b"b"), client_frame(CLOSE), client_frame(3)):
+            session = FastSession(Limits())
+            session.receive(client_frame(TEXT, b"a", fin=False))
+            made.append(weakref.ref(session._wsproto))
+            session.receive(last)
+        assert [reference() for reference in made] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_whoever_has_lost_bytes_gives_up_reading() -> None:
+    session = FastSession(Limits())
+    with pytest.raises(StateError):
+        session.lose_track()
+    session = FastSession(Limits())
+    session.send_close(1013)
+    session.lose_track()
+    assert state_of(session) is SessionState.FAILED
+    assert session.receive(client_frame(TEXT, b"x")) == 7
+    assert session.take_events() == []

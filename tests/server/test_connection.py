@@ -21,7 +21,7 @@ from wsloop.server.connection import Connection
 from wsloop.server.echo import EchoHandler
 from wsloop.server.http_phase import REQUESTS_PER_TURN, HttpPhase
 from wsloop.server.lifecycle import Deadlines, State
-from wsloop.server.messaging import MessagingHandler
+from wsloop.server.messaging import COMMANDS_PER_TURN, MessagingHandler
 from wsloop.server.server import OutboxMarks
 from wsloop.testing.client import (
     OPCODE_CLOSE,
@@ -54,6 +54,43 @@ def house() -> Iterator[MemoryServer]:
 def at_rest(house: MemoryServer) -> bool:
     statistics = house.server.statistics()
     return statistics.connections == 0 and statistics.rings_lent == 0 and house.hub.statistics().clients == 0
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError])
+def test_a_connection_that_the_poller_does_not_take_is_dropped_in_one_line(
+    house: MemoryServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+) -> None:
+    def refuse(_fd: int, _interest: int) -> None:
+        raise kind("no room")
+
+    timers = house.reactor.statistics().timers
+    client = house.dial()
+    with monkeypatch.context() as patch:
+        patch.setattr(house.reactor._poller, "register", refuse)
+        house.run_until(lambda: client.is_gone)
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "it cannot be watched" in caplog.text
+    assert house.reactor.statistics().timers == timers
+    assert at_rest(house)
+    assert house.connect("/echo").is_open
+
+
+def test_what_expires_does_so_even_after_a_fault_in_the_sweep(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    swept: list[float] = []
+
+    def expire(now_s: float) -> int:
+        swept.append(now_s)
+        raise ZeroDivisionError("a bug in the broker")
+
+    monkeypatch.setattr(house.hub, "expire", expire)
+    house.run_for(5.5)
+    assert len(swept) == 5
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_drain_tells_each_kind_of_client_its_code_and_ends_by_itself(house: MemoryServer) -> None:
@@ -194,10 +231,75 @@ def test_without_a_ring_left_a_half_frame_is_1013(
 ) -> None:
     monkeypatch.setattr(house.server.pool, "_max_lent", 0)
     client = house.connect("/echo")
-    client.send_bytes(b"\x82\xfe\x03\xe8\0\0\0\0half")
+    whole = masked_frame(OPCODE_TEXT, b"whole", bytes(4))
+    client.send_bytes(whole + b"\x82\xfe\x13\x88" + bytes(3000))
+    house.run_until(lambda: client.is_gone, within_s=1)
+    assert client.texts == ["whole"], "what was decoded before is answered"
+    assert client.close_frame == (1013, "server is out of buffers")
+
+
+def test_commands_of_one_message_share_the_turn_with_others(house: MemoryServer) -> None:
+    greedy, polite = house.join(), house.connect("/echo")
+    count = 1_000
+    lines = [b'{"id":%d,"publish":{"channel":"chat:a","data":%d}}' % (n, n) for n in range(100, 100 + count)]
+    greedy.send_bytes(masked_frame(OPCODE_TEXT, b"\n".join(lines), bytes(4)))
+    greedy.send_bytes(masked_frame(OPCODE_TEXT, b'{"id":5000,"history":{"channel":"chat:a"}}', bytes(4)))
+    polite.send_text("may I?")
+    most = before = 0
+    while 5000 not in greedy.replies:
+        house.reactor.run_once()
+        total = house.hub.statistics().commands_total
+        most, before = max(most, total - before), total
+        if polite.texts and len(greedy.replies) < count:
+            polite.texts.clear()
+            polite.send_text("again?")
+    assert most <= COMMANDS_PER_TURN
+    assert [number for number in greedy.replies if number >= 100] == [*range(100, 100 + count), 5000]
+
+
+def test_commands_behind_a_close_are_not_carried_out() -> None:
+    """A peer that was closed as slow in the middle of a message has said its last."""
+    marks = OutboxMarks(hard_bytes=40_000, high_bytes=20_000, low_bytes=10_000)
+    with MemoryServer(seed=2, options=Options(dev=True, outbox=marks)) as house:
+        client = house.join()
+        for number in range(100):
+            house.ask(client, publish={"channel": "chat:a", "data": "x" * 20_000 + str(number)})
+        client.stop_reading()
+        before = house.hub.statistics().commands_total
+        lines = [b'{"id":%d,"history":{"channel":"chat:a","limit":100}}' % n for n in range(1000, 1060)]
+        client.send_bytes(masked_frame(OPCODE_TEXT, b"\n".join(lines), bytes(4)))
+        house.run_for(30.0)
+        assert house.hub.statistics().commands_total - before < 5
+        client.resume_reading()
+        house.run_until(lambda: client.is_gone)
+
+
+def test_a_handler_that_begins_to_beat_after_its_close_keeps_its_last_words(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_open(self: EchoHandler) -> None:
+        self._connection.send_text("last words")
+        self._connection.close(4000)
+        self._connection.start_beating()
+
+    monkeypatch.setattr(EchoHandler, "on_open", on_open)
+    client = house.connect("/echo")
     house.run_until(lambda: client.is_gone)
-    assert client.close_frame is not None
-    assert client.close_frame[0] == 1013
+    assert client.texts == ["last words"]
+    assert client.close_frame == (4000, "")
+
+
+def test_a_handler_that_tolerates_a_stale_peer_is_told_once(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(EchoHandler, "stale_after_s", 3.0)
+    monkeypatch.setattr(EchoHandler, "on_stale", lambda _self: told.append(house.reactor.now))
+    house.connect("/echo")
+    turns = house.reactor.statistics().turns
+    house.run_for(10.0)
+    assert len(told) == 1
+    assert house.reactor.statistics().turns - turns < 50
 
 
 def test_the_subprotocol_is_taken_only_if_it_is_known_and_offered(house: MemoryServer) -> None:

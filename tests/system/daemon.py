@@ -30,7 +30,7 @@ class Daemon:
 
     `options` go on its command line, `python_options` on the interpreter's. It listens on a port
     of the kernel's choice, which it keeps when it is started again; with `uds`, on that path
-    instead.
+    instead, and where the options say if `-b` is one of them.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Daemon:
         self._command = [sys.executable, *python_options, "-m", "wsloop", "serve"]
         self._options = (*(["--dev"] if dev else []), *options)
         self._uds = uds
+        self._scheme = "ws"
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
 
@@ -66,12 +67,14 @@ class Daemon:
         """Start and wait until the banner says that it listens."""
         assert self._process is None
         where = ["--uds", self._uds] if self._uds else ["--port", str(self.port)]
+        if "-b" in self._options:
+            where = []
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
         self.banner = self._read_banner(self._process)
-        found = re.search(r"ws://127\.0\.0\.1:(\d+)/", self.banner)
+        found = re.search(r"(wss?)://127\.0\.0\.1:(\d+)/", self.banner)
         assert found or self._uds, self.banner
-        self.port = int(found[1]) if found else 0
+        self._scheme, self.port = (found[1], int(found[2])) if found else ("ws", 0)
 
     def _read_banner(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None
@@ -133,7 +136,7 @@ class Daemon:
 
     def url(self, path: str = "/echo") -> str:
         """Return the WebSocket address of a path."""
-        return f"ws://{self.host}:{self.port}{path}"
+        return f"{self._scheme}://{self.host}:{self.port}{path}"
 
     def connect(self) -> socket.socket:
         """Return a plain TCP connection; it gives up after a while instead of waiting for ever."""

@@ -12,6 +12,8 @@ one connection:
 - `wsloop, h11 only`: the same with `protocol/plain_request.py` left out;
 - `bare`: a loop on `select.epoll` that accepts, sends a ready-made 101, and returns what it
   reads. It parses nothing: no server can be cheaper.
+
+`refused` is what `wsloop` pays for a connection that is over a limit, from accept to close.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from unittest import mock
 
 from tools.bench.stream import masked_frame
 from wsloop.daemon import compose
-from wsloop.daemon.config import Settings
+from wsloop.daemon.config import ServerSettings, Settings
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.protocol.handshake import Handshake
 from wsloop.server.assembly import assemble
@@ -82,11 +84,14 @@ class Contestant(Protocol):
 
 
 class House:
-    """The house on this machine's ports; `is_plain` False leaves every request to h11."""
+    """The house on this machine's ports; `is_plain` False leaves every request to h11.
 
-    def __init__(self, *, is_plain: bool) -> None:
+    Connections beyond `room` are refused.
+    """
+
+    def __init__(self, *, is_plain: bool = True, room: int = 1024) -> None:
         self._handshake = functools.partial(Handshake, is_plain=is_plain)
-        settings = Settings(dev=True)
+        settings = Settings(dev=True, server=ServerSettings(limit_concurrency=room))
         made = assemble(compose.real_ports(settings, SocketpairWakeup()), compose.options(settings))
         self._reactor, self._server = made.reactor, made.server
         bind = self._server.listen(TcpBind("127.0.0.1", 0)).bind
@@ -176,15 +181,38 @@ def lives(contestant: Contestant, connections: int, request: bytes) -> Iterator[
         client.close()
 
 
+def refusals(full: House, connections: int) -> int:
+    """Return the nanoseconds that a full server had for all refused connections together."""
+    clients = [socket.create_connection(full.address) for _ in range(connections)]
+    for client in clients:
+        client.sendall(SHORT_REQUEST)
+    spent_ns = _timed(full.turn)
+    for client in clients:
+        if not client.recv(4096).startswith(b"HTTP/1.1 503 "):
+            raise RuntimeError("a client was not refused")
+        client.close()
+    return spent_ns
+
+
 def _timed(turn: Callable[[], None]) -> int:
     began = time.thread_time_ns()
     turn()
     return time.thread_time_ns() - began
 
 
+def measure_refusals(connections: int, rounds: int) -> int:
+    """Return the least nanoseconds per refused connection; who lingers is ended in the next round."""
+    full = House(room=1)
+    with socket.create_connection(full.address):
+        full.turn()
+        best = min(refusals(full, connections) for _ in range(rounds))
+    full.close()
+    return best // connections
+
+
 def measure(connections: int, rounds: int, request: bytes) -> dict[str, dict[str, int]]:
     """Return the least nanoseconds per connection for each contestant and stage, and their sum."""
-    houses = {"wsloop": House(is_plain=True), "wsloop, h11 only": House(is_plain=False)}
+    houses = {"wsloop": House(), "wsloop, h11 only": House(is_plain=False)}
     contestants: dict[str, Contestant] = {**houses, "bare": Bare()}
     samples: dict[str, list[list[int]]] = {name: [] for name in contestants}
     gc.collect()
@@ -214,9 +242,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--request", choices=REQUESTS, default="browser")
     arguments = parser.parse_args()
-    result = measure(min(arguments.connections, 64), arguments.rounds, REQUESTS[arguments.request])
+    connections = min(arguments.connections, 64)
+    result = measure(connections, arguments.rounds, REQUESTS[arguments.request])
+    refused_ns = measure_refusals(connections, arguments.rounds)
     meta = {"python": platform.python_version(), "request": arguments.request, "rounds": arguments.rounds}
-    print(json.dumps({**meta, "cpu_ns": result}, indent=2))
+    print(json.dumps({**meta, "cpu_ns": result, "refused_cpu_ns": refused_ns}, indent=2))
 
 
 if __name__ == "__main__":

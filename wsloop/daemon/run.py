@@ -8,6 +8,7 @@ that lives for ever is there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import ipaddress
 import logging
@@ -21,7 +22,7 @@ from wsloop import __version__
 from wsloop.daemon import compose, logs
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
-from wsloop.errors import StartupError, UsageError
+from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import CONNECTION_PATH, assemble
 from wsloop.transport.bind import AddressInUseError, FdBind, TcpBind, parse_bind
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.config import Settings
     from wsloop.server.assembly import House
     from wsloop.transport.bind import Bind
+    from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -37,9 +39,9 @@ log = logging.getLogger("wsloop.daemon")
 def run(settings: Settings) -> int:
     """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
     binds = _binds(settings)
-    options = compose.options(settings)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev))
+        options = compose.options(settings)
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)
@@ -47,7 +49,7 @@ def run(settings: Settings) -> int:
         house = assemble(ports, options)
         stack.callback(_tear_down, house)
         bound = [_listen(house, bind) for bind in binds]
-        _serve(settings, house, wakeup, bound)
+        _serve(settings, house, wakeup, bound, options.certificates)
     return 0
 
 
@@ -95,7 +97,13 @@ def _listen(house: House, bind: Bind) -> Bind:
         raise StartupError(f"{error.message} ({holder})", error.hint) from None
 
 
-def _serve(settings: Settings, house: House, wakeup: SocketpairWakeup, bound: list[Bind]) -> None:
+def _serve(
+    settings: Settings,
+    house: House,
+    wakeup: SocketpairWakeup,
+    bound: list[Bind],
+    certificates: Certificates | None,
+) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
     reactor, server = house.reactor, house.server
     window_s = settings.server.timeout_graceful_shutdown
@@ -109,7 +117,8 @@ def _serve(settings: Settings, house: House, wakeup: SocketpairWakeup, bound: li
         reactor.call_later(window_s, stop_now)
         server.drain(reactor.stop)
 
-    handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now)
+    reload = None if certificates is None else functools.partial(_reload, certificates)
+    handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
     try:
         _print_banner(settings, bound)
         _settle_the_heap()
@@ -117,6 +126,16 @@ def _serve(settings: Settings, house: House, wakeup: SocketpairWakeup, bound: li
     finally:
         handling.restore()
     log.info("stopped")
+
+
+def _reload(certificates: Certificates) -> None:
+    """Read the certificate files again (HUP); bad ones change nothing, and connections go on."""
+    try:
+        certificates.reload()
+    except ConfigError as error:
+        log.error("the certificate stays as it was: %s", error.message)
+    else:
+        log.info("the certificate was read again; new connections get it")
 
 
 def _settle_the_heap() -> None:
@@ -133,15 +152,16 @@ def _settle_the_heap() -> None:
 def _print_banner(settings: Settings, bound: list[Bind]) -> None:
     mode = "development mode: anybody on this machine may join" if settings.dev else "serving"
     lines = [f"wsloop {__version__}  {mode}", ""]
+    http, ws = ("https", "wss") if settings.tls.certfile else ("http", "ws")
     for bind in bound:
         if not isinstance(bind, TcpBind):
             lines.append(f"  listening on {bind}")
         elif settings.dev:
-            lines.append(f"  chat     http://{bind}/   (open it in two tabs)")
-            lines.append(f"  echo     ws://{bind}/echo")
-            lines.append(f"  clients  ws://{bind}{CONNECTION_PATH}")
+            lines.append(f"  chat     {http}://{bind}/   (open it in two tabs)")
+            lines.append(f"  echo     {ws}://{bind}/echo")
+            lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
         else:
-            lines.append(f"  clients  ws://{bind}{CONNECTION_PATH}")
+            lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
     try:
         click.echo("\n".join([*lines, "", "Ctrl+C to stop"]))
         sys.stdout.flush()

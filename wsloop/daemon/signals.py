@@ -20,21 +20,30 @@ if TYPE_CHECKING:
 class SignalHandling:
     """Routes TERM and INT to `on_drain`, a second one of them and QUIT to `on_stop`.
 
-    Must be made on the main thread; `restore` puts back what was there before.
+    HUP goes to `on_reload`; without one it is left alone, and ends the process. Must be made on the
+    main thread; `restore` puts back what was there before.
     """
 
     def __init__(
-        self, reactor: Reactor, wakeup_fd: int, on_drain: Callable[[], object], on_stop: Callable[[], object]
+        self,
+        reactor: Reactor,
+        wakeup_fd: int,
+        on_drain: Callable[[], object],
+        on_stop: Callable[[], object],
+        on_reload: Callable[[], object] | None = None,
     ) -> None:
         self._reactor = reactor
         self._on_drain = on_drain
         self._on_stop = on_stop
+        self._on_reload = on_reload
         self._asked = False
-        handlers = {
+        handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
             signal.SIGTERM: self._end_gently,
             signal.SIGINT: self._end_gently,
             signal.SIGQUIT: self._end_now,
         }
+        if on_reload is not None:
+            handlers[signal.SIGHUP] = self._reload
         self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self._wakeup_before = signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
 
@@ -47,6 +56,10 @@ class SignalHandling:
 
     def _end_now(self, _number: int, _frame: FrameType | None) -> None:
         self._reactor.call_soon_threadsafe(self._on_stop)
+
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        assert self._on_reload is not None
+        self._reactor.call_soon_threadsafe(self._on_reload)
 
     def restore(self) -> None:
         """Give the signals back to whoever had them."""

@@ -39,6 +39,14 @@ class Subscriber(Protocol):
         """What the fan-out gives frames to."""
         ...
 
+    def may_go_on(self) -> bool:
+        """Tell whether one more command may be carried out now, and count it.
+
+        False if the connection is closing, or has had its share of this turn: in the second
+        case `Client.go_on` is called in a later one.
+        """
+        ...
+
     def send(self, payload: bytes) -> None:
         """Queue one line of JSON, for this client only."""
         ...

@@ -191,10 +191,19 @@ class EpollPoller:
             timeout_s = math.ceil(min(timeout_s, MAX_WAIT_S) * 1e3) * 1e-3
         else:
             timeout_s = 0.0  # below 0 would be for ever
+        batch = self._epoll.poll(timeout_s, self.max_events)
         interests = self._interests
+        for fd, mask in batch:
+            if mask != READ or fd not in interests:
+                return self._normalised(batch)
+        # EPOLLIN is 1, as READ is: nearly every batch is what the kernel made it.
+        return batch
+
+    def _normalised(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the batch in READ and WRITE."""
         ready = []
-        for fd, mask in self._epoll.poll(timeout_s, self.max_events):
-            interest = interests.get(fd)
+        for fd, mask in batch:
+            interest = self._interests.get(fd)
             # None: closed before it was unregistered, while a forked process still holds it open.
             # The kernel goes on reporting it then, under a number that means nothing here.
             if interest:

@@ -76,6 +76,11 @@ class Inflater:
         self.made_bytes = 0
         self._begin()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a message may refer back to this one, so that the inflater must live on."""
+        return self._kept_bytes > 0
+
     def message(self, payload: bytes | bytearray) -> bytes:
         """Return a whole message whose compressed form, in one frame, is `payload`."""
         if len(payload) <= INPUT_STEP_BYTES:

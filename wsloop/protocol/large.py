@@ -15,6 +15,7 @@ from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING
 
 from wsloop.protocol.masking import rotate, unmask_in_place
+from wsloop.protocol.pieces import Pieces
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
@@ -48,7 +49,7 @@ class LargePayload:
         self._filled = 0
         self._space: memoryview | None = None
         self._decoder: IncrementalDecoder | None = _Utf8Decoder() if is_text else None
-        self._texts: list[str] = []
+        self._texts = Pieces("")
 
     def writable(self) -> memoryview:
         """Return where the next bytes of the payload belong; never longer than it, never empty.
@@ -104,4 +105,4 @@ class LargePayload:
 
     def finish(self) -> str | bytearray:
         """Return the whole message; the caller owns it. To be called once nothing is `left`."""
-        return self._buffer if self._decoder is None else "".join(self._texts)
+        return self._buffer if self._decoder is None else self._texts.join()

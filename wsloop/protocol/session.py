@@ -20,7 +20,7 @@ all this.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as ParsedOpcode
@@ -31,6 +31,7 @@ from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, 
 from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, encode_header, parse_header
 from wsloop.protocol.inflate import Inflater, PerMessageDeflate, max_wire_bytes
 from wsloop.protocol.large import LargePayload
+from wsloop.protocol.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,11 +113,11 @@ WSPROTO_WEIGHT = 8
 """What a frame that wsproto serves takes of the budget; a fast one takes 1. Measured: 8 to 11 times
 the time (`python -m tools.bench.protocol`)."""
 
-INFLATED_BYTES = 4096
-"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 1 MiB, or
+INFLATED_BYTES = 2048
+"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 512 KiB, or
 some 2 ms, for all of it."""
 
-_NOT_UTF8 = "text is not valid UTF-8"
+NOT_UTF8 = "text is not valid UTF-8"
 _CONTROL = 0x08
 _FIN_DATA = (0x81, 0x82)
 
@@ -141,7 +142,7 @@ class Session:
 
     __slots__ = (
         "_deflate", "_due", "_events", "_extension", "_fragments", "_frame_left", "_inflater", "_is_plain",
-        "_large", "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes", "_weight",
+        "_large", "_limits", "_message_bytes", "_output", "_parts", "_receive_one", "_room_bytes",
         "_wsproto", "is_filling", "is_spent", "state",
     )  # fmt: skip
 
@@ -155,7 +156,6 @@ class Session:
         self._deflate = deflate
         self._extension: PerMessageDeflate | None = None
         self._inflater: Inflater | None = None
-        self._weight = WSPROTO_WEIGHT
         # Whether the next byte begins a message, and the first two ways are open.
         self._is_plain = self.is_fast
         self._due = b""
@@ -167,7 +167,7 @@ class Session:
         self._wsproto: FrameProtocol | None = None
         self._frame_left = 0
         self._message_bytes = self._room_bytes = self._fragments = 0
-        self._parts: list[bytes | str] | None = None
+        self._parts: Pieces[Any] | None = None
 
     def receive(self, data: Buffer, budget: int = BUDGET) -> int:
         """Take bytes; return how many of them were consumed (the caller may reuse those).
@@ -184,7 +184,7 @@ class Session:
             if not taken:
                 break
             offset += taken
-            budget -= self._weight
+            budget -= self._weigh()
         self.is_spent = budget <= 0 and offset < size
         return offset
 
@@ -208,7 +208,7 @@ class Session:
         try:
             self._large.commit(count_bytes)
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, _NOT_UTF8)
+            self._fail(CloseCode.INVALID_DATA, NOT_UTF8)
         else:
             self._end_large_if_whole()
 
@@ -267,6 +267,16 @@ class Session:
         self._is_plain = False
         self._output.append(frame)
 
+    def lose_track(self) -> None:
+        """Give up reading frames: some of the bytes are lost. What arrives is dropped from here on.
+
+        To follow `send_close`, with the code that says why; raises StateError otherwise.
+        """
+        if self.state is not SessionState.CLOSE_SENT:
+            raise StateError(f"to lose track is illegal while {self.state.value}")
+        self._move(SessionStep.FAIL)
+        self._stop()
+
     def answer_ping(self, payload: bytes) -> None:
         """Queue the pong for a Ping event; nothing, if a close frame was sent in the meantime.
 
@@ -301,9 +311,7 @@ class Session:
             if self._receive_one is Session._discard:
                 return len(data) - offset
             if not self._frame_left and not self._fragments:
-                self._wsproto = self._extension = None
-                if self._deflate is not None and not self._deflate.kept_bytes:
-                    self._inflater = None
+                self._drop_wsproto()
                 self._is_plain = self.is_fast and self.state is SessionState.OPEN
         return end - offset
 
@@ -362,7 +370,7 @@ class Session:
         try:
             taken = large.feed(data, offset)
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, _NOT_UTF8)
+            self._fail(CloseCode.INVALID_DATA, NOT_UTF8)
             return len(data) - offset
         self._end_large_if_whole()
         return taken
@@ -387,19 +395,32 @@ class Session:
         try:
             for frame in parser.received_frames():
                 self._on_frame(frame)
+                if self._wsproto is None:  # it was a close frame
+                    return
         except ParseFailed as error:
             self._fail(error.code, self._describe(error))
-        if self._inflater is not None:
-            self._weight = WSPROTO_WEIGHT + self._inflater.made_bytes // INFLATED_BYTES
-            self._inflater.made_bytes = 0
+
+    def _weigh(self) -> int:
+        """Return what the frame just taken takes of the budget; between messages, let go of the inflater."""
+        inflater = self._inflater
+        if inflater is None:
+            return WSPROTO_WEIGHT
+        made_bytes, inflater.made_bytes = inflater.made_bytes, 0
+        if not self._fragments and not inflater.keeps:
+            self._inflater = None
+        return WSPROTO_WEIGHT + made_bytes // INFLATED_BYTES
+
+    def _own_inflater(self, agreement: Agreement) -> Inflater:
+        """Return the inflater, made when a compressed message needs it."""
+        if self._inflater is None:
+            self._inflater = Inflater(self._limits.message_bytes, agreement.kept_bytes)
+        return self._inflater
 
     def _make_wsproto(self) -> FrameProtocol:
         """Make wsproto's parser, and what inflates for it if that was agreed on."""
         extensions: list[Extension] = []
         if self._deflate is not None:
-            if self._inflater is None:
-                self._inflater = Inflater(self._limits.message_bytes, self._deflate.kept_bytes)
-            self._extension = PerMessageDeflate(self._inflater)
+            self._extension = PerMessageDeflate(self._own_inflater(self._deflate))
             extensions.append(self._extension)
         self._wsproto = FrameProtocol(client=False, extensions=extensions)
         return self._wsproto
@@ -418,9 +439,9 @@ class Session:
     def _on_data(self, part: bytes | str, finished: bool) -> None:
         """Collect a part of a message; the parts are joined once, so that the cost is linear."""
         if not finished:
-            if self._parts is None:
-                self._parts = []
             if self.state is SessionState.OPEN:
+                if self._parts is None:
+                    self._parts = Pieces(part[:0])
                 self._parts.append(part)
             return
         parts, self._parts = self._parts, None
@@ -428,12 +449,10 @@ class Session:
         self._fragments = 0
         if self.state is not SessionState.OPEN:
             return
-        if isinstance(part, str):
-            text = part if parts is None else "".join([*cast("list[str]", parts), part])
-            self._events.append(TextMessage(text))
-        else:
-            data = part if parts is None else b"".join([*cast("list[bytes]", parts), part])
-            self._events.append(BinaryMessage(data))
+        if parts is not None:
+            parts.append(part)
+            part = parts.join()
+        self._events.append(TextMessage(part) if isinstance(part, str) else BinaryMessage(part))
 
     def _on_close(self, code: int, reason: str) -> None:
         """Take the peer's close frame; the answer carries its code (RFC 6455 section 5.5.1)."""
@@ -449,19 +468,26 @@ class Session:
         self._events.append(Failed(int(code), reason))
         self._stop()
 
+    def _drop_wsproto(self) -> None:
+        """Let go of wsproto's parser, which holds itself: it is a generator that knows its owner."""
+        if self._wsproto is not None:
+            vars(self._wsproto).clear()
+            self._wsproto = self._extension = None
+
     def _describe(self, error: ParseFailed) -> str:
         """Return the reason for the peer; a decoder's own text would depend on the cut of the bytes."""
         if self._extension is not None and self._extension.failure is not None:
             return self._extension.failure.reason
         if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
-            return _NOT_UTF8
+            return NOT_UTF8
         return str(error)
 
     def _stop(self) -> None:
         """No more input: the parser is swapped, and what it needed is freed."""
         self._receive_one = Session._discard
         self._is_plain = self.is_spent = self.is_filling = False
-        self._wsproto = self._large = self._inflater = None
+        self._large = self._inflater = None
+        self._drop_wsproto()
         self._parts = None
 
     def _discard(self, data: Buffer, offset: int) -> int:

@@ -38,12 +38,20 @@ class Handler(Protocol):
         """
         ...
 
-    def on_text(self, data: str) -> None:
-        """Receive one whole text message."""
+    def on_text(self, data: str) -> bool | None:
+        """Receive one whole text message.
+
+        Return True if there is more to do about it than one turn has time for: then `on_turn` is
+        called in the turns that follow until it returns False, and the peer is not read meanwhile.
+        """
         ...
 
-    def on_binary(self, data: bytes | bytearray) -> None:
-        """Receive one whole binary message; the bytes are the handler's to keep."""
+    def on_binary(self, data: bytes | bytearray) -> bool | None:
+        """Receive one whole binary message, which is the handler's to keep; returns as `on_text` does."""
+        ...
+
+    def on_turn(self) -> bool | None:
+        """Go on with what `on_text` or `on_binary` has begun; return True if more is left."""
         ...
 
     def on_ping_due(self) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
     from wsloop.transport.bind import Network
+    from wsloop.transport.certificates import Certificates
 
 SWEEP_EVERY_S = 1.0
 """How often the broker forgets what has expired."""
@@ -56,7 +57,10 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an operator decides. `dev` adds the page, `/echo` and anonymous clients."""
+    """What an operator decides.
+
+    `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS.
+    """
 
     dev: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -66,9 +70,12 @@ class Options:
     echo_deflate: DeflateOptions | None = None
     messaging_deflate: DeflateOptions | None = None
     max_connections: int = 10_000
+    max_per_host: int = 0
+    max_accepts_per_s: float = 0
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
+    certificates: Certificates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,10 @@ def assemble(ports: Ports, options: Options) -> House:
         outbox=options.outbox,
         fan_out=fan_out,
         max_connections=options.max_connections,
+        max_per_host=options.max_per_host,
+        max_accepts_per_s=options.max_accepts_per_s,
         backlog=options.backlog,
+        certificates=options.certificates,
     )
     _sweep(reactor, hub)
     return House(reactor, server, hub)
@@ -141,7 +151,11 @@ def _sweep(reactor: Reactor, hub: Hub) -> None:
     """Let the broker forget what has expired, for as long as the reactor runs; much of it in steps."""
 
     def sweep() -> None:
-        more = hub.expire(reactor.now) >= EXPIRE_BATCH
-        reactor.call_later(0.0 if more else SWEEP_EVERY_S, sweep)
+        delay_s = SWEEP_EVERY_S
+        try:
+            if hub.expire(reactor.now) >= EXPIRE_BATCH:
+                delay_s = 0.0
+        finally:  # a fault is logged by the reactor, and expiry goes on
+            reactor.call_later(delay_s, sweep)
 
     reactor.call_later(SWEEP_EVERY_S, sweep)

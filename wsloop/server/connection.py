@@ -11,94 +11,59 @@ handler or the hub need not ask first.
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING
 
-from wsloop.buffers.outbox import Outbox
 from wsloop.errors import PoolExhaustedError, TransportError
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.close import CloseCode
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Ping, TextMessage
 from wsloop.protocol.fast_path import FastSession
-from wsloop.protocol.frames import (
-    JOIN_MAX_BYTES,
-    SHORT_BYTES,
-    TEXT_HEADERS,
-    Opcode,
-    encode_frame,
-    encode_header,
-)
-from wsloop.protocol.heartbeat import HeartbeatAction
 from wsloop.protocol.session import SessionState
 from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
-from wsloop.server.pressure import Pressure
-from wsloop.server.pulse import Pulse
+from wsloop.server.turn import QUIET_BYTES
+from wsloop.server.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from wsloop.buffers.outbox import Piece
     from wsloop.buffers.ring import Ring
-    from wsloop.protocol.deflate import Compressor
     from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
-    from wsloop.protocol.limits import Limits
-    from wsloop.server.app import Handler, Route
+    from wsloop.server.app import Route
     from wsloop.server.server import Server
+    from wsloop.server.turn import Turn
     from wsloop.transport.base import Transport
 
 log = logging.getLogger("wsloop.server")
 
 READ_BYTES = 65536
 """Most that one readiness brings in: the fairness budget of bytes per connection and turn."""
-CORK_PIECES = 64
-"""Most frames of one read's answers that are joined and sent without passing through the outbox."""
+TAIL_BYTES = 2048
+"""Up to here what must wait is kept as it is; rings, of which there is a bounded number, are for more."""
 
 _OPEN = State.OPEN
 _CLOSED = State.CLOSED
 """An enum's member takes 30 ns to look up, a global 5; a message asks four times."""
 
 
-class Connection:
+class Connection(Upkeep):
     """One accepted socket, from accept to close.
 
     Owns its transport, its outbox and, while unparsed bytes wait, a ring borrowed from the
     server's pool. `server` provides the ports: reactor, entropy, pool, application.
     """
 
-    __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_compressor", "_control_due_s", "_cork", "_eof",
-        "_flush_wanted",
-        "_going_on", "_handler", "_held", "_http", "_interest", "_limits", "_outbox", "_pressure", "_pulse",
-        "_reply_bytes", "_ring", "_send_limit_bytes", "_server", "_session", "_timer", "_transport",
-        "_was_heard", "id", "state",
-    )  # fmt: skip
+    __slots__ = ("_close_code", "_close_reason", "_control_due_s", "_going_on", "_http", "_outgrown")
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
-        self._server = server
-        self._transport = transport
-        self.id = connection_id
-        self.state = State.ACCEPTING
+        super().__init__(server, transport, connection_id)
         self._http: HttpPhase | None = HttpPhase(server, self)
-        self._compressor: Compressor | None = None
-        self._session: FastSession | None = None
-        self._handler: Handler | None = None
-        self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
-        self._ring: Ring | None = None
-        self._limits: Limits = server.http_limits
-        self._send_limit_bytes = self._reply_bytes = 0
         self._control_due_s = 0.0
-        self._flush_wanted = self._going_on = self._held = self._eof = self._was_heard = False
-        # While events are handed out: the short answers to them, sent together at the end.
-        self._cork: list[bytes] | None = None
-        self._interest = READ
+        self._going_on = self._outgrown = False
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
-        self._began_s = server.reactor.now
-        self._pulse: Pulse | None = None
-        self._pressure: Pressure | None = None
+        on_ready = self._on_ready_secure if transport.is_secure else self._on_ready
+        # First: if the poller does not take it, nothing else is left behind.
+        server.reactor.register(transport.fileno(), READ, on_ready)
         self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
-        server.reactor.register(transport.fileno(), READ, self._on_ready)
         self.state = step(self.state, Step.BEGIN)
 
     # -- the loop calls: each entry is a boundary, beyond which no exception goes ------
@@ -110,7 +75,7 @@ class Connection:
         """
         try:
             session = self._session
-            if events != READ or session is None or self._ring is not None or session.is_filling:
+            if events != READ or session is None or self._waiting is not None or session.is_filling:
                 self._on_ready_otherwise(events)
                 return
             data = self._transport.read(READ_BYTES)
@@ -130,20 +95,21 @@ class Connection:
             return
         if self._session is None:
             self._read_http()
-        elif self._ring is not None:
-            self._read_into_ring(self._session, self._ring)
+        elif self._waiting is not None:
+            self._read_behind(self._session, self._waiting)
         elif self._session.is_filling:
             self._read_into_place(self._session)
         else:
             self._on_ready(READ)
 
-    def _flush(self) -> None:
-        """Phase 1: send what the turn queued."""
-        self._flush_wanted = False
-        try:
-            self._write()
-        except Exception as error:
-            self._on_error(error)
+    def _on_ready_secure(self, events: int) -> None:
+        """Phase 5, over TLS: follow what the transport keeps inside; no event of the socket's would tell."""
+        self._on_ready(events)
+        if self.state is not _CLOSED:
+            if self._transport.has_input and not self._paused:
+                self.go_on_later()
+            if self._transport.has_output:
+                self._watch()
 
     def _on_timer(self) -> None:
         """Phase 6: the deadline of the present state, or the next beat of an open one, is due."""
@@ -161,12 +127,17 @@ class Connection:
         """Phase 7: go on with input that was over the last turn's budget."""
         self._going_on = False
         try:
-            if self._paused or self.state is State.CLOSED:
+            if self.state is _CLOSED or self._is_stopped:
                 return
             if self._http is not None:
                 self._http.go_on()
-            elif self._ring is not None and self._session is not None:
-                self._parse_ring(self._session, self._ring)
+            elif self._session is not None:
+                if self._backlog is not None:
+                    self._go_on_handing_out(self._session)
+                if self._waiting is not None and self._backlog is None and not self._going_on:
+                    self._parse_waiting(self._session, self._waiting)
+            if self._transport.has_input and not (self._going_on or self._paused or self.state is _CLOSED):
+                self._on_ready_secure(READ)
         except Exception as error:
             self._on_error(error)
 
@@ -175,9 +146,6 @@ class Connection:
         self._end_cork()
         if isinstance(error, TransportError):
             self.lose(error.errno_name)
-        elif isinstance(error, PoolExhaustedError):
-            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
-            self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
         else:
             log.error("connection %d: internal error", self.id, exc_info=error)
             if self.state is State.OPEN:
@@ -203,7 +171,7 @@ class Connection:
         """Go on with what is over this turn's budget in the next phase 7; one at a time."""
         if not self._going_on:
             self._going_on = True
-            self._server.reactor.call_soon(self._continue)
+            self._server.turn.go_on_later(self._continue)
 
     def open(self, route: Route, request: Request, trailing: bytes, deflate: Agreement | None = None) -> None:
         """Become a WebSocket; `trailing` are the bytes that came right behind the handshake.
@@ -229,24 +197,43 @@ class Connection:
     def _take(self, session: FastSession, data: bytes) -> None:
         """Decode `data`; what is over moves into a ring, borrowed for as long as it holds bytes."""
         self._was_heard = True
-        consumed = session.receive(data)
+        if len(data) < QUIET_BYTES:
+            consumed = session.receive(data)
+        else:
+            consumed = session.receive(data, self._server.turn.grant(len(data)))
         if consumed != len(data):
             self._keep(session, memoryview(data)[consumed:])
-        self._dispatch(session)
+        self._dispatch(session, session.take_events())
 
     def _keep(self, session: FastSession, tail: memoryview) -> None:
-        """Borrow a ring for bytes that must wait."""
-        while len(tail) > READ_BYTES:
-            # Only behind a handshake: what came with it may be more than a ring holds.
+        """Keep bytes that must wait: a few as they are, many in a ring."""
+        while len(tail) > READ_BYTES and not self._outgrown:
+            # Only behind a handshake or a tail: what came with it may be more than a ring holds.
             tail = tail[session.receive(tail) :]
-        if tail:
-            self._ring = ring = self._server.pool.borrow()
+        if len(tail) <= TAIL_BYTES:
+            self._waiting = bytes(tail) or None
+        else:
+            try:
+                self._waiting = ring = self._server.pool.borrow()
+            except PoolExhaustedError:
+                self._outgrown = True
+                return
             ring.writable()[: len(tail)] = tail
             ring.commit(len(tail))
+        self._waits_since_s = self._server.reactor.now
+        self._wake_by(self._waits_since_s + self._server.deadlines.frame_s)
 
-    def _read_into_ring(self, session: FastSession, ring: Ring) -> None:
-        """Read behind what waits in the ring, and go on from there."""
-        space = ring.writable()
+    def _read_behind(self, session: FastSession, waiting: Ring | bytes) -> None:
+        """Read behind what waits, and go on from there."""
+        if isinstance(waiting, bytes):
+            data = self._transport.read(READ_BYTES)
+            if data:
+                self._waiting = None
+                self._take(session, waiting + data)
+            elif data is not None:
+                self._on_eof()
+            return
+        space = waiting.writable()
         if space:
             count = self._transport.read_into(space)
             if count == 0:
@@ -255,8 +242,8 @@ class Connection:
             if count is None:
                 return
             self._was_heard = True
-            ring.commit(count)
-        self._parse_ring(session, ring)
+            waiting.commit(count)
+        self._parse_waiting(session, waiting)
 
     def _read_into_place(self, session: FastSession) -> None:
         """Read a long frame's payload into the message's own buffer, which is its last."""
@@ -264,70 +251,97 @@ class Connection:
         session.commit(count or 0)
         if count:
             self._was_heard = True
-            self._dispatch(session)
+            self._dispatch(session, session.take_events())
         elif count == 0:
             self._on_eof()
 
-    def _parse_ring(self, session: FastSession, ring: Ring) -> None:
-        """Decode what the ring holds; give it back when it is empty."""
-        while ring:
-            view = ring.readable()
-            whole = len(view) == len(ring)
-            consumed = session.receive(view)
-            ring.consume(consumed)
+    def _parse_waiting(self, session: FastSession, waiting: Ring | bytes) -> None:
+        """Decode what waits; a ring is given back when it is empty."""
+        if isinstance(waiting, bytes):
+            self._waiting = None
+            self._take(session, waiting)
+            return
+        turn = self._server.turn
+        while waiting:
+            view = waiting.readable()
+            whole = len(view) == len(waiting)
+            consumed = session.receive(view, turn.grant(len(view)))
+            if consumed:
+                waiting.consume(consumed)
+                self._waits_since_s = self._server.reactor.now
             if session.is_spent:
                 break
             if consumed < len(view):
                 if whole:
                     break
-                ring.straighten()
-        if not ring:
-            self._give_back_ring()
-        self._dispatch(session)
+                waiting.straighten()
+        if not waiting:
+            self._let_go_of_input()
+        self._dispatch(session, session.take_events())
 
-    def _give_back_ring(self) -> None:
-        if self._ring is not None:
-            self._server.pool.give_back(self._ring)
-            self._ring = None
+    def _let_go_of_input(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not isinstance(waiting, bytes):
+            self._server.pool.give_back(waiting)
 
-    def _dispatch(self, session: FastSession) -> None:
+    def _dispatch(self, session: FastSession, events: list[Event]) -> None:
         """Hand the events to the handler, in order; what it answers leaves together, at the end."""
         handler = self._handler
         assert handler is not None
-        events = session.take_events()
         self._cork = []
         for event in events:
             if type(event) is TextMessage:
-                handler.on_text(event.data)
+                if handler.on_text(event.data):
+                    self._postpone(events, event)
+                    break
             elif type(event) is BinaryMessage:
-                handler.on_binary(event.data)
+                if handler.on_binary(event.data):
+                    self._postpone(events, event)
+                    break
             else:
                 self._on_control(session, event, events)
             if self.state is not _OPEN:
                 break
         self._uncork()
-        if session.is_spent and self._ring is not None:
+        if session.is_spent and self._waiting is not None:
+            self.go_on_later()
+        if self._outgrown:
+            self._end_for_want_of_rings(session)
+
+    def _postpone(self, events: list[Event], last: Event) -> None:
+        """Keep the events behind `last`, about which the handler has more to do; read no more meanwhile."""
+        done = next(index for index, event in enumerate(events) if event is last)
+        self._backlog = events[done + 1 :]
+        self._watch()
+        self.go_on_later()
+
+    def _go_on_handing_out(self, session: FastSession) -> None:
+        """Let the handler go on with its message, then hand out those behind it."""
+        backlog, handler = self._backlog, self._handler
+        assert backlog is not None
+        assert handler is not None
+        self._cork = []
+        more = handler.on_turn()
+        self._uncork()
+        if self.state is not _OPEN or not more:
+            self._backlog = None
+            if self.state is not _CLOSED:
+                self._watch()
+                self._dispatch(session, backlog if self.state is _OPEN else [])
+        else:
             self.go_on_later()
 
-    def _uncork(self) -> None:
-        """Send what was collected, in one piece; nothing is copied where there is only one."""
-        cork, self._cork = self._cork, None
-        if not cork:
-            return
-        data = cork[0] if len(cork) == 1 else b"".join(cork)
-        if self._outbox.size:
-            self._queue(data)
-            return
-        sent_bytes = self._transport.write(data)
-        if sent_bytes != len(data):
-            self._outbox.append(memoryview(data)[sent_bytes:])
-            self._after_write(sent_bytes)
+    def _end_for_want_of_rings(self, session: FastSession) -> None:
+        """Close: half a frame had no place to wait, so the stream is out of step."""
+        if self.state is _OPEN:
+            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
+            self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
+            session.lose_track()
 
-    def _end_cork(self) -> None:
-        """Collect no more: what was collected is queued."""
-        cork, self._cork = self._cork, None
-        if cork:
-            self.enqueue(cork)
+    @property
+    def turn(self) -> Turn:
+        """What the present turn may do, for handlers that weigh their own work."""
+        return self._server.turn
 
     def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
         """Follow a close or a failure; count pings and pongs, and answer the pings."""
@@ -376,94 +390,7 @@ class Connection:
             self._http.receive_eof()
         self.finish()
 
-    # -- WebSocket: bytes out ------------------------------------------------------------
-
-    def send_text(self, data: str) -> None:
-        """Queue one text message. Raises UnicodeEncodeError, with nothing queued, for a lone surrogate."""
-        cork = self._cork
-        payload = data.encode()
-        length = len(payload)
-        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES and not self._compressor:
-            # Open, and answering what it has just received: nothing else need be asked.
-            cork.append(TEXT_HEADERS[length] + payload)
-        else:
-            self._send(Opcode.TEXT, payload)
-
-    def send_binary(self, data: bytes | bytearray) -> None:
-        """Queue one binary message; over 16 KiB `data` is kept, not copied, until the kernel has it.
-
-        A bytearray must not change until then.
-        """
-        self._send(Opcode.BINARY, data)
-
-    def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
-        if self.state is not _OPEN or not self._has_room():
-            return
-        if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
-            self._queue(frame)
-        elif len(payload) <= JOIN_MAX_BYTES:
-            self._queue(encode_frame(opcode, payload))
-        else:
-            self._queue(encode_header(opcode, len(payload)))
-            self._queue(payload)
-
-    def send_frame(self, frame: bytes) -> None:
-        """Queue one whole, already encoded frame, which other connections may share."""
-        if self.state is _OPEN and self._has_room():
-            self._queue(self._compressor.recode(frame) if self._compressor else frame)
-
-    def push(self, frames: bytes) -> None:
-        """Send whole frames that other connections share, at once if nothing else waits.
-
-        For phase 1, where `fan_out.py` calls it: each send is a boundary of its own.
-        """
-        if self.state is not _OPEN:
-            return
-        try:
-            if self._compressor:
-                frames = self._compressor.shared_frames(frames)
-            if self._outbox.size or self._cork is not None:
-                if self._has_room():
-                    self._queue(frames)
-                return
-            sent_bytes = self._transport.write(frames)
-            if sent_bytes != len(frames):
-                self._outbox.append(memoryview(frames)[sent_bytes:])
-                self._after_write(sent_bytes)
-        except Exception as error:
-            self._on_error(error)
-
-    def hold(self) -> bool:
-        """Do not read until `resume`: the peer publishes faster than it is sent on. False if it is held."""
-        if self._held or self.state is not _OPEN:
-            return False
-        self._held = True
-        self._watch()
-        return True
-
-    def resume(self) -> None:
-        """Read again."""
-        self._held = False
-        if self.state is not _CLOSED:
-            self._watch()
-            self.go_on_later()
-
-    def send_reply(self, frame: bytes) -> None:
-        """Queue one whole frame that the peer has asked for, however large it is.
-
-        The send limit makes room for it until the outbox is empty again: a recovery of some
-        megabytes is no slowness. That the peer takes it, not too slowly, is still demanded.
-        """
-        self._reply_bytes = len(frame)
-        self._send_limit_bytes = max(self._send_limit_bytes, self._server.outbox.hard_bytes + len(frame))
-        self.send_frame(frame)
-
-    def send_ping(self) -> None:
-        """Queue an empty RFC 6455 ping."""
-        if self.state is State.OPEN:
-            assert self._session is not None
-            self._session.send_ping(b"")
-            self.enqueue(self._session.take_output())
+    # -- the end of it ------------------------------------------------------------
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin the close handshake behind what is queued; without a WebSocket, just end.
@@ -490,149 +417,6 @@ class Connection:
         """End at once, without a word."""
         self.lose("dropped", abort=True)
 
-    def enqueue(self, pieces: Iterable[Piece]) -> None:
-        """Queue pieces of bytes as they are; they leave in phase 1 of the next turn, if not before."""
-        for piece in pieces:
-            self._queue(piece)
-
-    def _queue(self, piece: Piece) -> None:
-        """Put bytes behind all that was said; they leave in phase 1 of the next turn at the latest."""
-        if self._cork:
-            cork, self._cork = self._cork, []
-            for corked in cork:
-                self._outbox.append(corked)
-        self._outbox.append(piece)
-        if not self._flush_wanted:
-            self._flush_wanted = True
-            self._server.reactor.request_flush(self._flush)
-
-    def _has_room(self) -> bool:
-        """Tell whether one more message may be queued; a peer too far behind is closed as slow.
-
-        The kernel is asked first: a burst within one turn is not the peer's fault. The bound has
-        room for the largest message on top of what may wait otherwise, so that a small one right
-        behind a large one is not taken for slowness.
-        """
-        if self._outbox.size <= self._send_limit_bytes:
-            return True
-        self._flush()
-        if self.state is _OPEN and self._outbox.size > self._send_limit_bytes:
-            self._slow()
-        return self.state is _OPEN
-
-    def _slow(self) -> None:
-        assert self._handler is not None
-        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, self._outbox.size)
-        self.close(self._handler.slow_code, f"slow q={self._outbox.size}")
-
-    def _write(self) -> None:
-        """Give the kernel what it takes; watch for writability only if something is left."""
-        if self.state is _CLOSED:
-            return
-        before = self._outbox.size
-        if before:
-            self._transport.flush(self._outbox)
-        self._after_write(before - self._outbox.size)
-
-    def _after_write(self, taken_bytes: int) -> None:
-        """Follow what a write has left: the marks, the poller, and the end of a closing connection."""
-        outbox = self._outbox
-        if outbox.is_high or self._pressure is not None:
-            self._judge_pressure(taken_bytes)
-        if outbox.size or self._interest != READ or self._eof:
-            self._watch()
-        if not outbox.size:
-            if self._reply_bytes:
-                self._reply_bytes = 0
-                self._send_limit_bytes = self._server.outbox.hard_bytes + self._limits.message_bytes
-            if self.state is State.CLOSING:
-                self._after_last_bytes()
-
-    def _judge_pressure(self, taken_bytes: int) -> None:
-        """Stop reading from a peer that does not read; start again when it has caught up."""
-        server, pressure = self._server, self._pressure
-        if pressure is not None:
-            pressure.note_taken(taken_bytes)
-            if not self._outbox.is_high:
-                self._pressure = None
-                self._was_heard = True
-                self.go_on_later()
-        elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
-            self._pressure = pressure = Pressure(server.reactor.now)
-            look_s = pressure.window_ends_s(server.deadlines.stall_s)
-            server.reactor.rearm(self._timer, min(self._timer.deadline_s, look_s))
-
-    @property
-    def _paused(self) -> bool:
-        return (self._pressure is not None or self._held) and self.state is not State.CLOSING
-
-    def _watch(self) -> None:
-        """Ask the poller for exactly what can be used now."""
-        wanted = (0 if self._eof or self._paused else READ) | (WRITE if self._outbox.size else 0)
-        if wanted != self._interest:
-            self._interest = wanted
-            self._server.reactor.set_interest(self._transport.fileno(), wanted)
-
-    # -- time ----------------------------------------------------------------------------
-
-    def start_beating(self) -> None:
-        """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
-
-        To be called by the handler, once, when the peer is ready to answer it.
-        """
-        server = self._server
-        self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
-        self._wake_by(self._pulse.first_ping_s)
-
-    def _wake_by(self, deadline_s: float) -> None:
-        """Have the timer fire by then; to be called too early costs less than to be moved."""
-        if deadline_s < self._timer.deadline_s:
-            self._server.reactor.rearm(self._timer, deadline_s)
-
-    def _tend(self) -> None:
-        """Do what is due on an open connection, then sleep until the next thing is."""
-        next_s = min(self._tend_pressure(), self._tend_stale(), self._tend_pulse())
-        if self.state is State.OPEN and next_s < math.inf:
-            self._server.reactor.rearm(self._timer, next_s)
-
-    def _tend_stale(self) -> float:
-        """Let the handler deal with a peer that has not said what it must; return when to look again."""
-        assert self._handler is not None
-        if self._handler.stale_after_s is None:
-            return math.inf
-        stale_at_s = self._began_s + self._handler.stale_after_s
-        if self._server.reactor.now >= stale_at_s:
-            self._handler.on_stale()
-        return stale_at_s
-
-    def _tend_pulse(self) -> float:
-        """Ping, or give up, a peer whose time has come; return when to look again."""
-        if self._pulse is None or self._handler is None:
-            return math.inf
-        if self._paused:
-            self._was_heard = True  # a peer that is not read cannot be heard
-        if self._was_heard:
-            self._was_heard = False
-            self._pulse.note_heard()
-        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
-        if due.action is HeartbeatAction.TIMEOUT:
-            self.close(self._handler.no_pong_code, "no pong")
-        elif due.action is HeartbeatAction.PING:
-            self._handler.on_ping_due()
-        return due.next_deadline_s
-
-    def _tend_pressure(self) -> float:
-        """Close a peer that has stalled; return when to look again."""
-        if self._pressure is None:
-            return math.inf
-        server = self._server
-        stall_s = server.deadlines.stall_s
-        if self._pressure.is_stalled(server.reactor.now, stall_s, server.outbox.high_bytes):
-            self._slow()
-        return self._pressure.window_ends_s(stall_s)
-
-    # -- the end -------------------------------------------------------------------------
-
     def finish(self) -> None:
         """Enter CLOSING: flush, then wait for the peer's half, no longer than `close_s`."""
         self._end_cork()
@@ -656,16 +440,7 @@ class Connection:
             self.lose("closed")
         elif session is None or session.state is SessionState.FAILED:
             self._transport.shutdown_write()
-
-    @property
-    def peer(self) -> str:
-        """The peer's address, printable, for logs."""
-        return self._transport.peer
-
-    @property
-    def peer_host(self) -> str:
-        """The part of it that rules go by: the IP address, or "unix"."""
-        return self._transport.peer_host
+            self._watch()
 
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
@@ -688,7 +463,8 @@ class Connection:
         """Phase 8: the transport first, then whoever must know (presence, leave), then the memory."""
         self._transport.close()
         self._outbox.clear()
-        self._give_back_ring()
+        self._let_go_of_input()
+        self._backlog = None
         self._server.forget(self)
         handler, self._handler = self._handler, None
         self._http = self._session = None

@@ -36,6 +36,9 @@ class EchoHandler:
         """Send `data` back as binary, the same object, uncopied."""
         self._connection.send_binary(data)
 
+    def on_turn(self) -> None:
+        """Do nothing: no message is left unfinished."""
+
     def on_ping_due(self) -> None:
         """Send an empty ping frame."""
         self._connection.send_ping()

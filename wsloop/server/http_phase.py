@@ -103,8 +103,9 @@ class HttpPhase:
 
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
-        route = pages.route(self._server.app, request, self._connection.peer_host)
-        self._server.check_room(self._connection)
+        connection = self._connection
+        route = pages.route(self._server.app, request, connection.peer_host, is_secure=connection.is_secure)
+        self._server.check_draining()
         offered = request.subprotocols
         subprotocol = (
             next((name for name in offered if name in route.subprotocols), None) if offered else None

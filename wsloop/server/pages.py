@@ -78,8 +78,8 @@ def answer(app: App, request: Request, peer_host: str) -> Response:
     return page()
 
 
-def route(app: App, request: Request, peer_host: str) -> Route:
-    """Return the route an upgrade request asks for.
+def route(app: App, request: Request, peer_host: str, *, is_secure: bool = False) -> Route:
+    """Return the route an upgrade request asks for; `is_secure` tells that it came over TLS.
 
     Raises HandshakeError: 404 for a path without a WebSocket, 403 for a foreign origin.
     """
@@ -87,7 +87,7 @@ def route(app: App, request: Request, peer_host: str) -> Route:
     if found is None:
         raise HandshakeError(404, "no WebSocket is here; try /connection/websocket")
     _check_host(app, request, peer_host)
-    _check_origin(app, request)
+    _check_origin(app, request, is_secure=is_secure)
     return found
 
 
@@ -114,15 +114,18 @@ def _is_own_name(host: bytes) -> bool:
         return False
 
 
-def _check_origin(app: App, request: Request) -> None:
+def _check_origin(app: App, request: Request, *, is_secure: bool) -> None:
     """Let in the page's own origin and the listed ones (RFC 6455 section 10.2).
 
-    Clients that are no browsers send no Origin, and need no protection from other pages.
+    Clients that are no browsers send no Origin, and need no protection from other pages. Over
+    TLS a page that came by http:// is foreign: anybody on its way could have written it. Without
+    TLS both schemes pass, since a proxy in front may speak https:// for us.
     """
     origin = request.header(b"origin")
     if origin is None or origin.decode("latin-1") in app.allowed_origins:
         return
-    _scheme, separator, authority = origin.partition(b"://")
+    scheme, separator, authority = origin.partition(b"://")
     host = request.header(b"host") or b""
-    if not separator or authority.lower() != host.lower():
+    is_own_scheme = scheme.lower() == b"https" or not is_secure
+    if not separator or not is_own_scheme or authority.lower() != host.lower():
         raise HandshakeError(403, "this origin may not connect; the operator can list it in allowed_origins")

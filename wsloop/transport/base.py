@@ -38,7 +38,7 @@ JOIN_PIECE_BYTES = 4_096
 MAX_VIEWS = 256
 """Pieces per `sendmsg`. The kernel's own limit (IOV_MAX) is 1,024; more than 256 gain nothing."""
 
-GONE_ERRNOS = frozenset(
+GONE_ERRNOS: frozenset[int] = frozenset(
     {
         errno.ECONNRESET,  # the peer, or a box between, sent RST
         errno.EPIPE,  # written after the reset was reported, or after our own shutdown
@@ -50,6 +50,12 @@ GONE_ERRNOS = frozenset(
         errno.ENETDOWN,
         errno.ENETRESET,
         errno.EHOSTDOWN,
+        getattr(errno, "ENONET", errno.ENETDOWN),  # Linux only
+        errno.ECONNREFUSED,  # these three from ICMP messages that routers and firewalls send
+        errno.EPROTO,
+        errno.ENOPROTOOPT,
+        errno.EACCES,  # a firewall of this machine
+        errno.EPERM,
         errno.ENOBUFS,  # the kernel has no memory for this stream: it fails, the others go on
         errno.ENOMEM,
     }
@@ -130,6 +136,16 @@ class Transport(Protocol):
         ...
 
     @property
+    def has_input(self) -> bool:
+        """Whether bytes wait inside, so that a read is due although the socket may not be readable."""
+        ...
+
+    @property
+    def has_output(self) -> bool:
+        """Whether bytes that were taken still wait inside: flush, even if the outbox is empty."""
+        ...
+
+    @property
     def peer(self) -> str:
         """The peer's address for logs: printable ASCII, whatever the peer chose."""
         ...
@@ -160,6 +176,8 @@ class Transport(Protocol):
     def write(self, data: Piece) -> int:
         """Return how many bytes of the non-empty `data` the kernel took; 0 when it is full.
 
+        What waits inside (`has_output`) counts as taken, and is sent first by the next write or flush.
+
         Raises TransportError when the stream is gone.
         """
         ...
@@ -181,7 +199,10 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the descriptor; what the kernel has taken is still delivered. Idempotent."""
+        """Release the descriptor; what the kernel has taken is still delivered. Idempotent.
+
+        What waits inside (`has_output`) is offered to the kernel once more.
+        """
         ...
 
     def abort(self) -> None:

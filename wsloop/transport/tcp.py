@@ -28,6 +28,10 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 """struct linger {on, 0 s}: close(2) then discards what is unsent and resets the stream."""
 
 
+_AF_UNIX = int(socket.AF_UNIX)
+"""To compare with the plain number that an accepted socket has: half the time."""
+
+
 class TcpTransport:
     """One connected, non-blocking stream socket; satisfies `Transport`, which has the contracts.
 
@@ -39,7 +43,7 @@ class TcpTransport:
 
     __slots__ = ("_address", "_sock")
 
-    is_secure = False
+    is_secure = has_input = has_output = False
 
     def __init__(self, sock: SocketLike, address: SocketAddress = None, *, is_prompt: bool = False) -> None:
         self._sock = sock
@@ -50,12 +54,12 @@ class TcpTransport:
     @property
     def peer(self) -> str:
         """The peer's address, put into words when it is asked for: most connections never are."""
-        return describe_peer(self._sock, self._address)[0]
+        return describe_peer(self._sock, self._address)
 
     @property
     def peer_host(self) -> str:
         """The IP address, or "unix"."""
-        return describe_peer(self._sock, self._address)[1]
+        return host_of_peer(self._sock, self._address)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -146,9 +150,14 @@ class TcpTransport:
         self._sock.close()
 
 
+def accepted(sock: SocketLike, address: SocketAddress) -> TcpTransport:
+    """Return the transport of a socket that a `Listener` has accepted, which saw to Nagle's algorithm."""
+    return TcpTransport(sock, address, is_prompt=True)
+
+
 def switch_nagle_off(sock: SocketLike) -> None:
     """Set TCP_NODELAY, on TCP. On a listening socket under Linux: for all that it accepts."""
-    if sock.family != socket.AF_UNIX:
+    if sock.family != _AF_UNIX:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -159,7 +168,7 @@ def switch_nagle_off(sock: SocketLike) -> None:
 
 def peer_address(sock: SocketLike) -> SocketAddress:
     """Return the address of a TCP socket's peer; None on a Unix socket, or if the peer is gone already."""
-    if sock.family == socket.AF_UNIX:
+    if sock.family == _AF_UNIX:
         return None
     try:
         return sock.getpeername()
@@ -169,18 +178,21 @@ def peer_address(sock: SocketLike) -> SocketAddress:
         return None
 
 
-def describe_peer(sock: SocketLike, address: SocketAddress) -> tuple[str, str]:
-    """Return (`peer`, `peer_host`) of a socket whose peer has `address`; "?" if that is None.
+def host_of_peer(sock: SocketLike, address: SocketAddress) -> str:
+    """Return the IP address in `address`, "unix" on a Unix socket, "?" if `address` is None.
 
     An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
     that a limit per host counts it once. `sock` may be closed.
     """
-    if sock.family == socket.AF_UNIX:
-        return "unix", "unix"
-    if address is None:
-        return "?", "?"
-    host: str = address[0]
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{address[1]}", host
+    if sock.family == _AF_UNIX:
+        return "unix"
+    host: str = "?" if address is None else address[0]
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def describe_peer(sock: SocketLike, address: SocketAddress) -> str:
+    """Return host and port of a socket's peer as one writes them, only the host if there is no port."""
+    host = host_of_peer(sock, address)
+    if sock.family == _AF_UNIX or address is None:
+        return host
+    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"

@@ -1,0 +1,52 @@
+"""The two sides of a handshake: where a transport's engine comes from, and who hears how it went.
+
+A server's side is `Certificates`, in `certificates.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class TlsSide(Protocol):
+    """Which side of the handshake a transport is, and who keeps its certificate."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the peer speaks first."""
+        ...
+
+    def engine(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        """Return a new engine between two buffers."""
+        ...
+
+    def note_done(self) -> None:
+        """Be told of a handshake that succeeded."""
+        ...
+
+    def note_failed(self, peer: str, reason: str) -> None:
+        """Be told of one that did not; `reason` is a name, never a peer's text."""
+        ...
+
+
+class ClientSide:
+    """A client's side: verifies the server's certificate as `context` says, for `hostname`."""
+
+    is_server = False
+
+    def __init__(self, context: ssl.SSLContext, hostname: str) -> None:
+        self._context = context
+        self._hostname = hostname
+
+    def engine(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        """See `TlsSide.engine`."""
+        return self._context.wrap_bio(incoming, outgoing, server_hostname=self._hostname)
+
+    def note_done(self) -> None:
+        """Nothing is counted."""
+
+    def note_failed(self, peer: str, reason: str) -> None:
+        """Nothing is counted: the caller gets a TransportError."""
