@@ -66,7 +66,7 @@ def certificates(tls: TlsSettings) -> Certificates | None:
     """Return what the server shows of itself, None without TLS; raises ConfigError for bad files."""
     if not tls.certfile:
         return None
-    # Imported here: a plain server need not load OpenSSL, 1.3 MB and a tenth of its start.
+    # Imported here: a plain server need not load OpenSSL, 1.3 MB of memory and some milliseconds.
     from wsloop.transport.certificates import Certificates  # noqa: PLC0415
 
     return Certificates(tls.certfile, tls.keyfile, os.environb.get(KEY_PASSWORD_VARIABLE))
