@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
 
-.PHONY: help serve test check lint types contracts docs bench screenshot debian clean
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz
+.PHONY: screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -49,8 +50,21 @@ $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
-bench: $(VENV)/.bench  ## echo benchmark beside websockets, uvicorn+wsproto and a bare loop
-	$(BIN)/python -m tools.bench.echo $(ARGS)
+bench-peers: $(VENV)/.bench  ## install all servers that the benchmark compares with (Python, Debian, npm)
+	@tools/bench/install_peers.sh $(BIN)/python
+
+# A part of it, asked for with ARGS, is printed and leaves the page alone.
+bench: $(VENV)/.bench  ## measure wsloop beside its peers, 25 minutes, into docs/benchmarks.md (ARGS='--only echo-100')
+	$(BIN)/python -m tools.bench.run $(or $(ARGS),--document) --json tools/bench/build/results.json >/dev/null
+
+bench-quick: $(VENV)/.bench  ## the same in three minutes: does it all work?
+	$(BIN)/python -m tools.bench.run --quick $(ARGS) --json tools/bench/build/results.json >/dev/null
+
+conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
+	$(BIN)/python -m tools.conformance $(ARGS)
+
+fuzz: $(VENV)/.dev  ## the protocol's properties on random bytes, until one fails or Ctrl+C (ARGS='--seed 1')
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
 	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot

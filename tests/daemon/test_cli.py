@@ -103,6 +103,12 @@ def test_an_unknown_command_is_2_with_the_right_one_named(fails: Fails) -> None:
         ("--log-level", "loud"),
         ("--backlog", "0"),
         ("stray",),
+        ("--uds", ""),
+        ("--fd", "-1"),
+        ("--port", "9999", "--bind", "127.0.0.1:0"),
+        ("--host", "localhost", "--uds", "/tmp/s"),
+        ("--fd", "987", "-b", "fd://987"),
+        ("-b", "unix:/tmp/s", "--uds", "/tmp/s"),
     ],
 )
 def test_a_bad_value_is_2_and_two_lines(fails: Fails, arguments: tuple[str, ...]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wsloop.daemon.config import Settings, load
-from wsloop.errors import ConfigError, StartupError
+from wsloop.daemon.addresses import check
+from wsloop.daemon.config import ServerSettings, Settings, load
+from wsloop.errors import ConfigError, StartupError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +60,11 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
             "a key needs its certificate",
         ),
         ("[ws\n", "wsloop.toml: ", "the file must be TOML; strings need quotes"),
+        (
+            '[server]\nbind = ["127.0.0.1:1", "fd://3", "fd://03"]\n',
+            "fd://03 is named twice as an address",
+            "name it once",
+        ),
         ("dev = true\n", "wsloop.toml: dev mode is switched on by the flag --dev only", ""),
     ],
 )
@@ -82,3 +92,75 @@ def test_a_flag_out_of_range_is_an_error_without_a_file_name(overrides: dict[str
     with pytest.raises(StartupError) as caught:
         load(None, overrides)
     assert caught.value.message.startswith("ws.ping_")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org",
+        "http://localhost:3000",
+        "https://xn--bcher-kva.example:8443",
+        "http://127.0.0.1",
+        "http://[::1]:8080",
+        "capacitor://localhost",
+        "file://",
+    ],
+)
+def test_an_origin_as_a_browser_sends_it_is_taken(tmp_path: Path, origin: str) -> None:
+    path = written(tmp_path, f'[server]\nallowed_origins = ["{origin}"]\n')
+    assert load(path, {}).server.allowed_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    ("origin", "meant"),
+    [
+        ("https://example.org/", "https://example.org"),
+        ("https://Example.ORG", "https://example.org"),
+        (" https://example.org", "https://example.org"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://example.org:80/chat?x", "http://example.org"),
+        ("HTTP://[::1]:8080/", "http://[::1]:8080"),
+        ("example.org", ""),
+        ("https://*.example.org", ""),
+        ("https://b\u00fccher.example", ""),
+        ("https://user@example.org", ""),
+        ("https://example.org:http", ""),
+        ("https://", ""),
+        ("*", ""),
+        ("null", ""),
+        ("", ""),
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_an_error(tmp_path: Path, origin: str, meant: str) -> None:
+    path = written(tmp_path, f'[server]\nallowed_origins = ["https://fine.example", "{origin}"]\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert caught.value.message == f"server.allowed_origins: {origin!r} is not an origin"
+    assert caught.value.hint == (f"did you mean {meant!r}?" if meant else ANY_ORIGIN)
+
+
+ANY_ORIGIN = "write it as browsers send it, such as https://example.org or http://localhost:3000"
+
+
+@given(st.text(alphabet="htps:/.*@[]0123456789aA-_ \u00fc", max_size=30))
+def test_a_hint_always_names_an_origin_that_is_taken(text: str) -> None:
+    for origin in (text, f"https://{text}"):
+        with contextlib.suppress(ConfigError):
+            try:
+                check(ServerSettings(allowed_origins=(origin,)), ())
+            except ConfigError as error:
+                found = re.fullmatch(r"did you mean '(.*)'\?", error.hint)
+                if not found:
+                    raise
+                check(ServerSettings(allowed_origins=(found[1],)), ())
+
+
+@pytest.mark.parametrize("flag", [{"port": 9999}, {"host": "::1"}])
+def test_a_port_beside_a_list_of_addresses_is_not_ignored(tmp_path: Path, flag: dict[str, Any]) -> None:
+    path = written(tmp_path, '[server]\nbind = ["unix:/run/s"]\n')
+    with pytest.raises(UsageError, match="do not go with a list"):
+        load(path, {"server": flag})
+
+
+def test_port_0_may_be_named_more_than_once() -> None:
+    assert len(load(None, {"server": {"bind": ("127.0.0.1:0", "127.0.0.1:0")}}).server.bind) == 2

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import logging
-import threading
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,30 +19,31 @@ from wsloop.daemon.config import LogSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wsloop.daemon.config import LogFormat
+
 log = logging.getLogger("wsloop.test")
 
 
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    with io.StringIO() as made:
-        yield made
+def logged(
+    settings: LogSettings, *calls: tuple[str, object], error: BaseException | None = None
+) -> list[str]:
+    """Return the lines written for calls of (template, argument), each with the traceback of `error`."""
+    with tempfile.TemporaryFile("w+") as file:
+        stop = logs.start(settings, dev=False, fd=file.fileno())
+        for template, argument in calls:
+            log.info(template, argument, exc_info=error)
+        stop()
+        file.seek(0)
+        return file.read().splitlines()
 
 
-def logged(stream: io.StringIO, settings: LogSettings, *calls: tuple[str, object]) -> list[str]:
-    stop = logs.start(settings, dev=False, stream=stream)
-    for template, argument in calls:
-        log.info(template, argument)
-    stop()
-    return stream.getvalue().splitlines()
-
-
-def test_text_lines_carry_level_and_logger(stream: io.StringIO) -> None:
-    (line,) = logged(stream, LogSettings(format="text"), ("hello %s", "you"))
+def test_text_lines_carry_level_and_logger() -> None:
+    (line,) = logged(LogSettings(format="text"), ("hello %s", "you"))
     assert line.endswith("INFO wsloop.test: hello you")
 
 
-def test_json_lines_are_objects_with_the_same_fields(stream: io.StringIO) -> None:
-    (line,) = logged(stream, LogSettings(format="auto"), ("hello %s", "you\n\x1b"))
+def test_json_lines_are_objects_with_the_same_fields() -> None:
+    (line,) = logged(LogSettings(format="auto"), ("hello %s", "you\n\x1b"))
     record = json.loads(line)
     assert record["message"] == "hello you\n\x1b"
     assert record["level"] == "INFO"
@@ -49,8 +51,8 @@ def test_json_lines_are_objects_with_the_same_fields(stream: io.StringIO) -> Non
     assert "time" in record
 
 
-def test_a_record_below_the_level_is_not_written(stream: io.StringIO) -> None:
-    assert logged(stream, LogSettings(format="text", level="warning"), ("hello %s", "you")) == []
+def test_a_record_below_the_level_is_not_written() -> None:
+    assert logged(LogSettings(format="text", level="warning"), ("hello %s", "you")) == []
 
 
 @given(st.text())
@@ -60,8 +62,8 @@ def test_whatever_a_peer_chose_stays_one_printable_line(text: str) -> None:
     assert len(escaped.splitlines()) <= 1
 
 
-def test_a_forged_line_is_escaped(stream: io.StringIO) -> None:
-    lines = logged(stream, LogSettings(format="text"), ("bad %s", "x\n2026 INFO root: forged\x1b[2J"))
+def test_a_forged_line_is_escaped() -> None:
+    lines = logged(LogSettings(format="text"), ("bad %s", "x\n2026 INFO root: forged\x1b[2J"))
     assert len(lines) == 1
     assert r"x\n2026 INFO root: forged\x1b[2J" in lines[0]
 
@@ -85,42 +87,119 @@ def test_one_cause_gets_ten_lines_a_second_and_the_rest_is_counted() -> None:
     assert record.getMessage() == "flood"
 
 
-class BlockedStream(io.StringIO):
-    """A stdout whose reader has stopped: write waits until the test lets go."""
+def fault(text: str) -> Exception:
+    """Return an error whose text is `text`, with a traceback."""
+    try:
+        parse(text)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def parse(text: str) -> None:
+    raise ValueError(text)
+
+
+class Peer:
+    """What a message names, as long as it is there."""
+
+    name = "ann"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def test_the_message_is_that_of_the_moment_not_of_the_writing(pipe: Pipe) -> None:
+    stop = logs.start(LogSettings(format="text"), dev=False, fd=pipe.blocked())
+    peer = Peer()
+    log.info("hello %s", peer)
+    peer.name = "ben"
+    pipe.read()
+    stop()
+    assert "hello ann" in pipe.read()
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_traceback_keeps_its_lines(log_format: LogFormat) -> None:
+    lines = logged(LogSettings(format=log_format), ("internal error in %s", "x"), error=fault("ours"))
+    if log_format == "json":
+        lines = [json.loads(lines[0])["message"], *json.loads(lines[0])["exc_info"].splitlines()]
+    assert lines[0].endswith("internal error in x")
+    assert "Traceback (most recent call last):" in lines[1]
+    assert any("raise ValueError(text)" in line for line in lines)
+    assert lines[-1].endswith("ValueError: ours")
+
+
+@given(st.text())
+def test_the_text_of_an_error_forges_no_line(text: str) -> None:
+    lines = logged(LogSettings(format="text"), ("internal error in %s", "x"), error=fault(text))
+    assert all(line.startswith("    ") and line.isprintable() for line in lines[1:])
+
+
+class Pipe:
+    """A pipe whose writing end may be full, so that who writes waits for who reads."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.go_on = threading.Event()
-        self.reached = threading.Event()
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self._read = b""
 
-    def write(self, text: str) -> int:
-        self.reached.set()
-        self.go_on.wait()
-        return super().write(text)
+    def blocked(self) -> int:
+        """Fill the pipe and return its writing end."""
+        os.set_blocking(self.writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(self.writer, b"\0"):
+                pass
+        os.set_blocking(self.writer, True)
+        return self.writer
+
+    def read(self) -> str:
+        """Return all that came until now, without the filling."""
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self.reader, 65536):
+                self._read += piece
+        return self._read.replace(b"\0", b"").decode()
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
 
 
-def test_a_blocked_stream_never_stops_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def test_a_blocked_stream_never_stops_the_caller(monkeypatch: pytest.MonkeyPatch, pipe: Pipe) -> None:
     monkeypatch.setattr(logs, "QUEUED_RECORDS", 3)
-    stream = BlockedStream()
-    stop = logs.start(LogSettings(format="text"), dev=False, stream=stream)
-    log.info("the first blocks the writer")
-    stream.reached.wait()
+    stop = logs.start(LogSettings(format="text"), dev=False, fd=pipe.blocked())
     for number in range(9):  # would hang here, if anything waited for the writer
         log.info(f"message {number}")
-    stream.go_on.set()
+    pipe.read()
     stop()
-    lines = stream.getvalue().splitlines()
-    assert "the first blocks" in lines[0]
-    assert 3 <= len(lines) <= 5
+    lines = pipe.read().splitlines()
+    assert all("message" in line for line in lines)
+    assert 2 <= len(lines) <= 4
 
 
-def test_a_stream_that_stays_blocked_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_stays_blocked_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch, pipe: Pipe
+) -> None:
     monkeypatch.setattr(logs, "QUEUED_RECORDS", 1)
     monkeypatch.setattr(logs, "STOP_WAIT_S", 0.0)
-    stream = BlockedStream()
-    stop = logs.start(LogSettings(format="text"), dev=False, stream=stream)
+    stop = logs.start(LogSettings(format="text"), dev=False, fd=pipe.blocked())
     log.info("one")
-    stream.reached.wait()
     log.info("two")
     stop()  # returns although the queue is full and the writer stands
-    stream.go_on.set()
+    logging.shutdown()  # so does the end of the process
+
+
+def test_lines_that_cannot_be_written_are_lost_and_nothing_else() -> None:
+    with tempfile.TemporaryFile("w+") as file:
+        closed = os.dup(file.fileno())
+        os.close(closed)
+        stop = logs.start(LogSettings(format="text"), dev=False, fd=closed)
+        log.info("lost")
+        stop()

@@ -50,7 +50,14 @@ class RecordedSubscriber(Subscriber):
         if not self.closed_with:
             self.lines.append(payload)
 
-    def send_frame(self, frame: bytes) -> None:
+    def may_go_on(self) -> bool:
+        return not self.closed_with
+
+    @property
+    def receiver(self) -> RecordedSubscriber:
+        return self
+
+    def push(self, frame: bytes) -> None:
         assert frame.startswith(FRAME)
         if not self.closed_with:
             self.frames.append(frame)

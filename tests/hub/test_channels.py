@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.hub.support import FRAME, RecordedSubscriber, World
 from wsloop.hub.broker import Retention
 from wsloop.hub.channels import NOT_POSITIONED, Channel, Subscription
+from wsloop.hub.fan_out import DirectFanOut
 from wsloop.hub.history import StreamPosition
 from wsloop.hub.namespaces import ChannelRules, Namespace
 
@@ -20,7 +21,7 @@ class Room:
 
     def __init__(self) -> None:
         self.world = World()
-        self.channel = Channel("c", RULES)
+        self.channel = Channel("c", RULES, DirectFanOut())
 
     def enter(self, position: StreamPosition | None, *, wants_joins: bool = False) -> Subscription:
         subscription = Subscription(self.world.connect().client, self.channel)
@@ -30,8 +31,8 @@ class Room:
 
 
 def heard(subscription: Subscription) -> list[bytes]:
-    assert isinstance(subscription.subscriber, RecordedSubscriber)
-    return subscription.subscriber.frames
+    assert isinstance(subscription.receiver, RecordedSubscriber)
+    return subscription.receiver.frames
 
 
 def test_every_subscriber_is_given_the_same_bytes_object() -> None:
@@ -112,11 +113,11 @@ def test_a_subscriber_that_leaves_during_delivery_disturbs_nobody() -> None:
     room = Room()
 
     class Leaver(RecordedSubscriber):
-        def send_frame(self, frame: bytes) -> None:
+        def push(self, frame: bytes) -> None:
             room.channel.remove(leaving)
 
     leaving = room.enter(None)
-    leaving.subscriber = Leaver()
+    leaving.receiver = Leaver()
     other = room.enter(None)
     room.channel.deliver(FRAME, 1, "e")
     assert len(heard(other)) == 1

@@ -207,8 +207,8 @@ def test_a_wait_shorter_than_a_millisecond_is_not_a_busy_loop(monkeypatch: pytes
             pass
 
     poller = EpollPoller()
-    poller._view.close()
-    poller._view = View()  # type: ignore[assignment]
+    poller._epoll.close()
+    poller._epoll = View()  # type: ignore[assignment]
     for timeout_s in (0.0001, 0.0011, 0, None):
         poller.poll(timeout_s)
     assert asked == [0.001, 0.002, 0, -1.0]
@@ -242,7 +242,7 @@ def test_fact_epoll_reports_what_was_closed_too_early_while_another_process_hold
         right.send(b"x")
         left.close()
         poller.unregister(fd)
-        assert len(poller._view.poll(0)) == 1
+        assert len(poller._epoll.poll(0)) == 1
         assert poller.poll(0) == []
         poller.close()
 

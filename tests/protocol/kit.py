@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from wsloop.errors import HandshakeError
-from wsloop.protocol.events import CloseReceived, Event, Failed, Request
+from wsloop.protocol.events import CloseReceived, Event, Failed, Ping, Request
 from wsloop.protocol.handshake import Handshake, HandshakeState
 from wsloop.protocol.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from wsloop.protocol.session import Session, SessionState
 
@@ -91,37 +91,56 @@ def state_of(machine: Session | Handshake) -> SessionState | HandshakeState:
 cut_positions = st.lists(st.integers(min_value=0, max_value=1 << 20), max_size=12)
 
 
-def run_session(
-    session: Session, pieces: Iterable[bytes], max_events: int = 256
-) -> tuple[list[Event], bytes]:
+def run_session_on(session: Session, data: bytes, budget: int = 256) -> tuple[list[Event], bytes, bytes]:
+    """Present bytes, answer what must be answered; return events, output and what was not consumed."""
+    events: list[Event] = []
+    output: list[bytes | bytearray] = []
+    while True:
+        consumed = session.receive(data, budget)
+        assert 0 <= consumed <= len(data)
+        data = data[consumed:]
+        new = session.take_events()
+        # One more, if `commit` has just completed a long frame.
+        assert len(new) <= budget + 1
+        events += new
+        for event in new:
+            if isinstance(event, Ping):
+                session.answer_ping(event.payload)
+            elif isinstance(event, CloseReceived | Failed):
+                session.answer_close()
+        output += session.take_output()
+        if not session.is_spent:
+            return events, b"".join(output), data
+
+
+def run_session(session: Session, pieces: Iterable[bytes], budget: int = 256) -> tuple[list[Event], bytes]:
     """Present the pieces as a connection would: what was not consumed comes again, in front."""
     events: list[Event] = []
-    output: list[bytes] = []
-    tail = b""
+    output = tail = b""
     for piece in pieces:
-        tail += piece
-        while True:
-            consumed = session.receive(tail, max_events)
-            assert 0 <= consumed <= len(tail)
-            tail = tail[consumed:]
-            new = session.take_events()
-            assert len(new) <= max_events
-            events += new
-            if new and isinstance(new[-1], CloseReceived | Failed):
-                session.answer_close()
-            output += session.take_output()
-            if len(new) < max_events:
-                break
-    output += session.take_output()
-    return events, b"".join(output)
+        new, more, tail = run_session_on(session, tail + piece, budget)
+        events += new
+        output += more
+    return events, output + b"".join(session.take_output())
 
 
 Outcome = tuple[list[Request | tuple[int, str]], bytes, HandshakeState, bytes]
 
 
-def run_handshake(pieces: Iterable[bytes], limits: Limits | None = None, *, eof: bool = False) -> Outcome:
-    """Answer everything: upgrades are accepted, plain requests get 200; return what came out."""
-    handshake = Handshake(limits or Limits())
+def accept(handshake: Handshake, _request: Request) -> bytes:
+    return handshake.accept()
+
+
+def run_handshake(
+    pieces: Iterable[bytes],
+    limits: Limits | None = None,
+    *,
+    eof: bool = False,
+    is_plain: bool = True,
+    on_upgrade: Callable[[Handshake, Request], bytes] = accept,
+) -> Outcome:
+    """Answer everything: upgrades as `on_upgrade` says, plain requests get 200; return what came out."""
+    handshake = Handshake(limits or Limits(), is_plain=is_plain)
     seen: list[Request | tuple[int, str]] = []
     output: list[bytes] = []
     behind: list[bytes] = []
@@ -130,10 +149,12 @@ def run_handshake(pieces: Iterable[bytes], limits: Limits | None = None, *, eof:
         while request is not None:
             seen.append(request)
             if request.is_upgrade:
-                output.append(handshake.accept())
+                output.append(on_upgrade(handshake, request))
                 behind.append(handshake.trailing)
-                return
-            output.append(handshake.respond(200, (), b"fine"))
+                if not handshake.keep_alive:
+                    return
+            else:
+                output.append(handshake.respond(200, (), b"fine"))
             request = handshake.next_request()
 
     try:

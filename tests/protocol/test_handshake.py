@@ -11,6 +11,7 @@ from wsproto.extensions import PerMessageDeflate
 from tests.protocol.kit import TEXT, client_frame, get, request_bytes, run_handshake, state_of
 from wsloop.errors import HandshakeError, StateError
 from wsloop.protocol.events import Request, TextMessage
+from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.handshake import (
     HANDSHAKE_TRANSITIONS,
     Handshake,
@@ -19,7 +20,6 @@ from wsloop.protocol.handshake import (
     _translate,
 )
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import Session
 from wsloop.protocol.upgrade import examine, split_target, upgrade_required
 
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -86,7 +86,7 @@ def test_bytes_right_behind_the_handshake_are_used_not_lost() -> None:
     handshake, _ = receive(request_bytes(body=client_frame(TEXT, b"early")))
     assert handshake.receive(client_frame(TEXT, b"bird")[:3]) is None
     handshake.accept()
-    session = Session(Limits())
+    session = FastSession(Limits())
     tail = handshake.trailing + client_frame(TEXT, b"bird")[3:]
     assert session.receive(tail) == len(tail)
     assert session.take_events() == [TextMessage("early"), TextMessage("bird")]

@@ -22,13 +22,14 @@ from tests.protocol.kit import (
 )
 from wsloop.errors import StateError
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
+from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.frames import JOIN_MAX_BYTES, encode_frame
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session import SESSION_TRANSITIONS, Session, SessionState, SessionStep
 
 
 def outcome(*frames: bytes, limits: Limits | None = None) -> tuple[list[Event], bytes, SessionState]:
-    session = Session(limits or Limits())
+    session = FastSession(limits or Limits())
     events, output = run_session(session, [b"".join(frames)])
     return events, output, session.state
 
@@ -85,7 +86,7 @@ def test_every_ping_is_answered_in_order_with_its_own_payload() -> None:
 def test_a_long_message_in_64_kib_pieces_is_never_left_in_the_callers_buffer() -> None:
     payload = bytes(range(256)) * 4096
     stream = client_frame(BINARY, payload)
-    session = Session(Limits())
+    session = FastSession(Limits())
     for start in range(0, len(stream), 65536):
         piece = stream[start : start + 65536]
         assert session.receive(piece) == len(piece)
@@ -95,7 +96,7 @@ def test_a_long_message_in_64_kib_pieces_is_never_left_in_the_callers_buffer() -
 def test_a_long_message_costs_memory_in_proportion_to_its_size() -> None:
     payload = b"x" * (4 << 20)
     header = client_frame(BINARY, length=len(payload), key=bytes(4))
-    session = Session(Limits(message_bytes=len(payload)))
+    session = FastSession(Limits(message_bytes=len(payload)))
     session.receive(header)
     piece = payload[:65536]
     tracemalloc.start()
@@ -112,7 +113,7 @@ def test_a_long_message_costs_memory_in_proportion_to_its_size() -> None:
 
 def test_no_more_events_than_asked_for_and_the_rest_at_the_next_call() -> None:
     stream = client_frame(TEXT, b"1") * 5
-    session = Session(Limits())
+    session = FastSession(Limits())
     consumed = session.receive(stream, 2)
     assert session.take_events() == [TextMessage("1")] * 2
     assert consumed == len(stream) // 5 * 2
@@ -121,23 +122,24 @@ def test_no_more_events_than_asked_for_and_the_rest_at_the_next_call() -> None:
 
 
 def test_events_that_nobody_took_do_not_count_against_the_next_call() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     frame = client_frame(TEXT, b"1")
     assert session.receive(frame, 1) == len(frame)
     assert session.receive(frame, 1) == len(frame)
     assert len(session.take_events()) == 2
 
 
-def test_wsproto_is_made_when_the_first_frame_is_there_and_dropped_at_the_end() -> None:
-    session = Session(Limits())
-    frame = client_frame(CLOSE)
-    session.receive(frame[:3])
-    owned = [session._wsproto]
-    session.receive(client_frame(TEXT, b"1"))
-    owned.append(session._wsproto)
-    session.receive(frame)
-    owned.append(session._wsproto)
-    assert [type(parser) for parser in owned] == [type(None), frame_protocol.FrameProtocol, type(None)]
+def test_wsproto_is_made_only_when_it_is_needed_and_let_go_at_the_next_boundary() -> None:
+    session = FastSession(Limits())
+    owned = []
+    for frame in (
+        client_frame(TEXT, b"plain"), client_frame(PING), client_frame(CLOSE)[:3],
+        client_frame(TEXT, b"fragment", fin=False), client_frame(PING), client_frame(CONTINUATION),
+        client_frame(TEXT, b"plain"), client_frame(CLOSE),
+    ):  # fmt: skip
+        session.receive(frame)
+        owned.append(session._wsproto is not None)
+    assert owned == [False, False, False, True, True, False, False, False]
 
 
 # Limits
@@ -191,7 +193,7 @@ def test_fragments_are_counted_anew_with_each_message() -> None:
 
 def test_a_message_of_32_mib_can_be_allowed() -> None:
     header = client_frame(BINARY, length=32 << 20, key=bytes(4))
-    session = Session(Limits(message_bytes=32 << 20))
+    session = FastSession(Limits(message_bytes=32 << 20))
     assert session.receive(header) == len(header)
     assert state_of(session) is SessionState.OPEN
 
@@ -262,7 +264,7 @@ def test_a_failure_is_latched_where_wsproto_goes_on() -> None:
     protocol.receive_bytes(client_frame(TEXT, b"1"))
     assert list(protocol.received_frames()) == []
 
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.receive(client_frame(3))
     assert [type(event) for event in session.take_events()] == [Failed]
     session.answer_close()
@@ -274,7 +276,7 @@ def test_a_failure_is_latched_where_wsproto_goes_on() -> None:
 
 
 def test_every_send_after_a_failure_raises() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.receive(client_frame(3))
     session.answer_close()
     with pytest.raises(StateError, match="send is illegal while failed"):
@@ -301,7 +303,7 @@ def test_a_close_without_a_code_is_1005_and_answered_without_one() -> None:
 
 
 def test_between_a_received_close_and_its_answer_earlier_messages_are_answered() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.receive(client_frame(TEXT, b"ask") + client_frame(CLOSE, b"\x0f\xa0"))
     assert state_of(session) is SessionState.CLOSE_RECEIVED
     session.send_text("answer")
@@ -313,7 +315,7 @@ def test_between_a_received_close_and_its_answer_earlier_messages_are_answered()
 
 
 def test_between_a_fault_and_its_close_frame_earlier_messages_are_answered() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.receive(client_frame(TEXT, b"ask") + client_frame(3))
     session.send_text("answer")
     session.answer_close()
@@ -322,7 +324,7 @@ def test_between_a_fault_and_its_close_frame_earlier_messages_are_answered() -> 
 
 
 def test_a_close_of_our_own_may_stand_in_for_the_answer() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.receive(client_frame(CLOSE))
     session.send_close(4001, "ours")
     session.answer_close()
@@ -331,13 +333,13 @@ def test_a_close_of_our_own_may_stand_in_for_the_answer() -> None:
 
 def test_frames_behind_a_close_are_ignored() -> None:
     stream = client_frame(CLOSE) + client_frame(TEXT, b"late") + client_frame(3)
-    session = Session(Limits())
+    session = FastSession(Limits())
     assert session.receive(stream) == len(stream)
     assert session.take_events() == [CloseReceived(1005, "")]
 
 
 def test_our_close_is_answered_by_the_peer_and_not_again_by_us() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.send_close(1001, "going")
     assert state_of(session) is SessionState.CLOSE_SENT
     assert session.take_output() == [close_frame(1001, "going")]
@@ -348,7 +350,7 @@ def test_our_close_is_answered_by_the_peer_and_not_again_by_us() -> None:
 
 
 def test_after_our_close_messages_and_pings_are_dropped_until_the_peers() -> None:
-    session = Session(Limits(whole_frame_bytes=131))
+    session = FastSession(Limits(whole_frame_bytes=131))
     session.receive(client_frame(TEXT, b"begun", fin=False))
     session.send_close()
     session.take_output()
@@ -365,7 +367,7 @@ def test_after_our_close_messages_and_pings_are_dropped_until_the_peers() -> Non
 
 
 def test_a_failure_after_our_close_sends_no_second_one() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.send_close()
     session.take_output()
     session.receive(client_frame(3))
@@ -375,7 +377,7 @@ def test_a_failure_after_our_close_sends_no_second_one() -> None:
 
 
 def test_nothing_can_be_sent_after_a_close() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.send_close()
     refused = "send is illegal while close sent"
     with pytest.raises(StateError, match=refused):
@@ -392,7 +394,7 @@ def test_nothing_can_be_sent_after_a_close() -> None:
 
 
 def test_a_code_that_may_not_be_sent_leaves_the_session_open() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     with pytest.raises(ValueError, match="1006"):
         session.send_close(1006)
     assert state_of(session) is SessionState.OPEN
@@ -401,7 +403,7 @@ def test_a_code_that_may_not_be_sent_leaves_the_session_open() -> None:
 
 def test_the_end_of_input_closes_in_every_state_and_twice() -> None:
     for prepare in (b"", client_frame(3), client_frame(CLOSE), client_frame(TEXT, b"half", fin=False)):
-        session = Session(Limits())
+        session = FastSession(Limits())
         session.receive(prepare)
         session.take_events()
         session.receive_eof()
@@ -415,7 +417,7 @@ def test_the_end_of_input_closes_in_every_state_and_twice() -> None:
 
 
 def test_small_messages_are_one_piece_and_large_ones_are_not_copied() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     small, large = b"x" * JOIN_MAX_BYTES, b"x" * (JOIN_MAX_BYTES + 1)
     session.send_binary(small)
     session.send_binary(large)
@@ -427,9 +429,9 @@ def test_small_messages_are_one_piece_and_large_ones_are_not_copied() -> None:
 
 
 def test_what_is_sent_and_what_is_answered_keep_their_order() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     session.send_text("ä")
-    session.receive(client_frame(PING, b"p"))
+    session.answer_ping(b"p")
     session.send_ping(b"q")
     session.send_frames(encode_frame(TEXT, b"1") * 2)
     session.send_close()
@@ -445,14 +447,14 @@ def test_what_is_sent_and_what_is_answered_keep_their_order() -> None:
 
 
 def test_text_that_utf8_cannot_hold_queues_nothing() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     with pytest.raises(UnicodeEncodeError):
         session.send_text("\ud800")
     assert session.take_output() == []
 
 
 def test_a_ping_of_126_bytes_is_refused() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     with pytest.raises(ValueError, match="125"):
         session.send_ping(b"x" * 126)
 
@@ -491,5 +493,33 @@ def test_a_session_is_in_no_reference_cycle() -> None:
 
 
 def test_an_idle_session_is_small_and_has_no_dict() -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     assert not hasattr(session, "__dict__")
+
+
+def test_wsprotos_parser_leaves_no_cycle_behind() -> None:
+    """It is a generator that holds its owner: nobody would find it once the heap is frozen."""
+    made: list[weakref.ref[object]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for last in (client_frame(CONTINUATION, b"b"), client_frame(CLOSE), client_frame(3)):
+            session = FastSession(Limits())
+            session.receive(client_frame(TEXT, b"a", fin=False))
+            made.append(weakref.ref(session._wsproto))
+            session.receive(last)
+        assert [reference() for reference in made] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_whoever_has_lost_bytes_gives_up_reading() -> None:
+    session = FastSession(Limits())
+    with pytest.raises(StateError):
+        session.lose_track()
+    session = FastSession(Limits())
+    session.send_close(1013)
+    session.lose_track()
+    assert state_of(session) is SessionState.FAILED
+    assert session.receive(client_frame(TEXT, b"x")) == 7
+    assert session.take_events() == []

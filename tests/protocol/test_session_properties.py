@@ -18,8 +18,10 @@ from tests.protocol.kit import (
     cut_positions,
     cuts,
     run_session,
+    run_session_on,
 )
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
+from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session import Session, SessionState
 
@@ -147,7 +149,7 @@ def test_any_way_of_cutting_the_bytes_gives_the_same_events_output_and_state(
 ) -> None:
     outcomes: list[tuple[list[Event], bytes, SessionState]] = []
     for pieces in ([stream], list(cuts(stream, positions)), [stream[i : i + 1] for i in range(len(stream))]):
-        session = Session(limits)
+        session = FastSession(limits)
         if close_first:
             session.send_close(1001)
         events, output = run_session(session, pieces, 256 if not outcomes else max_events)
@@ -156,17 +158,63 @@ def test_any_way_of_cutting_the_bytes_gives_the_same_events_output_and_state(
     assert outcomes[2] == outcomes[0]
 
 
+class Driver:
+    """One session, its bytes presented as a connection would present them."""
+
+    def __init__(self, limits: Limits, *, is_fast: bool, into_place: bool = False) -> None:
+        self.session = (FastSession if is_fast else Session)(limits)
+        self._into_place = into_place
+        self._tail = b""
+
+    def step(self, piece: bytes, budget: int) -> tuple[list[Event], bytes, SessionState]:
+        """What comes out after this piece."""
+        if self._into_place and not self._tail:
+            while piece and self.session.is_filling:
+                space = self.session.writable()
+                count = min(len(space), len(piece))
+                space[:count] = piece[:count]
+                self.session.commit(count)
+                piece = piece[count:]
+        self._tail += piece
+        events, output, self._tail = run_session_on(self.session, self._tail, budget)
+        return events, output, self.session.state
+
+
+@settings(max_examples=500)
+@given(streams, cut_positions, LIMITS, st.sampled_from((1, 9, 256)), st.integers(-1, 8), st.booleans())
+@example(client_frame(TEXT, b"\xff" * 200), [140], Limits(whole_frame_bytes=131), 256, -1, True)
+@example(client_frame(TEXT, b"a" * 200), [140], Limits(whole_frame_bytes=131), 256, 1, True)
+@example(client_frame(BINARY, b"a" * 700, width=64), [], Limits(whole_frame_bytes=131), 256, -1, True)
+def test_the_fast_path_changes_nothing(
+    stream: bytes, positions: list[int], limits: Limits, budget: int, close_at: int, into_place: bool
+) -> None:
+    """Property number one: on and off, and read into place, the same after every piece."""
+    drivers = [
+        Driver(limits, is_fast=True),
+        Driver(limits, is_fast=False),
+        Driver(limits, is_fast=True, into_place=into_place),
+    ]
+    for number, piece in enumerate(cuts(stream, positions)):
+        if number == close_at:
+            for driver in drivers:
+                if driver.session.state is SessionState.OPEN:
+                    driver.session.send_close(1001)
+        fast, slow, placed = (driver.step(piece, budget) for driver in drivers)
+        assert fast == slow
+        assert placed == slow
+
+
 @settings(max_examples=200)
 @given(valid_streams, cut_positions, st.sampled_from((131, 300, 65535)))
 def test_valid_streams_give_wsprotos_own_events(stream: bytes, positions: list[int], whole: int) -> None:
-    events, _ = run_session(Session(Limits(whole_frame_bytes=whole)), cuts(stream, positions))
+    events, _ = run_session(FastSession(Limits(whole_frame_bytes=whole)), cuts(stream, positions))
     assert events == by_wsproto_alone(stream)
 
 
 @settings(max_examples=300)
 @given(streams, cut_positions)
 def test_any_stream_gives_wsprotos_own_verdict(stream: bytes, positions: list[int]) -> None:
-    session = Session(Limits(message_bytes=2**63 - 1))
+    session = FastSession(Limits(message_bytes=2**63 - 1))
     events, output = run_session(session, cuts(stream, positions))
     expected = by_wsproto_alone(stream)
     if session.state is SessionState.OPEN and expected and isinstance(expected[-1], Failed):
@@ -183,7 +231,7 @@ def test_any_stream_gives_wsprotos_own_verdict(stream: bytes, positions: list[in
 def test_after_a_failure_or_a_close_everything_is_consumed_and_nothing_happens(
     stream: bytes, more: bytes
 ) -> None:
-    session = Session(Limits())
+    session = FastSession(Limits())
     run_session(session, [stream])
     if session.state is not SessionState.OPEN:
         assert session.receive(more) == len(more)
@@ -195,15 +243,15 @@ def test_after_a_failure_or_a_close_everything_is_consumed_and_nothing_happens(
 @given(streams)
 def test_only_an_unfinished_header_or_small_frame_is_left(stream: bytes) -> None:
     limits = Limits(whole_frame_bytes=131)
-    session = Session(limits)
+    session = FastSession(limits)
     left = len(stream) - session.receive(stream, 10_000)
     assert left < limits.whole_frame_bytes
 
 
 @given(streams, st.sampled_from((bytes, bytearray, memoryview)))
 def test_any_kind_of_buffer_is_read_and_never_kept(stream: bytes, kind: type) -> None:
-    expected = Session(Limits())
-    session = Session(Limits())
+    expected = FastSession(Limits())
+    session = FastSession(Limits())
     buffer = bytearray(stream)
     assert session.receive(memoryview(buffer) if kind is memoryview else kind(stream)) == expected.receive(
         stream

@@ -249,12 +249,39 @@ def test_a_client_that_never_sends_connect_is_stale(house: MemoryServer) -> None
 
 def test_a_peer_that_vanishes_mid_frame_is_found_by_the_heartbeat(house: MemoryServer) -> None:
     client = house.connect("/echo")
-    client.send_bytes(b"\x82\xfe\x03\xe8" + MASK + b"half")
+    client.send_bytes(b"\x82\xfe\x13\x88" + MASK + bytes(2500))
     house.run_for(0.1)
     assert house.server.statistics().rings_lent == 1  # the half frame waits in a ring
     client.vanish()
     house.run_until(lambda: len(house.server.registry) == 1)
     client.close()
+
+
+def test_a_few_bytes_of_a_frame_take_no_ring(house: MemoryServer) -> None:
+    """Else a thousand peers with one byte each would leave no ring for anybody else."""
+    clients = [house.connect("/echo") for _ in range(5)]
+    for client in clients:
+        client.send_bytes(b"\x81")
+    house.run_for(0.1)
+    assert house.server.statistics().rings_lent == 0
+    rest = b"\x82" + MASK + bytes(byte ^ mask for byte, mask in zip(b"ok", MASK, strict=False))
+    for client in clients:
+        client.send_bytes(rest)
+    house.run_until(lambda: all(client.texts == ["ok"] for client in clients))
+    for client in clients:
+        client.close()
+
+
+def test_a_frame_that_is_dripped_is_1008(house: MemoryServer) -> None:
+    client = house.connect("/echo")
+    client.send_bytes(b"\x82\xfe\x13\x88" + MASK + bytes(2500))
+    for _ in range(30):
+        house.run_for(5.0)
+        if client.is_gone:
+            break
+        client.send_bytes(b"x")
+    assert client.close_frame == (1008, "a frame took too long")
+    assert house.server.statistics().rings_lent == 0
 
 
 def test_a_peer_that_resets_mid_frame_is_forgotten_at_once(house: MemoryServer) -> None:

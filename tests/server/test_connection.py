@@ -11,17 +11,26 @@ import pytest
 
 from wsloop.hub.channels import Subscription
 from wsloop.hub.client import Client
+from wsloop.loop.poller import WRITE
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import Session
+from wsloop.protocol.session import BUDGET as FRAMES_PER_TURN
+from wsloop.protocol.session import WSPROTO_WEIGHT, Session
 from wsloop.server.assembly import CONNECTION_PATH, Options
-from wsloop.server.connection import EVENTS_PER_TURN, Connection
+from wsloop.server.connection import Connection
 from wsloop.server.echo import EchoHandler
 from wsloop.server.http_phase import REQUESTS_PER_TURN, HttpPhase
 from wsloop.server.lifecycle import Deadlines, State
-from wsloop.server.messaging import MessagingHandler
+from wsloop.server.messaging import COMMANDS_PER_TURN, MessagingHandler
 from wsloop.server.server import OutboxMarks
-from wsloop.testing.client import OPCODE_CLOSE, OPCODE_PING, OPCODE_TEXT, MessagingMemoryClient, masked_frame
+from wsloop.testing.client import (
+    OPCODE_CLOSE,
+    OPCODE_PING,
+    OPCODE_PONG,
+    OPCODE_TEXT,
+    MessagingMemoryClient,
+    masked_frame,
+)
 from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
 
@@ -45,6 +54,43 @@ def house() -> Iterator[MemoryServer]:
 def at_rest(house: MemoryServer) -> bool:
     statistics = house.server.statistics()
     return statistics.connections == 0 and statistics.rings_lent == 0 and house.hub.statistics().clients == 0
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError])
+def test_a_connection_that_the_poller_does_not_take_is_dropped_in_one_line(
+    house: MemoryServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+) -> None:
+    def refuse(_fd: int, _interest: int) -> None:
+        raise kind("no room")
+
+    timers = house.reactor.statistics().timers
+    client = house.dial()
+    with monkeypatch.context() as patch:
+        patch.setattr(house.reactor._poller, "register", refuse)
+        house.run_until(lambda: client.is_gone)
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "it cannot be watched" in caplog.text
+    assert house.reactor.statistics().timers == timers
+    assert at_rest(house)
+    assert house.connect("/echo").is_open
+
+
+def test_what_expires_does_so_even_after_a_fault_in_the_sweep(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    swept: list[float] = []
+
+    def expire(now_s: float) -> int:
+        swept.append(now_s)
+        raise ZeroDivisionError("a bug in the broker")
+
+    monkeypatch.setattr(house.hub, "expire", expire)
+    house.run_for(5.5)
+    assert len(swept) == 5
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_drain_tells_each_kind_of_client_its_code_and_ends_by_itself(house: MemoryServer) -> None:
@@ -118,14 +164,14 @@ def test_one_peer_gets_no_more_than_its_budget_of_messages_in_a_turn(
 
     monkeypatch.setattr(EchoHandler, "on_text", counting)
     client = house.connect("/echo")
-    count = EVENTS_PER_TURN * 4
+    count = FRAMES_PER_TURN * 4
     client.send_bytes(masked_frame(OPCODE_TEXT, b"x", b"\0\0\0\0") * count)
     while len(client.texts) < count:
         served.append(0)
         house.reactor.run_once()
     assert sum(served) == count
     # A turn may serve a continuation and a readiness of the same peer, no more.
-    assert max(served) <= 2 * EVENTS_PER_TURN
+    assert max(served) <= 2 * FRAMES_PER_TURN
     assert house.server.pool.lent == 0
 
 
@@ -185,10 +231,75 @@ def test_without_a_ring_left_a_half_frame_is_1013(
 ) -> None:
     monkeypatch.setattr(house.server.pool, "_max_lent", 0)
     client = house.connect("/echo")
-    client.send_bytes(b"\x82\xfe\x03\xe8\0\0\0\0half")
+    whole = masked_frame(OPCODE_TEXT, b"whole", bytes(4))
+    client.send_bytes(whole + b"\x82\xfe\x13\x88" + bytes(3000))
+    house.run_until(lambda: client.is_gone, within_s=1)
+    assert client.texts == ["whole"], "what was decoded before is answered"
+    assert client.close_frame == (1013, "server is out of buffers")
+
+
+def test_commands_of_one_message_share_the_turn_with_others(house: MemoryServer) -> None:
+    greedy, polite = house.join(), house.connect("/echo")
+    count = 1_000
+    lines = [b'{"id":%d,"publish":{"channel":"chat:a","data":%d}}' % (n, n) for n in range(100, 100 + count)]
+    greedy.send_bytes(masked_frame(OPCODE_TEXT, b"\n".join(lines), bytes(4)))
+    greedy.send_bytes(masked_frame(OPCODE_TEXT, b'{"id":5000,"history":{"channel":"chat:a"}}', bytes(4)))
+    polite.send_text("may I?")
+    most = before = 0
+    while 5000 not in greedy.replies:
+        house.reactor.run_once()
+        total = house.hub.statistics().commands_total
+        most, before = max(most, total - before), total
+        if polite.texts and len(greedy.replies) < count:
+            polite.texts.clear()
+            polite.send_text("again?")
+    assert most <= COMMANDS_PER_TURN
+    assert [number for number in greedy.replies if number >= 100] == [*range(100, 100 + count), 5000]
+
+
+def test_commands_behind_a_close_are_not_carried_out() -> None:
+    """A peer that was closed as slow in the middle of a message has said its last."""
+    marks = OutboxMarks(hard_bytes=40_000, high_bytes=20_000, low_bytes=10_000)
+    with MemoryServer(seed=2, options=Options(dev=True, outbox=marks)) as house:
+        client = house.join()
+        for number in range(100):
+            house.ask(client, publish={"channel": "chat:a", "data": "x" * 20_000 + str(number)})
+        client.stop_reading()
+        before = house.hub.statistics().commands_total
+        lines = [b'{"id":%d,"history":{"channel":"chat:a","limit":100}}' % n for n in range(1000, 1060)]
+        client.send_bytes(masked_frame(OPCODE_TEXT, b"\n".join(lines), bytes(4)))
+        house.run_for(30.0)
+        assert house.hub.statistics().commands_total - before < 5
+        client.resume_reading()
+        house.run_until(lambda: client.is_gone)
+
+
+def test_a_handler_that_begins_to_beat_after_its_close_keeps_its_last_words(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_open(self: EchoHandler) -> None:
+        self._connection.send_text("last words")
+        self._connection.close(4000)
+        self._connection.start_beating()
+
+    monkeypatch.setattr(EchoHandler, "on_open", on_open)
+    client = house.connect("/echo")
     house.run_until(lambda: client.is_gone)
-    assert client.close_frame is not None
-    assert client.close_frame[0] == 1013
+    assert client.texts == ["last words"]
+    assert client.close_frame == (4000, "")
+
+
+def test_a_handler_that_tolerates_a_stale_peer_is_told_once(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(EchoHandler, "stale_after_s", 3.0)
+    monkeypatch.setattr(EchoHandler, "on_stale", lambda _self: told.append(house.reactor.now))
+    house.connect("/echo")
+    turns = house.reactor.statistics().turns
+    house.run_for(10.0)
+    assert len(told) == 1
+    assert house.reactor.statistics().turns - turns < 50
 
 
 def test_the_subprotocol_is_taken_only_if_it_is_known_and_offered(house: MemoryServer) -> None:
@@ -295,14 +406,17 @@ def test_nothing_is_sent_and_nothing_breaks_after_the_end(house: MemoryServer) -
     assert house.reactor.statistics().errors == 0
 
 
-@pytest.mark.parametrize("flood", ["frames", "pings", "requests"])
+@pytest.mark.parametrize("flood", ["frames", "fragments", "requests"])
 def test_a_sustained_flood_gets_its_budget_a_turn_and_no_more(
     house: MemoryServer, monkeypatch: pytest.MonkeyPatch, flood: str
 ) -> None:
     """Continuations must not pile up: a chain for each readiness would serve N budgets a turn."""
-    budget = REQUESTS_PER_TURN if flood == "requests" else EVENTS_PER_TURN
     done: list[int] = []
-    owner, name = (HttpPhase, "_respond") if flood == "requests" else (Session, "_on_frame")
+    owner, name, budget = {
+        "requests": (HttpPhase, "_respond", REQUESTS_PER_TURN),
+        "frames": (EchoHandler, "on_text", FRAMES_PER_TURN),
+        "fragments": (Session, "_on_frame", FRAMES_PER_TURN // WSPROTO_WEIGHT),
+    }[flood]
     original = getattr(owner, name)
 
     def counting(self: object, argument: object) -> object:
@@ -314,13 +428,55 @@ def test_a_sustained_flood_gets_its_budget_a_turn_and_no_more(
         client, unit = house.dial(), b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
     else:
         client = house.connect("/echo")
-        unit = masked_frame(OPCODE_TEXT if flood == "frames" else OPCODE_PING, b"x", b"\0\0\0\0")
+        unit = masked_frame(OPCODE_TEXT, b"x", bytes(4))
+        if flood == "fragments":
+            unit = b"\x01" + unit[1:] + b"\x80\x80" + bytes(4)
     client.send_bytes(unit * 40_000)
     for _ in range(100):
         done.append(0)
         house.reactor.run_once()
     assert sum(done) > budget * 50
     assert max(done) <= 2 * budget
+
+
+@pytest.mark.parametrize("opcode", [OPCODE_PING, OPCODE_PONG])
+def test_too_many_control_frames_are_1008(house: MemoryServer, opcode: int) -> None:
+    limits = Limits()
+    client, patient = house.connect("/echo"), house.connect("/echo")
+    frame = masked_frame(opcode, b"x", bytes(4))
+    for _ in range(3):
+        patient.send_bytes(frame * limits.control_burst)
+        house.run_for(limits.control_burst / limits.control_frames_per_s)
+    client.send_bytes(frame * limits.control_burst)
+    house.run_for(1.0)
+    assert not client.is_gone
+    client.send_bytes(frame * (limits.control_frames_per_s + 2))
+    house.run_until(lambda: client.is_gone, within_s=10)
+    assert client.close_frame == (1008, "too many control frames")
+    assert not patient.is_gone
+    patient.send_text("still here")
+    house.run_until(lambda: patient.texts == ["still here"])
+
+
+def test_every_ping_is_answered_while_the_peer_takes_its_pongs_then_only_the_latest(
+    house: MemoryServer,
+) -> None:
+    client = house.connect("/echo")
+    pings = [masked_frame(OPCODE_PING, b"%d" % number, bytes(4)) for number in range(10)]
+    client.send_bytes(b"".join(pings))
+    house.run_for(0.1)
+    assert client.pongs == [b"%d" % number for number in range(10)]
+    (connection,) = house.server.registry.snapshot()
+    client.stop_reading()
+    while not connection._interest & WRITE:
+        connection.send_binary(bytes(1 << 14))
+        house.run_for(0.01)
+    client.send_bytes(b"".join(pings))
+    house.run_for(0.1)
+    client.resume_reading()
+    house.run_until(lambda: len(client.pongs) > 10)
+    house.run_for(1.0)
+    assert client.pongs[10:] == [b"9"]
 
 
 def test_more_than_a_ring_behind_the_handshake_is_used_whole(house: MemoryServer) -> None:

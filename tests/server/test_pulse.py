@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsloop.protocol.heartbeat import HeartbeatAction
 from wsloop.server.lifecycle import Deadlines
-from wsloop.server.pulse import Pulse
+from wsloop.server.pulse import DRAWN_BYTES, Jitter, Pulse
 
 DEADLINES = Deadlines(ping_interval_s=25.0, pong_timeout_s=10.0)
 
@@ -38,3 +38,26 @@ def test_a_peer_silent_since_before_the_ping_is_timed_out_after_it(fraction: flo
     assert early.action is HeartbeatAction.NONE
     assert early.next_deadline_s == ping_s + 10.0
     assert pulse.beat(ping_s + 10.0, DEADLINES).action is HeartbeatAction.TIMEOUT
+
+
+def test_the_first_ping_is_due_when_it_says() -> None:
+    pulse = Pulse(100.0, DEADLINES, 0.25)
+    assert pulse.first_ping_s == 100.0 + 25.0 * 0.625
+    assert pulse.beat(pulse.first_ping_s, DEADLINES).action is HeartbeatAction.PING
+
+
+@given(st.binary(min_size=1, max_size=4), st.integers(1, 600))
+def test_fractions_are_the_entropys_sixteen_bits_each_used_once(seed: bytes, count: int) -> None:
+    asked: list[int] = []
+
+    def entropy(size: int) -> bytes:
+        asked.append(size)
+        return (seed * size)[:size]
+
+    jitter = Jitter(entropy)
+    drawn = [jitter.draw() for _ in range(count)]
+    assert all(0 <= fraction < 1 for fraction in drawn)
+    assert asked == [DRAWN_BYTES] * -(-2 * count // DRAWN_BYTES)
+    doubled = seed * 2
+    pairs = {int.from_bytes(doubled[at : at + 2], "big") / 65536 for at in range(len(seed))}
+    assert set(drawn) <= pairs

@@ -64,31 +64,47 @@ def scripted_server(
     answer: Callable[[bytes], bytes] = upgraded,
     close: Callable[[bytes], bytes] = closed,
 ) -> Iterator[int]:
-    """Serve one connection in a thread; yield the port. It ends after the client's close frame."""
+    """Serve connections in a thread, one after the other, each to its close frame; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(LIMIT_S)
 
         def serve() -> None:
-            sock, _ = listener.accept()
-            with sock:
-                sock.settimeout(LIMIT_S)
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += sock.recv(4096)
-                sock.sendall(answer(head))
+            while True:
                 try:
-                    for opcode, payload in read_frames(sock):
-                        if opcode == 8:
-                            sock.sendall(close(payload))
-                            return
-                        sock.sendall(reply(opcode, payload))
-                except (ConnectionResetError, BrokenPipeError):
-                    return  # the generator left after the fault
+                    sock, _ = listener.accept()
+                except OSError:  # EINVAL: the test is over
+                    return
+                with sock:
+                    sock.settimeout(LIMIT_S)
+                    serve_one(sock, reply, answer, close)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield int(listener.getsockname()[1])
         finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes accept
             thread.join(LIMIT_S)
     assert not thread.is_alive()
+
+
+def serve_one(
+    sock: socket.socket,
+    reply: Reply,
+    answer: Callable[[bytes], bytes],
+    close: Callable[[bytes], bytes],
+) -> None:
+    """Serve one connection until its close frame, or until the generator leaves after a fault."""
+    head = b""
+    try:
+        while b"\r\n\r\n" not in head:
+            if not (data := sock.recv(4096)):
+                return
+            head += data
+        sock.sendall(answer(head))
+        for opcode, payload in read_frames(sock):
+            if opcode == 8:
+                sock.sendall(close(payload))
+                return
+            sock.sendall(reply(opcode, payload))
+    except (ConnectionResetError, BrokenPipeError):
+        return

@@ -1,11 +1,11 @@
-"""Both load generators: right echoes counted, every wrong one noticed."""
+"""Both echo generators: right echoes counted, every wrong one noticed."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,24 +13,17 @@ import pytest
 
 from tests.tools.faults import FAULTS
 from tests.tools.scripted import frame, scripted_server, upgraded
-from tools.bench import generator, process
+from tools.bench import build, generator, process
+from tools.bench.cells import ECHO, FANOUT
 from tools.bench.model import Cell, GeneratorResult, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from tests.tools.conftest import CProgram
 
 PYTHON = [sys.executable, "-m", "tools.bench.python_generator"]
 SIZE = 100
-
-
-@pytest.fixture(scope="session")
-def c_command() -> list[str]:
-    if shutil.which("cc") is None and not os.environ.get("CI"):
-        pytest.skip("no C compiler: apt-get install gcc")
-    command = generator.generator_command()
-    assert not generator.is_slow(command)
-    return command
 
 
 @pytest.fixture(params=["c", "python"])
@@ -38,8 +31,13 @@ def command(request: pytest.FixtureRequest) -> list[str]:
     return request.getfixturevalue("c_command") if request.param == "c" else PYTHON
 
 
+@pytest.fixture
+def c_command(c_program: CProgram) -> list[str]:
+    return c_program("echo")
+
+
 def run_generator(command: list[str], port: int, *more: str) -> tuple[int, GeneratorResult]:
-    options = ["--connections=1", f"--size={SIZE}", "--warmup=0", "--messages=20", "--seconds=5"]
+    options = ["--connections=1", f"--size={SIZE}", "--warmup=0", "--operations=20", "--seconds=5"]
     done = subprocess.run(
         [*command, f"--port={port}", *options, "--drain=0.2", *more],
         cwd=process.ROOT,
@@ -60,7 +58,7 @@ def test_right_echoes_are_counted(command: list[str], binary: tuple[str, ...]) -
     with scripted_server(echo) as port:
         code, result = run_generator(command, port, *binary)
     assert (code, result.errors.total, result.first_error) == (0, 0, "")
-    assert result.messages >= 20
+    assert result.operations >= 20
     assert result.unclean_closes == 0
     assert 0 < result.latency_us.p50 <= result.latency_us.p99 <= result.latency_us.max
 
@@ -100,7 +98,7 @@ def test_a_wrong_echo_is_an_error(c_command: list[str], fault: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reply"),
     [
-        ("wrong_echoes", lambda data: frame(0x81, data[::-1])),
+        ("wrong", lambda data: frame(0x81, data[::-1])),
         ("lost", lambda _: frame(0x88, b"\x03\xe9")),
         ("unanswered", lambda _: b""),
     ],
@@ -138,7 +136,7 @@ def test_a_server_that_leaves_without_a_close_frame_is_told(command: list[str]) 
 def test_a_bad_handshake_is_an_error(command: list[str], answer: Callable[[bytes], bytes], text: str) -> None:
     with scripted_server(echo, answer) as port:
         code, result = run_generator(command, port)
-    assert (code, result.errors.lost, result.messages) == (1, 1, 0)
+    assert (code, result.errors.lost, result.operations) == (1, 1, 0)
     assert text in result.first_error
 
 
@@ -168,19 +166,14 @@ def test_large_messages_pass_the_bare_loop_in_pieces(command: list[str]) -> None
     port = process.free_port()
     server = [sys.executable, "-m", "tools.bench.servers.bare_selectors", f"--port={port}"]
     core = min(os.sched_getaffinity(0))
-    options = generator.arguments(
-        Cell(connections=2, size_bytes=3_000_000, inflight=2, binary=True),
-        Timing(warmup_s=0, seconds=10, messages=6),
-        port=port,
-        path="/",
-        raw=True,
-        pids=[os.getpid()],
-    )
+    cell = Cell("large", ECHO, "", connections=2, size_bytes=3_000_000, inflight=2, binary=True)
+    timing = Timing(warmup_s=0, seconds=10, operations=6)
+    options = generator.arguments(cell, timing, generator.Target(port, (os.getpid(),), raw=True))
     with process.running(server, port, core, {}) as running:
         assert running.pids
         result = generator.run([*command, *options], core, 30)
     assert result.first_error == ""
-    assert result.messages >= 6
+    assert result.operations >= 6
 
 
 def test_the_server_is_charged_for_its_cpu_only(c_command: list[str]) -> None:
@@ -206,18 +199,22 @@ def test_a_failing_compiler_is_told(tmp_path: Path) -> None:
     compiler = tmp_path / "cc"
     compiler.write_text("#!/bin/sh\necho 'no such header' >&2\nexit 1\n")
     compiler.chmod(0o755)
-    with pytest.raises(generator.GeneratorError, match="no such header"):
-        generator.build(str(compiler), tmp_path / "build" / "loadgen")
+    with pytest.raises(build.BuildError, match="no such header"):
+        build.build_c(generator.LOAD / "echo.c", tmp_path / "build" / "echo", str(compiler))
     assert list((tmp_path / "build").iterdir()) == []
 
 
-def test_without_a_compiler_the_generator_is_in_python(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generator, "BINARY", tmp_path / "loadgen")
-    command = generator.generator_command("no-such-compiler")
-    assert command == PYTHON
-    assert generator.is_slow(command)
+def test_a_program_is_built_again_only_if_a_source_is_newer(tmp_path: Path, c_program: CProgram) -> None:
+    binary = c_program("echo")[0]
+    assert build.build_c(generator.LOAD / "echo.c", Path(binary), "no-such-compiler") == Path(binary)
+    with pytest.raises(build.BuildError, match="no no-such-compiler"):
+        build.build_c(generator.LOAD / "echo.c", tmp_path / "echo", "no-such-compiler")
+
+
+def test_without_a_compiler_the_echo_generator_is_in_python_and_there_is_no_other() -> None:
+    assert generator.generator_command(ECHO, "no-such-compiler") == PYTHON
+    with pytest.raises(generator.GeneratorError, match="make debian"):
+        generator.generator_command(FANOUT, "no-such-compiler")
 
 
 def test_a_generator_that_prints_no_result_is_an_error() -> None:

@@ -59,7 +59,7 @@ def test_any_changed_byte_is_noticed_raw(size: int, at: int, flip: int) -> None:
     data[at % len(data)] ^= flip
     with pytest.raises(EchoError) as caught:
         stream.receive(bytes(data))
-    assert caught.value.kind == "wrong_echoes"
+    assert caught.value.kind == "wrong"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,7 @@ from wsloop.transport.bind import (
     local_bind,
     parse_bind,
 )
+from wsloop.transport.path_lock import PathLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,7 @@ class RefusingSocket(socket.socket):
 )
 def test_why_a_port_cannot_be_bound(monkeypatch: pytest.MonkeyPatch, number: int, message: str) -> None:
     monkeypatch.setattr(RefusingSocket, "number", number)
-    monkeypatch.setattr(socket, "socket", RefusingSocket)
+    monkeypatch.setattr(bind_module, "ListeningSocket", RefusingSocket)
     with pytest.raises(StartupError, match=message):
         network.listen(TcpBind("localhost", 80))
 
@@ -282,12 +283,14 @@ def test_why_a_path_cannot_be_bound(
     monkeypatch.setattr(bind_module.UnixListeningSocket, "bind", refuse)
     with pytest.raises(StartupError, match=message):
         network.listen(UnixBind(path))
+    assert not os.path.exists(path + ".lock")
 
 
 def test_a_successors_socket_file_is_left_alone(path: str) -> None:
     old = network.listen(UnixBind(path))
     os.rename(path, path + ".old")
-    with network.listen(UnixBind(path)):
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.bind(path)
         old.close()
         assert os.path.exists(path)
 
@@ -303,6 +306,81 @@ def test_a_forked_copy_leaves_the_socket_file_alone(path: str, monkeypatch: pyte
     monkeypatch.setattr(os, "getpid", lambda: -1)
     sock.close()
     assert os.path.exists(path)
+
+
+def test_of_two_that_find_a_stale_file_at_once_one_listens_and_the_other_is_told(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    remove = os.unlink
+    failures = []
+
+    def let_the_other_go_first(removed: str) -> None:
+        monkeypatch.setattr(os, "unlink", remove)
+        with pytest.raises(AddressInUseError) as caught:
+            network.listen(UnixBind(path))
+        failures.append(caught.value)
+        remove(removed)
+
+    monkeypatch.setattr(os, "unlink", let_the_other_go_first)
+    with network.listen(UnixBind(path)), socket.socket(socket.AF_UNIX) as client:
+        assert len(failures) == 1
+        client.connect(path)
+
+
+def test_a_path_between_bind_and_listen_is_left_alone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = bind_module._start
+
+    def let_the_other_try(sock: socket.socket, backlog: int) -> socket.socket:
+        with pytest.raises(AddressInUseError):
+            network.listen(UnixBind(path))
+        return start(sock, backlog)
+
+    monkeypatch.setattr(bind_module, "_start", let_the_other_try)
+    with network.listen(UnixBind(path)), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+def test_a_path_is_free_again_after_a_close_and_nothing_lies_about(path: str) -> None:
+    for _ in range(2):
+        network.listen(UnixBind(path)).close()
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_lock_file_that_its_last_holder_removed_is_no_lock(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = PathLock(path)
+    opened = os.open
+
+    def close_the_first_meanwhile(*arguments: Any) -> int:
+        fd = opened(*arguments)
+        first.release(remove=True)
+        return fd
+
+    monkeypatch.setattr(os, "open", close_the_first_meanwhile)
+    second = PathLock(path)
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(BlockingIOError):
+        PathLock(path)
+    second.release(remove=True)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_forked_copy_leaves_the_lock_file_alone(path: str) -> None:
+    lock = PathLock(path)
+    lock.release(remove=False)
+    assert os.path.exists(path + ".lock")
+    PathLock(path).release(remove=True)
+
+
+def test_a_stream_socket_of_another_family_is_refused_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bind_module, "FAMILIES", frozenset({socket.AF_INET6}))
+    with socket.socket() as sock:
+        with pytest.raises(StartupError, match="not a stream socket of TCP or Unix"):
+            network.listen(FdBind(sock.fileno()))
+        os.fstat(sock.fileno())
 
 
 def test_an_inherited_socket_is_taken_over() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.transport.stub_loop import StubLoop, poll_really
 from wsloop.loop.reactor import Reactor
 from wsloop.testing.clock import FakeClock
+from wsloop.testing.memory_socket import MemorySocket
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.testing.poller import FakePoller
 from wsloop.transport import listener as listener_module
@@ -26,7 +27,7 @@ from wsloop.transport.spare import EXHAUSTED_ERRNOS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from wsloop.testing.memory_socket import MemoryListeningSocket, MemorySocket
+    from wsloop.testing.memory_socket import MemoryListeningSocket
     from wsloop.transport.base import SocketLike, Transport
 
 ADDRESS = TcpBind("127.0.0.1", 8765)
@@ -330,12 +331,90 @@ def test_a_connection_that_died_in_the_queue_is_skipped(house: House, number: in
     assert house.listener.statistics().aborted == 2
 
 
-@pytest.mark.parametrize("script", [[errno.EBADF], [errno.EMFILE, errno.EBADF]])
-def test_any_other_errno_of_accept_is_our_bug(house: House, script: list[int]) -> None:
-    house.listener._sock = cast("SocketLike", ScriptedSocket(house.sock, script))
+class FailingSocket(ScriptedSocket):
+    """Raises `number` from accept until it is set to 0."""
+
+    def __init__(self, sock: MemoryListeningSocket, number: int) -> None:
+        super().__init__(sock, [])
+        self.number = number
+        self.calls = 0
+
+    def accept(self) -> Any:
+        self.calls += 1
+        if self.number:
+            raise OSError(self.number, os.strerror(self.number))
+        return super().accept()
+
+
+LASTING = [
+    *EXHAUSTED_ERRNOS - {errno.EMFILE}, errno.EPERM, errno.EBADF, errno.EACCES, errno.EINVAL, errno.EIO, 9999
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", sorted(LASTING))
+def test_whatever_accept_answers_it_neither_spins_nor_is_the_listener_lost(
+    house: House, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    sock = FailingSocket(house.sock, number)
+    house.listener._sock = cast("SocketLike", sock)
     house.dial()
-    with pytest.raises(OSError, match="Bad file"):
+    house.loop.run_for(60.0)
+    assert house.listener.statistics().back_offs <= 70
+    assert sock.calls <= 64 * 70
+    assert 6 <= len(caplog.records) <= 7
+    sock.number = 0
+    house.loop.run_for(1.1)
+    assert len(house.transports) == 1
+    assert not house.listener.statistics().paused
+
+
+def test_only_a_whole_budget_of_dead_connections_pauses() -> None:
+    for dead, back_offs in ((3, 0), (4, 1)):
+        house = House(accept_budget=4)
+        house.listener._sock = cast("SocketLike", ScriptedSocket(house.sock, [errno.ECONNABORTED] * dead))
+        house.dial(5)
         house.loop.turn()
+        assert house.listener.statistics().back_offs == back_offs
+        house.loop.run_for(0.1)
+        assert len(house.transports) == 5
+        house.close()
+
+
+@pytest.mark.parametrize("second", [errno.EMFILE, errno.ECONNABORTED, errno.EBADF])
+def test_a_shortage_pauses_unless_the_spare_finds_nobody_waiting(house: House, second: int) -> None:
+    house.listener._sock = cast("SocketLike", ScriptedSocket(house.sock, [errno.EMFILE, second]))
+    house.dial()
+    house.loop.turn()
+    assert house.listener.statistics().back_offs == 1
+    house.loop.run_for(0.1)
+    assert len(house.transports) == 1
+
+
+@pytest.mark.parametrize("what", ["setblocking", "transport"])
+def test_a_connection_that_cannot_be_set_up_is_dropped_and_the_next_is_served(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    (first,) = house.dial()
+    with monkeypatch.context() as patch:
+        if what == "transport":
+            patch.setattr(house.listener, "_make_transport", fail)
+        else:
+            patch.setattr(MemorySocket, "setblocking", fail)
+        house.loop.turn()
+    assert first.recv(1) == b""
+    assert "was dropped" in caplog.text
+    house.dial()
+    house.loop.turn()
+    assert len(house.transports) == 1
+
+
+def test_a_listener_the_reactor_has_forgotten_can_be_closed(house: House) -> None:
+    house.loop.unregister(house.sock.fileno())
+    house.listener.close()
+    assert house.network.open_descriptors() == {}
 
 
 @pytest.mark.parametrize("number", sorted(EXHAUSTED_ERRNOS), ids=errno.errorcode.get)

@@ -20,7 +20,7 @@ from wsloop.testing.contracts.transport import TransportContract, Wire
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.testing.poller import FakePoller
 from wsloop.transport.base import GONE_ERRNOS, SocketLike, Transport
-from wsloop.transport.tcp import TcpTransport, describe_peer
+from wsloop.transport.tcp import TcpTransport, describe_peer, host_of_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -244,6 +244,12 @@ def test_what_may_happen_to_a_stream_is_a_transport_error_by_name(
     assert caught.value.errno_name == errno.errorcode[number]
 
 
+def test_what_routers_and_firewalls_do_to_a_stream_is_no_bug() -> None:
+    names = {"ECONNREFUSED", "EPROTO", "ENOPROTOOPT", "ENONET", "EACCES", "EPERM"}
+    numbers = {number for number, name in errno.errorcode.items() if name in names}
+    assert numbers <= GONE_ERRNOS
+
+
 @pytest.mark.parametrize(("name", "call"), METHODS, ids=["recv", "recv_into", "send", "sendmsg", "flush"])
 def test_any_other_errno_is_our_bug_and_stays_an_os_error(
     name: str, call: Callable[[TcpTransport], object]
@@ -322,17 +328,26 @@ def test_nagle_cannot_be_switched_on_a_dead_socket_of_macos(number: int, is_rais
 def test_peers_are_named(address: Any, peer: str, host: str) -> None:
     sock = FlakySocket([])
     sock.family = socket.AF_INET6
-    assert describe_peer(cast("SocketLike", sock), address) == (peer, host)
+    assert describe_peer(cast("SocketLike", sock), address) == peer
+    assert host_of_peer(cast("SocketLike", sock), address) == host
 
 
 def test_a_peer_that_was_reset_before_it_was_asked_is_a_question_mark() -> None:
     network = MemoryNetwork(FakeClock())
     left, _right = network.pair()
     left.reset()
-    assert describe_peer(left, None) == ("?", "?")
+    assert TcpTransport(left).peer == TcpTransport(left).peer_host == "?"
     left.close()
     with pytest.raises(OSError, match="Bad file"):
-        describe_peer(left, None)
+        TcpTransport(left)
+
+
+def test_a_peer_is_named_after_its_socket_was_closed() -> None:
+    network = MemoryNetwork(FakeClock())
+    left, right = network.pair()
+    transport = TcpTransport(left)
+    transport.close()
+    assert transport.peer == str(right.bound)
 
 
 def test_bytes_go_from_a_socket_into_a_ring_and_from_an_outbox_to_a_socket() -> None:

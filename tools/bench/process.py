@@ -16,11 +16,13 @@ from typing import IO, TYPE_CHECKING
 from tools.bench.machine import is_listening, pinned, process_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 15.0
-STOP_S = 5.0
+STOP_S = 0.5
+"""What a server is given to leave by itself; many connections may take it longer, and nobody waits for it."""
+KILL_S = 10.0
 LOG_TAIL_BYTES = 2000
 
 TUNED_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "67108864"}
@@ -35,10 +37,11 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that listens: its port, and all its processes."""
+    """A server that listens: its port, all its processes, and a function that tells what it last printed."""
 
     port: int
     pids: tuple[int, ...]
+    words: Callable[[], str]
 
 
 @contextmanager
@@ -61,7 +64,7 @@ def running(
             )
         try:
             _await_listening(process, port, log)
-            yield RunningServer(port, tuple(process_tree(process.pid)))
+            yield RunningServer(port, tuple(process_tree(process.pid)), lambda: _tail(log))
         finally:
             stop(process)
 
@@ -93,11 +96,11 @@ def _tail(log: IO[bytes]) -> str:
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process that this module started: politely, then not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, KILL_S)):
         if process.poll() is None:
             process.send_signal(number)
         try:
-            process.wait(STOP_S)
+            process.wait(patience_s)
         except subprocess.TimeoutExpired:
             continue
         return

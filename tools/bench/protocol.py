@@ -20,8 +20,8 @@ from wsproto.events import TextMessage
 from tools.bench.options import at_least
 from tools.bench.stream import masked_frame, payload
 from wsloop.protocol.events import TextMessage as ReceivedText
+from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 def session_echo() -> Echo:
     """Return an echo through a new `Session`."""
-    session = Session(Limits())
+    session = FastSession(Limits())
 
     def echo(data: bytes) -> bytes:
         session.receive(data)

@@ -1,6 +1,6 @@
 """The load generator in Python, for a machine without a C compiler.
 
-Takes the options of `loadgen.c` and prints the same line of JSON. Every echo is checked byte for
+Takes the options of `load/echo.c` and prints the same line of JSON. Every echo is checked byte for
 byte here too, but one Python process can hardly load another to its limit: read its throughput as
 a lower bound; the server's CPU per message holds. `stream.py` is the pure part: what is sent, and how
 it is checked.
@@ -222,7 +222,7 @@ class Run:
         self.measuring, count = True, self.received
         before = (time.monotonic(), time.process_time(), sum(map(process_cpu_s, options.pid)))
         if ready:
-            self.run_for(options.seconds, options.messages)
+            self.run_for(options.seconds, options.operations)
         after = (time.monotonic(), time.process_time(), sum(map(process_cpu_s, options.pid)))
         self.measuring, count = False, self.received - count
         if ready:
@@ -250,7 +250,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", default="/echo")
-    for name, default in (("connections", 100), ("size", 128), ("inflight", 1), ("messages", 100_000_000)):
+    for name, default in (("connections", 100), ("size", 128), ("inflight", 1), ("operations", 100_000_000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=3.0)

@@ -1,6 +1,6 @@
 """What the generator in Python sends on one connection, and how it judges what returns.
 
-Pure: no socket, no clock. `messages.h` does the same for `loadgen.c`.
+Pure: no socket, no clock. `load/messages.h` does the same for `load/echo.c`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+
+FILLER = b"the quick brown fox jumps over the lazy dog. "
 
 
 class EchoError(Exception):
@@ -18,10 +20,14 @@ class EchoError(Exception):
         self.kind = kind
 
 
+def stamp(connection: int, number: int) -> bytes:
+    """Return a message's id: 16 hexadecimal digits, the lowest first."""
+    return f"{connection << 40 | number:016x}"[::-1].encode()
+
+
 def payload(size: int, connection: int, number: int) -> bytes:
     """Return message `number` of `connection`: `size` bytes of ASCII that begin with both numbers."""
-    stamp = f"{connection << 40 | number:016x}"[::-1].encode()
-    return (stamp + b"the quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[:size]
+    return (stamp(connection, number) + FILLER * (size // len(FILLER) + 1))[:size]
 
 
 def masked_frame(opcode: int, data: bytes, key: bytes) -> bytes:
@@ -86,9 +92,9 @@ class Stream:
 
     def _complete(self, data: bytes, expected: bytes) -> None:
         if self.received == self.sent:
-            raise EchoError("wrong_echoes", "a message that was never sent")
+            raise EchoError("wrong", "a message that was never sent")
         if data != expected:
-            raise EchoError("wrong_echoes", f"message {self.received} came back changed")
+            raise EchoError("wrong", f"message {self.received} came back changed")
         self.received += 1
 
     def _take_frame(self) -> bool:
@@ -119,9 +125,9 @@ class Stream:
             if opcode > 10 or not first & 0x80 or size > 125:
                 raise EchoError("protocol", "bad control frame")
         elif opcode != (0 if self._in_message else self._opcode):
-            raise EchoError("wrong_echoes", f"opcode {opcode}, sent {self._opcode}")
+            raise EchoError("wrong", f"opcode {opcode}, sent {self._opcode}")
         elif len(self._message) + size > self._size:
-            raise EchoError("wrong_echoes", f"message {self.received} is longer than {self._size} bytes")
+            raise EchoError("wrong", f"message {self.received} is longer than {self._size} bytes")
 
     def _take_payload(self, opcode: int, data: bytes, *, fin: bool) -> None:
         if opcode == 9:

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-Piece = bytes | memoryview
-"""What may be queued: immutable for as long as it lies here; a view is one-dimensional, of bytes."""
+Piece = bytes | bytearray | memoryview
+"""What may be queued: unchanged for as long as it lies here; a view is one-dimensional, of bytes."""
 
 
 class Outbox:

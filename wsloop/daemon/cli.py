@@ -9,11 +9,13 @@ from typing import Any, NoReturn
 import click
 
 from wsloop import __version__
+from wsloop.daemon import streams
 from wsloop.daemon.config import MAX_COUNT, MAX_SECONDS
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.transport.bind import parse_bind
 
 COUNT = click.IntRange(1, MAX_COUNT)
+COUNT_OR_NONE = click.IntRange(0, MAX_COUNT)
 SECONDS = click.FloatRange(0, MAX_SECONDS, min_open=True)
 
 EXAMPLES = """\b
@@ -51,11 +53,18 @@ def version() -> None:
 @click.option("--fd", type=int, metavar="N", help="Listen on an inherited socket; short for --bind fd://N.")
 @click.option("--backlog", type=COUNT, help="Connections queued before accept.  [default: 1024]")
 @click.option("--limit-concurrency", type=COUNT, help="Connections at once; more get 503.")
+@click.option(
+    "--limit-per-ip", type=COUNT_OR_NONE, help="Connections from one address; 0: any.  [default: 100]"
+)
+@click.option("--limit-accept-rate", type=COUNT_OR_NONE, help="New ones per second; 0: any.  [default: 200]")
 @click.option("--ws-max-size", type=COUNT, metavar="BYTES", help="Largest message.")
 @click.option("--ws-max-fragments", type=COUNT, help="Most frames in a message.")
 @click.option("--ws-ping-interval", type=SECONDS, metavar="S", help="Seconds between pings.  [default: 25]")
 @click.option("--ws-ping-timeout", type=SECONDS, metavar="S", help="Seconds for the answer.  [default: 10]")
 @click.option("--ws-send-limit", type=COUNT, metavar="BYTES", help="Most queued for one peer.")
+@click.option(
+    "--ws-per-message-deflate", type=click.Choice(["off", "on", "auto"]), help="Compression.  [default: auto]"
+)
 @click.option("--ssl-certfile", metavar="PATH", help="Certificate chain in PEM; TCP ports then speak TLS.")
 @click.option("--ssl-keyfile", metavar="PATH", help="Its private key, if that is in a file of its own.")
 @click.option("--timeout-graceful-shutdown", type=SECONDS, metavar="S", help="Drain window.  [default: 30]")
@@ -67,7 +76,6 @@ def serve(dev: bool, path: Path | None, **flags: Any) -> None:  # noqa: ANN401 -
     # Imported here: `wsloop --help` need not load the house.
     from wsloop.daemon import config, run  # noqa: PLC0415
 
-    _check_binds(flags["bind"])
     settings = config.load(path, _overrides(flags), dev=dev)
     sys.exit(run.run(settings))
 
@@ -78,6 +86,7 @@ _SECTION_OF = {
     "ws_ping_interval": ("ws", "ping_interval"),
     "ws_ping_timeout": ("ws", "ping_timeout"),
     "ws_send_limit": ("ws", "send_limit"),
+    "ws_per_message_deflate": ("ws", "per_message_deflate"),
     "ssl_certfile": ("tls", "certfile"),
     "ssl_keyfile": ("tls", "keyfile"),
     "log_level": ("log", "level"),
@@ -85,8 +94,8 @@ _SECTION_OF = {
 }
 
 
-def _check_binds(binds: tuple[str, ...]) -> None:
-    """Raise UsageError for a --bind that is no address; in the file it would be a ConfigError."""
+def _check_binds(binds: list[str]) -> None:
+    """Raise UsageError for a flag that is no address; in the file it would be a ConfigError."""
     for text in binds:
         try:
             parse_bind(text)
@@ -97,7 +106,12 @@ def _check_binds(binds: tuple[str, ...]) -> None:
 def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the flags that were given, as {section: {key: value}}."""
     uds, fd = flags.pop("uds"), flags.pop("fd")
-    binds = [*flags.pop("bind"), *([f"unix:{uds}"] if uds else []), *([] if fd is None else [f"fd://{fd}"])]
+    binds = list(flags.pop("bind"))
+    if uds is not None:
+        binds.append(f"unix:{uds}")
+    if fd is not None:
+        binds.append(f"fd://{fd}")
+    _check_binds(binds)
     tree: dict[str, dict[str, Any]] = {}
     for flag, value in {**flags, "bind": binds or None}.items():
         if value is not None:
@@ -108,6 +122,7 @@ def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def main() -> NoReturn:
     """Run the command; print an expected failure as two lines and exit with its code."""
+    streams.open_missing()
     try:
         cli(standalone_mode=False)
     except StartupError as error:

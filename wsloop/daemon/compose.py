@@ -5,12 +5,14 @@ Nothing else in the package makes them. What is built on them is `server/assembl
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 from typing import TYPE_CHECKING
 
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
+from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options, Ports
 from wsloop.server.lifecycle import Deadlines
@@ -18,15 +20,25 @@ from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Settings, TlsSettings
+    from wsloop.daemon.config import ServerSettings, Settings, TlsSettings
     from wsloop.loop.wakeup import SocketpairWakeup
     from wsloop.transport.certificates import Certificates
 
-RESERVED_DESCRIPTORS = 64
-"""Descriptors not given to connections: standard streams, listeners, poller, wakeup, log, spare."""
+log = logging.getLogger("wsloop.daemon")
+
+RESERVED_DESCRIPTORS = 128
+"""Descriptors not given to connections: standard streams, poller, wakeup, two for each listener, up to
+32 peers that linger while they are refused; and as much again for what libraries open."""
+
+SELECT_DESCRIPTORS = 1024
+"""FD_SETSIZE: from this number up select(2) can watch no descriptor."""
 
 KEY_PASSWORD_VARIABLE = b"WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted key. In no file and on no command line, where others could read it."""
+
+ACCEPTS_PER_S = 200
+"""Default of `--limit-accept-rate`: the handshakes take 2 % of a core then, 20 % over TLS. Development
+mode has no such limit: who loads a server on the own machine wants to see what it can do."""
 
 ECHO_MESSAGE_BYTES = 1024 * 1024
 MESSAGING_MESSAGE_BYTES = 64 * 1024
@@ -47,19 +59,40 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
 def options(settings: Settings) -> Options:
     """Return the settings in the server's own terms."""
     server, ws = settings.server, settings.ws
-    room = server.limit_concurrency or max(1, descriptor_limit() - RESERVED_DESCRIPTORS)
+    accept_rate = server.limit_accept_rate
+    if accept_rate is None:
+        accept_rate = 0 if settings.dev else ACCEPTS_PER_S
     return Options(
         dev=settings.dev,
         deadlines=Deadlines(ping_interval_s=ws.ping_interval, pong_timeout_s=ws.ping_timeout),
         outbox=_marks(ws.send_limit),
         echo_limits=_limits(settings, ECHO_MESSAGE_BYTES),
         messaging_limits=_limits(settings, MESSAGING_MESSAGE_BYTES),
-        max_connections=room,
+        echo_deflate=DeflateOptions() if ws.per_message_deflate == "on" else None,
+        messaging_deflate=None if ws.per_message_deflate == "off" else DeflateOptions(),
+        max_connections=_room(server),
+        max_per_host=server.limit_per_ip,
+        max_accepts_per_s=accept_rate,
         backlog=server.backlog,
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,
         certificates=certificates(settings.tls),
     )
+
+
+def _room(server: ServerSettings) -> int:
+    """Return how many connections may be open: as many as asked for, or as descriptors reach."""
+    descriptors = descriptor_limit()
+    if server.poller == "select":
+        descriptors = min(descriptors, SELECT_DESCRIPTORS)
+    most = max(1, descriptors - RESERVED_DESCRIPTORS)
+    asked = server.limit_concurrency or most
+    if asked > most:
+        log.warning(
+            "limit_concurrency is %d, but %d descriptors less a reserve of %d are enough for %d connections",
+            asked, descriptors, RESERVED_DESCRIPTORS, most,
+        )  # fmt: skip
+    return min(asked, most)
 
 
 def certificates(tls: TlsSettings) -> Certificates | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from wsloop.daemon import addresses
 from wsloop.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ MAX_COUNT = 2**31 - 1
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
+Deflate = Literal["off", "on", "auto"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,9 +45,13 @@ class ServerSettings(_Section, frozen=True):
     port: Port = 8765  # 0 lets the kernel choose; the banner tells
     bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
     backlog: Positive = 1024  # connections the kernel queues before accept
-    limit_concurrency: Positive | None = None  # connections; default: descriptor limit - 64
+    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 128
+    limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
+    limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
-    allowed_origins: tuple[str, ...] = ()  # browser origins besides the page's own
+    allowed_origins: tuple[
+        str, ...
+    ] = ()  # browser origins besides the page's own, such as "https://example.org"
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 
@@ -56,6 +63,7 @@ class WsSettings(_Section, frozen=True):
     ping_interval: Seconds = 25.0  # s between signs of life
     ping_timeout: Seconds = 10.0  # s an answer may take
     send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
+    per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
 
 
 class TlsSettings(_Section, frozen=True):
@@ -107,6 +115,7 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
         )
     if settings.tls.keyfile and not settings.tls.certfile:
         raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
+    addresses.check(settings.server, overrides.get("server", {}))
     return settings
 
 

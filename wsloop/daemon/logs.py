@@ -1,19 +1,22 @@
 """Logs that never stop the loop, never flood and never let a peer write on the terminal.
 
-Records go through a bounded queue to a thread that writes; a blocked stdout fills the queue,
-and what does not fit is dropped. One cause (a logger and its message template) gets at most
-`LINES_PER_SECOND`; how many were left out is told with the next one that passes.
+Records go through a bounded queue to a thread that formats and writes them; a blocked standard
+error fills the queue, and what does not fit is dropped. One cause (a logger and its message
+template) gets at most `LINES_PER_SECOND`; how many were left out is told with the next one that
+passes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
-import logging.handlers
+import os
 import queue
-import sys
+import threading
 import time
-from typing import TYPE_CHECKING, TextIO
+from traceback import TracebackException
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,13 @@ LINES_PER_SECOND = 10
 QUEUED_RECORDS = 10_000
 STOP_WAIT_S = 2.0
 """How long the end of the process waits for a stream that takes no more lines."""
+
+STDERR = 2
+"""The descriptor. `sys.stderr` has locks, which a blocked thread would hold for ever, and the end
+of the process waits for them."""
+
+Entry: TypeAlias = "tuple[logging.LogRecord, TracebackException | None]"
+"""A record without its frames, which would keep alive what a connection holds, and its traceback."""
 
 
 class RateLimit(logging.Filter):
@@ -54,13 +64,24 @@ class Escaped(logging.Formatter):
     """One record, one line: every control character is written as an escape.
 
     A peer chooses some of what is logged; newlines would forge lines, ESC would drive the
-    operator's terminal. Tracebacks are ours and keep their lines.
+    operator's terminal. A traceback has lines of its own. They are indented, since the error's
+    text at its end may be a peer's as well: only a record begins at the margin.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the formatted line with what is not printable escaped."""
         record.message = escape(record.message)
+        if record.exc_text:
+            record.exc_text = _indented(record.exc_text)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name, a type of typeshed's
+        """Return the traceback of `ei`, which is sys.exc_info()'s, in lines that none takes for records."""
+        return _indented(super().formatException(ei))
+
+
+def _indented(trace: str) -> str:
+    return "\n".join("    " + escape(line) for line in trace.splitlines())
 
 
 def escape(text: str) -> str:
@@ -72,64 +93,83 @@ def escape(text: str) -> str:
     )
 
 
-class _DroppingQueueHandler(logging.handlers.QueueHandler):
-    """Give up a record rather than wait for room or write a traceback about it."""
+class _Enqueue(logging.Handler):
+    """Puts records into a queue, and gives one up rather than wait for room."""
 
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def __init__(self, entries: queue.Queue[Entry | None]) -> None:
+        super().__init__()
+        self._entries = entries
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the message as it is now, and the traceback's places; text is made of them later."""
+        record = copy.copy(record)
         try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+            record.msg, record.args = record.getMessage(), ()
+        except Exception:
+            self.handleError(record)
             return
+        trace = None
+        if record.exc_info and record.exc_info[1]:
+            trace = TracebackException.from_exception(record.exc_info[1], lookup_lines=False)
+        record.exc_info = None
+        with contextlib.suppress(queue.Full):
+            self._entries.put_nowait((record, trace))
 
 
-class _ImpatientListener(logging.handlers.QueueListener):
-    """Ends even if the queue is full and the stream blocked: then what is queued is lost."""
+class _Writer(threading.Thread):
+    """Formats what is queued and writes it to the descriptor `fd`, until it takes None."""
 
-    def enqueue_sentinel(self) -> None:
-        """Put the end mark, in the place of a record if there is no other."""
-        assert isinstance(self.queue, queue.Queue)
-        while True:
-            try:
-                self.queue.put_nowait(None)
-                return
-            except queue.Full:
-                with contextlib.suppress(queue.Empty):
-                    self.queue.get_nowait()
+    def __init__(self, entries: queue.Queue[Entry | None], formatter: logging.Formatter, fd: int) -> None:
+        super().__init__(name="wsloop-log", daemon=True)
+        self._entries = entries
+        self._formatter = formatter
+        self._fd = fd
+
+    def run(self) -> None:
+        """Write; a line that the descriptor does not take (EPIPE, ENOSPC ...) is lost, not the next."""
+        while (entry := self._entries.get()) is not None:
+            record, trace = entry
+            if trace is not None:
+                record.exc_text = "".join(trace.format()).rstrip()
+            line = memoryview(f"{self._formatter.format(record)}\n".encode("utf-8", "backslashreplace"))
+            with contextlib.suppress(OSError):
+                while line:
+                    line = line[os.write(self._fd, line) :]
 
     def stop(self) -> None:
-        """Write what is queued, for at most `STOP_WAIT_S`; the thread ends with the process."""
-        thread = self._thread
-        self._thread = None
-        if thread is not None:
-            self.enqueue_sentinel()
-            thread.join(STOP_WAIT_S)
+        """Write what is queued, for at most `STOP_WAIT_S`; a blocked thread ends with the process."""
+        while True:
+            try:
+                self._entries.put_nowait(None)
+                break
+            except queue.Full:  # the end takes the place of a record
+                with contextlib.suppress(queue.Empty):
+                    self._entries.get_nowait()
+        self.join(STOP_WAIT_S)
 
 
-def start(settings: LogSettings, *, dev: bool, stream: TextIO | None = None) -> Callable[[], None]:
-    """Begin logging to `stream` (stderr) and return what ends it, flushing what is queued.
+def start(settings: LogSettings, *, dev: bool, fd: int = STDERR) -> Callable[[], None]:
+    """Begin logging to the descriptor `fd` and return what ends it, writing what is queued.
 
     Call after any fork: the writing thread would not survive one.
     """
-    stream = stream or sys.stderr
-    as_json = settings.format == "json" or (settings.format == "auto" and not dev and not stream.isatty())
-    writer = logging.StreamHandler(stream)
-    writer.setFormatter(_json_formatter() if as_json else _text_formatter())
-    records: queue.Queue[logging.LogRecord] = queue.Queue(QUEUED_RECORDS)
-    listener = _ImpatientListener(records, writer)
-    handler = _DroppingQueueHandler(records)
+    as_json = settings.format == "json" or (settings.format == "auto" and not dev and not os.isatty(fd))
+    entries: queue.Queue[Entry | None] = queue.Queue(QUEUED_RECORDS)
+    writer = _Writer(entries, _json_formatter() if as_json else _text_formatter(), fd)
+    handler = _Enqueue(entries)
     handler.addFilter(RateLimit())
     root = logging.getLogger("wsloop")
     level_before = root.level
     root.setLevel(settings.level.upper())
     root.addHandler(handler)
     root.propagate = False
-    listener.start()
+    writer.start()
 
     def stop() -> None:
         root.removeHandler(handler)
         root.propagate = True
         root.setLevel(level_before)
-        listener.stop()
+        writer.stop()
 
     return stop
 

@@ -39,9 +39,9 @@ log = logging.getLogger("wsloop.daemon")
 def run(settings: Settings) -> int:
     """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
     binds = _binds(settings)
-    options = compose.options(settings)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev))
+        options = compose.options(settings)
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 from wsloop.hub.replies import push_start
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsloop.hub.client import Client
+    from wsloop.hub.fan_out import FanOut, Receiver
     from wsloop.hub.history import StreamPosition
     from wsloop.hub.namespaces import ChannelRules
 
@@ -25,18 +28,27 @@ LOST = 2**64
 
 
 class Subscriber(Protocol):
-    """What the hub sees of a connection.
+    """What the hub sees of a connection; `receiver` takes the frames that it shares with others.
 
     No method raises, whatever has become of the connection, and none calls back into the hub
     before it returns: a connection that breaks meanwhile is reported by `Client.closed` later.
     """
 
-    def send(self, payload: bytes) -> None:
-        """Queue one line of JSON, for this client only."""
+    @property
+    def receiver(self) -> Receiver:
+        """What the fan-out gives frames to."""
         ...
 
-    def send_frame(self, frame: bytes) -> None:
-        """Queue a frame shared with other subscribers, after all that was queued before."""
+    def may_go_on(self) -> bool:
+        """Tell whether one more command may be carried out now, and count it.
+
+        False if the connection is closing, or has had its share of this turn: in the second
+        case `Client.go_on` is called in a later one.
+        """
+        ...
+
+    def send(self, payload: bytes) -> None:
+        """Queue one line of JSON, for this client only."""
         ...
 
     def disconnect(self, code: int, reason: str) -> None:
@@ -60,11 +72,11 @@ class Subscription:
     after the subscription has ended: then it is in no channel.
     """
 
-    __slots__ = ("active", "channel", "client", "offset", "subscriber", "wants_joins")
+    __slots__ = ("active", "channel", "client", "offset", "receiver", "wants_joins")
 
     def __init__(self, client: Client, channel: Channel) -> None:
         self.client = client
-        self.subscriber = client.subscriber
+        self.receiver = client.subscriber.receiver
         self.channel = channel
         self.offset = NOT_POSITIONED
         self.wants_joins = False
@@ -79,16 +91,22 @@ class Channel:
     position: all positioned subscribers are of one epoch.
     """
 
-    __slots__ = ("_join_count", "_subscriptions", "epoch", "name", "push_start", "rules", "top", "waiting")
+    __slots__ = (
+        "_fan_out", "_join_count", "_receivers", "_subscriptions", "epoch", "name", "push_start", "rules",
+        "top", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, name: str, rules: ChannelRules) -> None:
+    def __init__(self, name: str, rules: ChannelRules, fan_out: FanOut) -> None:
         self.name = name
         self.rules = rules
         self.push_start = push_start(name)
         self.epoch = ""
         self.top = 0
         self.waiting = 0
+        self._fan_out = fan_out
         self._join_count = 0
+        # Those of all subscriptions, until one comes or goes: the same object for each publication.
+        self._receivers: Sequence[Receiver] | None = None
         self._subscriptions: dict[str, Subscription] = {}
 
     def __len__(self) -> int:
@@ -114,6 +132,7 @@ class Channel:
             assert position.offset >= self.top, "a stream was read in another tick than it was joined"
             subscription.offset = self.top = position.offset
         self._subscriptions[subscription.client.id] = subscription
+        self._receivers = None
         self._join_count += subscription.wants_joins
         subscription.active = True
         return stale
@@ -123,6 +142,7 @@ class Channel:
         subscription.active = False
         self._join_count -= subscription.wants_joins
         del self._subscriptions[subscription.client.id]
+        self._receivers = None
 
     def deliver(self, frame: bytes, offset: int, epoch: str) -> list[Subscription]:
         """Give a publication's frame to every subscriber whose next one it is.
@@ -132,27 +152,37 @@ class Channel:
         to all.
         """
         if offset == 0:
-            for subscription in list(self._subscriptions.values()):
-                subscription.subscriber.send_frame(frame)
+            self._fan_out.send(self._everybody(), frame)
             return []
         broken = self._move_to(epoch) if epoch != self.epoch else []
         self.top = max(self.top, offset)
         previous = offset - 1
-        for subscription in list(self._subscriptions.values()):
+        passed_over: set[Receiver] = set()
+        for subscription in self._subscriptions.values():
             if subscription.offset == previous:
                 subscription.offset = offset
             elif subscription.offset != NOT_POSITIONED:
+                passed_over.add(subscription.receiver)
                 if subscription.offset < previous:
                     broken.append(subscription)
-                continue
-            subscription.subscriber.send_frame(frame)
+        everybody = self._everybody()
+        if passed_over:
+            everybody = [receiver for receiver in everybody if receiver not in passed_over]
+        self._fan_out.send(everybody, frame)
         return broken
 
     def deliver_join(self, frame: bytes) -> None:
         """Give a join or leave push's frame to those who want to know."""
-        for subscription in list(self._subscriptions.values()):
-            if subscription.wants_joins:
-                subscription.subscriber.send_frame(frame)
+        if self._join_count == len(self._subscriptions):
+            self._fan_out.send(self._everybody(), frame)
+        else:
+            curious = [each.receiver for each in self._subscriptions.values() if each.wants_joins]
+            self._fan_out.send(curious, frame)
+
+    def _everybody(self) -> Sequence[Receiver]:
+        if self._receivers is None:
+            self._receivers = [each.receiver for each in self._subscriptions.values()]
+        return self._receivers
 
     def _move_to(self, epoch: str) -> list[Subscription]:
         """Begin a new life of the stream; return the subscriptions positioned in an older one."""

@@ -38,6 +38,10 @@ TRANSITIONS = {
 """closing: a disconnect was asked for, the transport still stands. Pairs not listed are illegal."""
 
 
+_NONE: list[str] = []
+"""No lines; never added to."""
+
+
 class Client:
     """A client of the hub; made by `Hub.new_client`.
 
@@ -46,7 +50,7 @@ class Client:
     itself pings (RFC 6455 pings), so that connect promises none.
     """
 
-    __slots__ = ("app_pings", "hub", "id", "info", "state", "subscriber", "subscriptions", "user")
+    __slots__ = ("_lines", "app_pings", "hub", "id", "info", "state", "subscriber", "subscriptions", "user")
 
     def __init__(self, hub: Hub, subscriber: Subscriber, client_id: str, *, app_pings: bool) -> None:
         self.hub = hub
@@ -56,6 +60,8 @@ class Client:
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
+        # What is left of a message, the next command last.
+        self._lines = _NONE
         self.subscriptions: dict[str, Subscription] = {}
 
     @property
@@ -68,22 +74,36 @@ class Client:
         """Whether commands are still heard: no disconnect was asked for."""
         return self.state is ClientState.CONNECTED or self.state is ClientState.WAITING
 
-    def receive(self, data: str | bytes) -> None:
+    def receive(self, data: str | bytes) -> bool:
         """Take one message: 1..n commands, one per line. Never raises for what a peer sent.
 
-        Commands are processed in order; the first that breaks the protocol ends the
-        connection, and what follows is ignored.
+        Commands are carried out in order; the first that breaks the protocol ends the
+        connection, and what follows is ignored. Returns True if some have to wait for a later
+        turn: then `go_on` is to be called, and no other message handed in before it returns False.
         """
         try:
             text = data if isinstance(data, str) else data.decode()
-            for line in _lines(text):
-                if not self.is_open:
-                    return
-                dispatcher.dispatch(self, line)
+            self._lines = _lines(text)
         except UnicodeDecodeError:
             self.disconnect(codes.DISCONNECT_BAD_REQUEST.code, "bad request: not UTF-8")
+            return False
         except codes.DisconnectError as fault:
             self.disconnect(fault.close_code, fault.reason)
+            return False
+        return self.go_on()
+
+    def go_on(self) -> bool:
+        """Carry out commands that have waited; return True if some still have to."""
+        lines = self._lines
+        try:
+            while lines and self.is_open:
+                if not self.subscriber.may_go_on():
+                    return True
+                dispatcher.dispatch(self, lines.pop())
+        except codes.DisconnectError as fault:
+            self.disconnect(fault.close_code, fault.reason)
+        self._lines = _NONE
+        return False
 
     def closed(self) -> None:
         """Leave all channels and tell the others: the transport is gone. Idempotent.
@@ -104,6 +124,7 @@ class Client:
         """
         if self.is_open:
             self.move_to(ClientState.CLOSING)
+            self.hub.fan_out.settle(self.subscriber.receiver)
             self.subscriber.disconnect(code, reason)
 
     def accept(self, *, user: str, conn_info: bytes) -> None:
@@ -131,7 +152,7 @@ class Client:
 
 
 def _lines(text: str) -> list[str]:
-    """Split a message into its commands; JSON whitespace around them is allowed.
+    """Split a message into its commands, the last one first; JSON whitespace around them is allowed.
 
     Raises codes.DisconnectError if there is none. An empty line between two commands stays, and
     fails as JSON.
@@ -139,7 +160,9 @@ def _lines(text: str) -> list[str]:
     if "\n" in text:
         text = text.strip(" \t\r\n")
         if text:
-            return text.split("\n")
+            lines = text.split("\n")
+            lines.reverse()
+            return lines
     elif text:
         return [text]
     raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "empty message")

@@ -16,6 +16,7 @@ from wsloop.hub import codes, replies, subscribing
 from wsloop.hub.broker import Broker, BrokerEvents, BrokerStatistics, Done
 from wsloop.hub.channels import Channel, Subscriber
 from wsloop.hub.client import Client
+from wsloop.hub.fan_out import DirectFanOut, FanOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +51,8 @@ class Hub(BrokerEvents):
 
     Arguments: `broker` and `presence`, the ports, used by this hub alone; `namespaces` and
     `options`; `now` returns monotonic seconds; `entropy(n)` returns n unguessable bytes, for
-    client ids; `frame` makes one push's JSON into the bytes that every subscriber's
-    `send_frame` is given.
+    client ids; `frame` makes one push's JSON into the bytes that every receiver is
+    given; `fan_out`, which gives them (None: at once).
 
     All methods are called on the one thread of the loop.
     """
@@ -66,6 +67,7 @@ class Hub(BrokerEvents):
         now: Callable[[], float],
         entropy: Callable[[int], bytes],
         frame: Callable[[bytes], bytes],
+        fan_out: FanOut | None = None,
     ) -> None:
         self.broker = broker
         self.presence = presence
@@ -76,6 +78,7 @@ class Hub(BrokerEvents):
         self._now = now
         self._entropy = entropy
         self._frame = frame
+        self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
         self._publications_total = 0
         self._deliveries_total = 0
@@ -146,7 +149,7 @@ class Hub(BrokerEvents):
         """Return the channel, listened to from now on. For `subscribing.py` only."""
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = Channel(name, rules)
+            channel = self._channels[name] = Channel(name, rules, self.fan_out)
             self.broker.subscribe(name)
         return channel
 

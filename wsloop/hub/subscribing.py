@@ -73,6 +73,8 @@ def unsubscribe(client: Client, command_id: int, request: ChannelRequest) -> Non
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "channel is required")
     subscription = client.subscriptions.pop(request.channel, None)
     if subscription is not None:
+        # What was published before must not come behind the reply, perhaps into a new subscription.
+        client.hub.fan_out.settle(subscription.receiver)
         end(subscription)
     client.reply(command_id, "unsubscribe", replies.EMPTY)
 
@@ -105,6 +107,7 @@ def end_broken(subscriptions: Iterable[Subscription]) -> None:
     for subscription in subscriptions:
         client, channel = subscription.client, subscription.channel
         del client.subscriptions[channel.name]
+        client.hub.fan_out.settle(subscription.receiver)
         client.subscriber.send(replies.unsubscribe_push(channel.push_start, codes.UNSUBSCRIBE_INSUFFICIENT))
         end(subscription)
 

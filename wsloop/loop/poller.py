@@ -1,4 +1,4 @@
-"""Which descriptors are ready: the port, and its implementation on the stdlib `selectors`.
+"""Which descriptors are ready: the port, and its implementations on epoll and the stdlib's selectors.
 
 The kernel's interfaces differ in traps, not in purpose. What every back end here promises, and
 what the contract suite (`wsloop/testing/contracts/poller.py`) checks:
@@ -12,16 +12,15 @@ what the contract suite (`wsloop/testing/contracts/poller.py`) checks:
 - A batch is bounded. `EpollSelector` asks for as many events as there are descriptors; 100,000
   ready ones at once would hold up timers and callbacks for a second.
 
-Registration goes through the selector's public methods, where the bookkeeping is well proven.
-Polling epoll goes past it, on a second object for the same kernel queue (its descriptor,
-duplicated): `(fd, mask)` pairs, without a `SelectorKey` looked up for each and without an
-attribute of the stdlib's that is not public. Next: `reactor.py`.
+kqueue, poll and select are served through the stdlib's selectors. epoll is used directly: a
+`SelectorKey` made for each registration and looked up for each event would be a second book
+beside the one that is kept here anyway. Next: `reactor.py`.
 """
 
 from __future__ import annotations
 
+import errno
 import math
-import os
 import select
 import selectors
 from typing import Protocol
@@ -73,7 +72,7 @@ class Poller(Protocol):
 
 
 class SelectorPoller:
-    """A `Poller` on any selector of the stdlib; `EpollPoller` polls past it, for speed."""
+    """A `Poller` on any selector of the stdlib."""
 
     __slots__ = ("_interests", "_overflow", "_selector", "max_events")
 
@@ -135,19 +134,53 @@ class SelectorPoller:
         self._interests.clear()
 
 
-class EpollPoller(SelectorPoller):
-    """epoll(7): O(ready) per poll, however many descriptors are watched.
+_EPOLL_MASKS = (0, 1, 4, 5)
+"""For each interest: EPOLLIN is 1 and READ, too; EPOLLOUT is 4, WRITE is 2."""
 
-    Linux only. Uses two descriptors, both of the same kernel queue.
-    """
 
-    __slots__ = ("_view",)
+class EpollPoller:
+    """epoll(7): O(ready) per poll, however many descriptors are watched. Linux only."""
+
+    __slots__ = ("_epoll", "_interests", "max_events")
 
     def __init__(self, max_events: int = MAX_EVENTS) -> None:
-        selector = selectors.EpollSelector()
-        super().__init__(selector, max_events)
-        # A duplicate, since both objects close what they hold.
-        self._view = select.epoll.fromfd(os.dup(selector.fileno()))
+        self._epoll = select.epoll()
+        self._interests: dict[int, int] = {}
+        self.max_events = max_events
+
+    def __len__(self) -> int:
+        return len(self._interests)
+
+    def register(self, fd: int, interest: int) -> None:
+        """See `Poller.register`."""
+        if fd in self._interests:
+            raise KeyError(f"descriptor {fd} is registered already")
+        if interest:
+            self._epoll.register(fd, _EPOLL_MASKS[interest])
+        self._interests[fd] = interest
+
+    def modify(self, fd: int, interest: int) -> None:
+        """See `Poller.modify`; parks with unregister, never with an empty interest."""
+        before = self._interests[fd]
+        if before == interest:
+            return
+        if not before:
+            self._epoll.register(fd, _EPOLL_MASKS[interest])
+        elif interest:
+            self._epoll.modify(fd, _EPOLL_MASKS[interest])
+        else:
+            self._epoll.unregister(fd)
+        self._interests[fd] = interest
+
+    def unregister(self, fd: int) -> None:
+        """See `Poller.unregister`."""
+        if self._interests.pop(fd):
+            try:
+                self._epoll.unregister(fd)
+            except OSError as error:
+                # Closed too early, and by now perhaps another's number: the kernel has forgotten it.
+                if error.errno not in (errno.EBADF, errno.ENOENT, errno.EPERM):
+                    raise
 
     def poll(self, timeout_s: float | None) -> list[tuple[int, int]]:
         """See `Poller.poll`; EPOLLHUP and EPOLLERR, which are always reported, become the interest."""
@@ -158,21 +191,29 @@ class EpollPoller(SelectorPoller):
             timeout_s = math.ceil(min(timeout_s, MAX_WAIT_S) * 1e3) * 1e-3
         else:
             timeout_s = 0.0  # below 0 would be for ever
+        batch = self._epoll.poll(timeout_s, self.max_events)
         interests = self._interests
+        for fd, mask in batch:
+            if mask != READ or fd not in interests:
+                return self._normalised(batch)
+        # EPOLLIN is 1, as READ is: nearly every batch is what the kernel made it.
+        return batch
+
+    def _normalised(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the batch in READ and WRITE."""
         ready = []
-        for fd, mask in self._view.poll(timeout_s, self.max_events):
-            interest = interests.get(fd)
+        for fd, mask in batch:
+            interest = self._interests.get(fd)
             # None: closed before it was unregistered, while a forked process still holds it open.
             # The kernel goes on reporting it then, under a number that means nothing here.
             if interest:
-                # EPOLLIN is 1 and READ, too; EPOLLOUT is 4, WRITE is 2.
                 ready.append((fd, (mask & 1 | mask >> 1 & 2) & interest or interest))
         return ready
 
     def close(self) -> None:
         """See `Poller.close`."""
-        self._view.close()
-        super().close()
+        self._epoll.close()
+        self._interests.clear()
 
 
 class SelectPoller(SelectorPoller):

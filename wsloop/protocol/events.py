@@ -37,8 +37,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
         `name` is in lower case. The value is the client's: escape it before it is printed.
         """
-        values = [value for key, value in self.headers if key == name]
-        return b", ".join(values) if values else None
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value if found is None else b"%s, %s" % (found, value)
+        return found
 
 
 class TextMessage(msgspec.Struct, frozen=True, gc=False):
@@ -48,13 +51,17 @@ class TextMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class BinaryMessage(msgspec.Struct, frozen=True, gc=False):
-    """A whole binary message, its fragments joined; `data` is the receiver's to keep."""
+    """A whole binary message, its fragments joined; `data` is the receiver's to keep.
 
-    data: bytes
+    A bytearray if the message came in one long frame: the buffer it was received into, which
+    nobody else refers to.
+    """
+
+    data: bytes | bytearray
 
 
 class Ping(msgspec.Struct, frozen=True, gc=False):
-    """A ping of at most 125 bytes; the session has already queued the pong."""
+    """A ping of at most 125 bytes; the pong is due (`Session.answer_ping`)."""
 
     payload: bytes
 

@@ -4,8 +4,9 @@ h11 judges all HTTP on the port, plain requests included; wsproto supplies the a
 the agreement on extensions. Neither is ever handed bytes that could take it by surprise:
 `http_head.py` bounds the head before h11 sees it, `upgrade.py` checks what h11 parsed. So one
 exception can come out of received bytes, `HandshakeError`, and which one it is never depends on
-how the network cut them. Knows no clock (the deadline is the server's) and no socket. What is
-answered when is told in `docs/reference/handshake.md`. Next: `session.py`.
+how the network cut them. The upgrade that nearly every client sends leaves nothing to judge:
+`plain_request.py` recognises it, and no h11 is made. Knows no clock (the deadline is the server's)
+and no socket. What is answered when is told in `docs/reference/handshake.md`. Next: `session.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from wsproto.handshake import server_extensions_handshake
 from wsproto.utilities import generate_accept_token
 
 from wsloop.errors import HandshakeError, StateError
+from wsloop.protocol import plain_request
 from wsloop.protocol.http_head import HeadScanner, skip_empty_lines
 from wsloop.protocol.upgrade import examine
 
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from wsloop.protocol.limits import Limits
 
 Header = tuple[bytes, bytes]
+"""A (name, value) pair of an answer."""
 
 BODY_CHUNKS = 256
 """Chunks of a body that is dropped anyway. Breach: 413. A chunk of one byte costs its sender six
 and h11 some 7 us: 64 KiB of them would hold up the turn for 80 ms."""
-"""A (name, value) pair of an answer."""
 
 
 class HandshakeState(Enum):
@@ -53,6 +55,8 @@ class HandshakeState(Enum):
     CLOSED = "closed"
     """The last answer was produced, or nothing will be; received bytes are dropped."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code: three times the cost of a table's look-up
+
 
 class HandshakeStep(Enum):
     """What can happen to a handshake."""
@@ -68,6 +72,8 @@ class HandshakeStep(Enum):
     REFUSE = "refuse"
     END = "end of input"
     """The peer ended between two requests, as it may."""
+
+    __hash__ = object.__hash__
 
 
 HANDSHAKE_TRANSITIONS: dict[HandshakeState, dict[HandshakeStep, HandshakeState]] = {
@@ -112,7 +118,8 @@ class Handshake:
 
     Four verbs: `receive` bytes, get a `Request`; `accept`, `respond` or `refuse` it, get bytes
     to send. While a request is unanswered further bytes are only kept, without a bound: the
-    caller should not read meanwhile. Not thread-safe.
+    caller should not read meanwhile. `is_plain` False leaves every request to h11: what comes
+    out is the same, later. Not thread-safe.
     """
 
     __slots__ = (
@@ -120,7 +127,9 @@ class Handshake:
         "_buffer",
         "_chunks_left",
         "_eof",
+        "_head",
         "_http",
+        "_is_plain",
         "_limits",
         "_method",
         "_request",
@@ -130,7 +139,7 @@ class Handshake:
         "trailing",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, is_plain: bool = True) -> None:
         self.state = HandshakeState.READING
         self.keep_alive = False
         """After `respond`: True if another request may follow on this connection."""
@@ -140,6 +149,9 @@ class Handshake:
         self._buffer = bytearray()
         self._scanner: HeadScanner | None = None
         self._http: h11.Connection | None = None
+        # Of a plain request, which h11 has not seen: it is shown to it if the answer is not plain.
+        self._head = b""
+        self._is_plain = is_plain
         self._request: Request | None = None
         self._method = ""
         self._body_left = self._chunks_left = 0
@@ -155,8 +167,24 @@ class Handshake:
             raise StateError("bytes behind the upgrade belong to the session")
         if self.state in (HandshakeState.FAILED, HandshakeState.CLOSED):
             return None
+        if self._is_plain and not self._buffer and self.state is HandshakeState.READING:
+            request = self._recognise(data)
+            if request is not None:
+                return request
         self._buffer += data
         return self.next_request()
+
+    def _recognise(self, data: Buffer) -> Request | None:
+        """Take a plain upgrade at the start of `data`; None, and nothing taken, if it is not sure."""
+        # A request that still misses its body has left an empty buffer, too.
+        plain = plain_request.parse(data, self._limits) if self._request is None else None
+        if plain is None:
+            return None
+        self._request, length = plain
+        self._head = bytes(data[:length])
+        self._buffer += data[length:]
+        self._move(HandshakeStep.REQUEST)
+        return self._request
 
     def next_request(self) -> Request | None:
         """Go on with bytes already here: the next pipelined request, or None.
@@ -206,17 +234,22 @@ class Handshake:
             raise StateError("there is no upgrade to accept")
         if subprotocol is not None and subprotocol not in request.subprotocols:
             raise ValueError(f"the subprotocol {subprotocol!r} was not offered")
-        answer = [
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", generate_accept_token(request.header(b"sec-websocket-key") or b"")),
-        ]
+        token = generate_accept_token(request.header(b"sec-websocket-key") or b"")
+        extra = []
         if subprotocol is not None:
-            answer.append((b"Sec-WebSocket-Protocol", subprotocol.encode("ascii")))
+            extra.append((b"Sec-WebSocket-Protocol", subprotocol.encode("ascii")))
         agreed = _agree_on_extensions(request, list(extensions))
         if agreed:
-            answer.append((b"Sec-WebSocket-Extensions", agreed))
-        output = _produce(self._connection(), 101, [*answer, *headers])
+            extra.append((b"Sec-WebSocket-Extensions", agreed))
+        extra += headers
+        output = plain_request.switching_protocols(token, extra) if self._head else b""
+        if not output:
+            usual = (
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+                (b"Sec-WebSocket-Accept", token),
+            )
+            output = _produce(self._connection(), 101, [*usual, *extra])
         self._move(HandshakeStep.ACCEPT)
         self.trailing = bytes(self._buffer)
         self._let_go()
@@ -236,6 +269,7 @@ class Handshake:
         output, reusable = self._respond(status, list(headers), body)
         self.keep_alive = reusable and not (self._eof and not self._buffer)
         self._request = None
+        self._head = b""
         # A later refusal may come before h11 has parsed a method: it is not an answer to HEAD.
         self._method = ""
         if self.keep_alive:
@@ -367,9 +401,13 @@ class Handshake:
         return output, http.our_state is h11.DONE and http.their_state is h11.DONE
 
     def _connection(self) -> h11.Connection:
-        """Return this request's h11; made late, so that a silent client costs none."""
+        """Return this request's h11; made late, so that a silent or a plain client costs none."""
         if self._http is None:
             self._http = h11.Connection(h11.SERVER)
+            if self._head:
+                self._http.receive_data(self._head)
+                self._judge(self._http)
+                self._read_body()
         return self._http
 
     def _move(self, step: HandshakeStep) -> None:
@@ -382,6 +420,7 @@ class Handshake:
     def _let_go(self) -> None:
         """Free what only a further request would need."""
         self._http = None
+        self._head = b""
         self._scanner = None
         self._buffer = bytearray()
 
@@ -403,6 +442,8 @@ def _produce(http: h11.Connection, status: int, headers: list[Header], body: byt
 
 def _agree_on_extensions(request: Request, extensions: list[Extension]) -> bytes | None:
     """Return the header value to agree with; wsproto lets ValueError out of malformed offers."""
+    if not extensions:
+        return None
     try:
         return server_extensions_handshake(request.extensions, extensions)
     except ValueError:

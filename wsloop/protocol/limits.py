@@ -55,6 +55,15 @@ class Limits:
     sender 6 bytes and adds nothing to `message_bytes`. No precedent: 1,024 fragments of 1 KiB
     fill the default message."""
 
+    control_frames_per_s: int = 10
+    """Pings and pongs of a client's, in the long run. Breach: 1008. A ping of 6 bytes costs its
+    sender nothing: 1.5 MB of them a second would keep a core busy. Precedent: Node.js and Go
+    limit HTTP/2 control frames after the floods of CVE-2019-9512."""
+
+    control_burst: int = 50
+    """Pings and pongs of a client's at once, on top of that pace. Breach: 1008. The Autobahn cases
+    send ten in one go; what a proxy held back for seconds may come at once."""
+
     whole_frame_bytes: int = 32 * 1024
     """A frame up to this size, header included, waits in the caller's buffer until it is whole;
     a longer one is taken piece by piece. Half a ring, so that a frame is seldom straightened;

@@ -76,8 +76,8 @@ def examine(method: str, target: str, version: str, headers: HeaderPairs) -> Req
         query=query,
         headers=headers,
         is_upgrade=is_upgrade,
-        subprotocols=_subprotocols(headers) if is_upgrade else (),
-        extensions=_extensions(headers) if is_upgrade else (),
+        subprotocols=subprotocols(headers) if is_upgrade else (),
+        extensions=extensions(headers) if is_upgrade else (),
         http_version=version,
     )
 
@@ -100,6 +100,16 @@ def split_target(method: str, target: str) -> tuple[str, str, str | None]:
         _bad("the request target is neither a path nor a URL")
     authority, path, query = match.groups()
     return path or "/", query[1:], authority
+
+
+def is_host(value: bytes) -> bool:
+    """Tell whether `value` may stand in a Host header (RFC 9112 section 3.2); an empty one may not."""
+    return _host.fullmatch(value) is not None
+
+
+def is_key(value: bytes) -> bool:
+    """Tell whether `value` is 16 bytes in base64, as a Sec-WebSocket-Key is (RFC 6455 section 4.1)."""
+    return _key.fullmatch(value) is not None
 
 
 def asks_for_websocket(version: str, headers: HeaderPairs) -> bool:
@@ -127,9 +137,9 @@ def _check_host(version: str, authority: str | None, headers: HeaderPairs) -> No
         _bad("the Host header is missing")
     if len(hosts) > 1:
         _bad("there is more than one Host header")
-    if any(not _host.fullmatch(host) for host in hosts):
+    if not all(map(is_host, hosts)):
         _bad("the Host header is not a host")
-    if authority is not None and not _host.fullmatch(authority.encode("ascii")):
+    if authority is not None and not is_host(authority.encode("ascii")):
         _bad("the request target names no valid host")
 
 
@@ -157,20 +167,27 @@ def _check_upgrade(method: str, headers: HeaderPairs) -> None:
     keys = _values(headers, b"sec-websocket-key")
     if len(keys) != 1:
         _bad("there must be exactly one Sec-WebSocket-Key")
-    if not _key.fullmatch(keys[0]):
+    if not is_key(keys[0]):
         _bad("the Sec-WebSocket-Key is not 16 bytes in base64")
 
 
-def _subprotocols(headers: HeaderPairs) -> tuple[str, ...]:
-    """RFC 6455 section 4.1, item 10: tokens, all different."""
+def subprotocols(headers: HeaderPairs) -> tuple[str, ...]:
+    """Return the subprotocols offered (RFC 6455 section 4.1, item 10).
+
+    Raises HandshakeError 400 unless they are tokens, all different.
+    """
     names = _text_items(headers, b"sec-websocket-protocol")
     if len(set(names)) != len(names) or not all(map(_token.fullmatch, names)):
         _bad("Sec-WebSocket-Protocol is not a list of different tokens")
     return names
 
 
-def _extensions(headers: HeaderPairs) -> tuple[str, ...]:
-    """RFC 6455 section 9.1; a quoted value must be a token too, so a comma always separates."""
+def extensions(headers: HeaderPairs) -> tuple[str, ...]:
+    """Return the extensions offered (RFC 6455 section 9.1), one per item, unparsed.
+
+    Raises HandshakeError 400 if they are malformed. A quoted value must be a token too, so a
+    comma always separates.
+    """
     offers = _text_items(headers, b"sec-websocket-extensions")
     if not all(map(_extension.fullmatch, offers)):
         _bad("Sec-WebSocket-Extensions is malformed")

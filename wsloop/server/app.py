@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from wsloop.protocol.limits import Limits
 
 if TYPE_CHECKING:
+    from wsloop.protocol.deflate import DeflateOptions
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
 
@@ -37,12 +38,20 @@ class Handler(Protocol):
         """
         ...
 
-    def on_text(self, data: str) -> None:
-        """Receive one whole text message."""
+    def on_text(self, data: str) -> bool | None:
+        """Receive one whole text message.
+
+        Return True if there is more to do about it than one turn has time for: then `on_turn` is
+        called in the turns that follow until it returns False, and the peer is not read meanwhile.
+        """
         ...
 
-    def on_binary(self, data: bytes) -> None:
-        """Receive one whole binary message; the bytes are the handler's to keep."""
+    def on_binary(self, data: bytes | bytearray) -> bool | None:
+        """Receive one whole binary message, which is the handler's to keep; returns as `on_text` does."""
+        ...
+
+    def on_turn(self) -> bool | None:
+        """Go on with what `on_text` or `on_binary` has begun; return True if more is left."""
         ...
 
     def on_ping_due(self) -> None:
@@ -60,11 +69,15 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A WebSocket path: how its handlers are made and what its messages may cost."""
+    """A WebSocket path: how its handlers are made and what its messages may cost.
+
+    `deflate`: how messages are compressed for clients that offer it (RFC 7692); None: never.
+    """
 
     make_handler: Callable[[Connection, Request], Handler]
     limits: Limits = field(default_factory=Limits)
     subprotocols: frozenset[str] = frozenset()
+    deflate: DeflateOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

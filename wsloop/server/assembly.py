@@ -22,6 +22,7 @@ from wsloop.protocol.limits import Limits
 from wsloop.server import pages
 from wsloop.server.app import App, Page, Route
 from wsloop.server.echo import EchoHandler
+from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler, frame_text
 from wsloop.server.server import OutboxMarks, Server
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wsloop.loop.clock import Clock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
+    from wsloop.protocol.deflate import DeflateOptions
     from wsloop.transport.bind import Network
     from wsloop.transport.certificates import Certificates
 
@@ -65,7 +67,11 @@ class Options:
     outbox: OutboxMarks = field(default_factory=OutboxMarks)
     echo_limits: Limits = field(default_factory=Limits)
     messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
+    echo_deflate: DeflateOptions | None = None
+    messaging_deflate: DeflateOptions | None = None
     max_connections: int = 10_000
+    max_per_host: int = 0
+    max_accepts_per_s: float = 0
     backlog: int = 1024
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
@@ -88,6 +94,7 @@ def assemble(ports: Ports, options: Options) -> House:
     def now() -> float:
         return reactor.now
 
+    fan_out = PacedFanOut(reactor)
     hub = Hub(
         MemoryBroker(now, ports.entropy),
         MemoryPresence(),
@@ -101,15 +108,19 @@ def assemble(ports: Ports, options: Options) -> House:
         now=now,
         entropy=ports.entropy,
         frame=frame_text,
+        fan_out=fan_out,
     )
     server = Server(
         reactor,
         ports.network,
-        _app(options, hub),
+        _app(options, hub, fan_out),
         entropy=ports.entropy,
         deadlines=options.deadlines,
         outbox=options.outbox,
+        fan_out=fan_out,
         max_connections=options.max_connections,
+        max_per_host=options.max_per_host,
+        max_accepts_per_s=options.max_accepts_per_s,
         backlog=options.backlog,
         certificates=options.certificates,
     )
@@ -117,13 +128,18 @@ def assemble(ports: Ports, options: Options) -> House:
     return House(reactor, server, hub)
 
 
-def _app(options: Options, hub: Hub) -> App:
+def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     """Return what is served: messaging always; the page and /echo in dev mode only."""
-    messaging = functools.partial(MessagingHandler, hub=hub, stale_after_s=options.deadlines.first_message_s)
-    routes = {CONNECTION_PATH: Route(messaging, options.messaging_limits, frozenset({"centrifuge-json"}))}
+    messaging = functools.partial(
+        MessagingHandler, hub=hub, fan_out=fan_out, stale_after_s=options.deadlines.first_message_s
+    )
+    subprotocols = frozenset({"centrifuge-json"})
+    routes = {
+        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+    }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
-        routes["/echo"] = Route(EchoHandler, options.echo_limits)
+        routes["/echo"] = Route(EchoHandler, options.echo_limits, deflate=options.echo_deflate)
         site["/"] = pages.dev_page()
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
@@ -135,7 +151,11 @@ def _sweep(reactor: Reactor, hub: Hub) -> None:
     """Let the broker forget what has expired, for as long as the reactor runs; much of it in steps."""
 
     def sweep() -> None:
-        more = hub.expire(reactor.now) >= EXPIRE_BATCH
-        reactor.call_later(0.0 if more else SWEEP_EVERY_S, sweep)
+        delay_s = SWEEP_EVERY_S
+        try:
+            if hub.expire(reactor.now) >= EXPIRE_BATCH:
+                delay_s = 0.0
+        finally:  # a fault is logged by the reactor, and expiry goes on
+            reactor.call_later(delay_s, sweep)
 
     reactor.call_later(SWEEP_EVERY_S, sweep)

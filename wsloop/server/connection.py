@@ -11,91 +11,105 @@ handler or the hub need not ask first.
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING
 
-from wsloop.buffers.outbox import Outbox
 from wsloop.errors import PoolExhaustedError, TransportError
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.close import CloseCode
-from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, TextMessage
-from wsloop.protocol.heartbeat import HeartbeatAction
-from wsloop.protocol.session import Session, SessionState
+from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Ping, TextMessage
+from wsloop.protocol.fast_path import FastSession
+from wsloop.protocol.session import SessionState
 from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
-from wsloop.server.pressure import Pressure
-from wsloop.server.pulse import Pulse
+from wsloop.server.turn import QUIET_BYTES
+from wsloop.server.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from wsloop.buffers.ring import Ring
+    from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
-    from wsloop.server.app import Handler, Route
+    from wsloop.server.app import Route
     from wsloop.server.server import Server
+    from wsloop.server.turn import Turn
     from wsloop.transport.base import Transport
 
 log = logging.getLogger("wsloop.server")
 
 READ_BYTES = 65536
 """Most that one readiness brings in: the fairness budget of bytes per connection and turn."""
-EVENTS_PER_TURN = 256
-"""Most messages decoded per connection and turn; the rest waits in the ring for the next."""
+TAIL_BYTES = 2048
+"""Up to here what must wait is kept as it is; rings, of which there is a bounded number, are for more."""
+
+_OPEN = State.OPEN
+_CLOSED = State.CLOSED
+"""An enum's member takes 30 ns to look up, a global 5; a message asks four times."""
 
 
-class Connection:
+class Connection(Upkeep):
     """One accepted socket, from accept to close.
 
     Owns its transport, its outbox and, while unparsed bytes wait, a ring borrowed from the
     server's pool. `server` provides the ports: reactor, entropy, pool, application.
     """
 
-    __slots__ = (
-        "_began_s", "_close_code", "_close_reason", "_eof", "_flush_wanted", "_going_on", "_handler",
-        "_http", "_interest", "_message_bytes", "_outbox", "_pressure", "_pulse", "_ring",
-        "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "id", "state",
-    )  # fmt: skip
+    __slots__ = ("_close_code", "_close_reason", "_control_due_s", "_going_on", "_http", "_outgrown")
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
-        self._server = server
-        self._transport = transport
-        self.id = connection_id
-        self.state = State.ACCEPTING
+        super().__init__(server, transport, connection_id)
         self._http: HttpPhase | None = HttpPhase(server, self)
-        self._session: Session | None = None
-        self._handler: Handler | None = None
-        self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
-        self._ring: Ring | None = None
-        self._message_bytes = self._send_limit_bytes = 0
-        self._flush_wanted = self._going_on = self._eof = False
-        self._interest = READ
+        self._control_due_s = 0.0
+        self._going_on = self._outgrown = False
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
-        self._began_s = server.reactor.now
-        self._pulse: Pulse | None = None
-        self._pressure: Pressure | None = None
+        on_ready = self._on_ready_secure if transport.is_secure else self._on_ready
+        # First: if the poller does not take it, nothing else is left behind.
+        server.reactor.register(transport.fileno(), READ, on_ready)
         self._timer = server.reactor.call_later(server.deadlines.handshake_s, self._on_timer)
-        server.reactor.register(transport.fileno(), READ, self._on_ready)
         self.state = step(self.state, Step.BEGIN)
 
     # -- the loop calls: each entry is a boundary, beyond which no exception goes ------
 
     def _on_ready(self, events: int) -> None:
-        """Phase 5: the poller says the descriptor is ready."""
+        """Phase 5: the poller says the descriptor is ready.
+
+        What is common comes first and in one piece: an open WebSocket of which nothing waits.
+        """
         try:
-            if events & WRITE:
-                self._write()
-            if events & READ:
-                self._read()
+            session = self._session
+            if events != READ or session is None or self._waiting is not None or session.is_filling:
+                self._on_ready_otherwise(events)
+                return
+            data = self._transport.read(READ_BYTES)
+            if data:
+                self._take(session, data)
+            elif data is not None:
+                self._on_eof()
         except Exception as error:
             self._on_error(error)
 
-    def _flush(self) -> None:
-        """Phase 1: send what the turn queued."""
-        self._flush_wanted = False
-        try:
+    def _on_ready_otherwise(self, events: int) -> None:
+        """Write if the kernel takes bytes again; read what is not a message's beginning."""
+        if events & WRITE:
             self._write()
-        except Exception as error:
-            self._on_error(error)
+        # Not while earlier input waits for its turn: more of it would pile up without a bound.
+        if not events & READ or self._going_on or self.state is _CLOSED:
+            return
+        if self._session is None:
+            self._read_http()
+        elif self._waiting is not None:
+            self._read_behind(self._session, self._waiting)
+        elif self._session.is_filling:
+            self._read_into_place(self._session)
+        else:
+            self._on_ready(READ)
+
+    def _on_ready_secure(self, events: int) -> None:
+        """Phase 5, over TLS: follow what the transport keeps inside; no event of the socket's would tell."""
+        self._on_ready(events)
+        if self.state is not _CLOSED:
+            if self._transport.has_input and not self._paused:
+                self.go_on_later()
+            if self._transport.has_output:
+                self._watch()
 
     def _on_timer(self) -> None:
         """Phase 6: the deadline of the present state, or the next beat of an open one, is due."""
@@ -113,24 +127,25 @@ class Connection:
         """Phase 7: go on with input that was over the last turn's budget."""
         self._going_on = False
         try:
-            if self._paused or self.state is State.CLOSED:
+            if self.state is _CLOSED or self._is_stopped:
                 return
             if self._http is not None:
                 self._http.go_on()
-            elif self._ring is not None:
-                self._parse_ring()
-            if self._transport.has_input and not self._paused:
-                self._read()
+            elif self._session is not None:
+                if self._backlog is not None:
+                    self._go_on_handing_out(self._session)
+                if self._waiting is not None and self._backlog is None and not self._going_on:
+                    self._parse_waiting(self._session, self._waiting)
+            if self._transport.has_input and not (self._going_on or self._paused or self.state is _CLOSED):
+                self._on_ready_secure(READ)
         except Exception as error:
             self._on_error(error)
 
     def _on_error(self, error: Exception) -> None:
         """Tell whose fault it was: a peer's is one line, ours a traceback and 1011."""
+        self._end_cork()
         if isinstance(error, TransportError):
             self.lose(error.errno_name)
-        elif isinstance(error, PoolExhaustedError):
-            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
-            self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
         else:
             log.error("connection %d: internal error", self.id, exc_info=error)
             if self.state is State.OPEN:
@@ -140,27 +155,12 @@ class Connection:
 
     # -- HTTP: until the upgrade -------------------------------------------------------
 
-    def _read(self) -> None:
-        """Read once; not while earlier input waits for its turn: it would pile up, unbounded."""
-        if self.state is State.CLOSED or self._going_on:
-            return
-        if self._session is not None:
-            self._read_frames()
-        else:
-            data = self._transport.read(READ_BYTES)
-            if data == b"":
-                self._on_eof()
-            elif data and self._http is not None:
-                self._http.receive(data)
-        if self._transport.is_secure:
-            self._follow_transport()
-
-    def _follow_transport(self) -> None:
-        """Serve what a read left or made inside the transport; no event of the socket's would tell."""
-        if self._transport.has_input:
-            self.go_on_later()
-        if self._transport.has_output and self.state is not State.CLOSED:
-            self._watch()
+    def _read_http(self) -> None:
+        data = self._transport.read(READ_BYTES)
+        if data == b"":
+            self._on_eof()
+        elif data and self._http is not None:
+            self._http.receive(data)
 
     def restart_deadline(self) -> None:
         """Give the next request on the connection a full deadline of its own."""
@@ -171,36 +171,69 @@ class Connection:
         """Go on with what is over this turn's budget in the next phase 7; one at a time."""
         if not self._going_on:
             self._going_on = True
-            self._server.reactor.call_soon(self._continue)
+            self._server.turn.go_on_later(self._continue)
 
-    def open(self, route: Route, request: Request, trailing: bytes) -> None:
-        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake."""
+    def open(self, route: Route, request: Request, trailing: bytes, deflate: Agreement | None = None) -> None:
+        """Become a WebSocket; `trailing` are the bytes that came right behind the handshake.
+
+        `deflate` is what was agreed on: messages in both directions may be compressed then.
+        """
         self._http = None
-        self._session = Session(route.limits)
-        self._message_bytes = route.limits.message_bytes
-        self._send_limit_bytes = self._server.outbox.hard_bytes + self._message_bytes
+        self._session = FastSession(route.limits, deflate)
+        self._compressor = deflate.compressor if deflate else None
+        self._limits = route.limits
+        self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
         self._began_s = self._server.reactor.now
-        self._server.reactor.rearm(self._timer, self._began_s)
-        self._handler = route.make_handler(self, request)
-        self._handler.on_open()
+        self._handler = handler = route.make_handler(self, request)
+        if handler.stale_after_s is not None:
+            self._wake_by(self._began_s + handler.stale_after_s)
+        handler.on_open()
         if trailing:
-            self._take(trailing)
+            self._take(self._session, trailing)
 
     # -- WebSocket: bytes in -------------------------------------------------------------
 
-    def _read_frames(self) -> None:
-        """Do one recv: into bytes if nothing waits (the common read costs no copy), else into the ring."""
-        ring = self._ring
-        if ring is None:
+    def _take(self, session: FastSession, data: bytes) -> None:
+        """Decode `data`; what is over moves into a ring, borrowed for as long as it holds bytes."""
+        self._was_heard = True
+        if len(data) < QUIET_BYTES:
+            consumed = session.receive(data)
+        else:
+            consumed = session.receive(data, self._server.turn.grant(len(data)))
+        if consumed != len(data):
+            self._keep(session, memoryview(data)[consumed:])
+        self._dispatch(session, session.take_events())
+
+    def _keep(self, session: FastSession, tail: memoryview) -> None:
+        """Keep bytes that must wait: a few as they are, many in a ring."""
+        while len(tail) > READ_BYTES and not self._outgrown:
+            # Only behind a handshake or a tail: what came with it may be more than a ring holds.
+            tail = tail[session.receive(tail) :]
+        if len(tail) <= TAIL_BYTES:
+            self._waiting = bytes(tail) or None
+        else:
+            try:
+                self._waiting = ring = self._server.pool.borrow()
+            except PoolExhaustedError:
+                self._outgrown = True
+                return
+            ring.writable()[: len(tail)] = tail
+            ring.commit(len(tail))
+        self._waits_since_s = self._server.reactor.now
+        self._wake_by(self._waits_since_s + self._server.deadlines.frame_s)
+
+    def _read_behind(self, session: FastSession, waiting: Ring | bytes) -> None:
+        """Read behind what waits, and go on from there."""
+        if isinstance(waiting, bytes):
             data = self._transport.read(READ_BYTES)
             if data:
-                self._heard()
-                self._take(data)
+                self._waiting = None
+                self._take(session, waiting + data)
             elif data is not None:
                 self._on_eof()
             return
-        space = ring.writable()
+        space = waiting.writable()
         if space:
             count = self._transport.read_into(space)
             if count == 0:
@@ -208,76 +241,140 @@ class Connection:
                 return
             if count is None:
                 return
-            self._heard()
-            ring.commit(count)
-        self._parse_ring()
+            self._was_heard = True
+            waiting.commit(count)
+        self._parse_waiting(session, waiting)
 
-    def _take(self, data: bytes) -> None:
-        """Decode `data`; an unfinished tail moves into a ring, borrowed for as long as it holds bytes."""
-        assert self._session is not None
-        consumed = self._session.receive(data, EVENTS_PER_TURN)
-        while len(data) - consumed > READ_BYTES:
-            # Only behind a handshake: what came with it may be more than a ring holds.
-            consumed += self._session.receive(memoryview(data)[consumed:], EVENTS_PER_TURN)
-        if consumed < len(data):
-            self._ring = ring = self._server.pool.borrow()
-            tail = memoryview(data)[consumed:]
-            ring.writable()[: len(tail)] = tail
-            ring.commit(len(tail))
-        self._dispatch()
+    def _read_into_place(self, session: FastSession) -> None:
+        """Read a long frame's payload into the message's own buffer, which is its last."""
+        count = self._transport.read_into(session.writable())
+        session.commit(count or 0)
+        if count:
+            self._was_heard = True
+            self._dispatch(session, session.take_events())
+        elif count == 0:
+            self._on_eof()
 
-    def _parse_ring(self) -> None:
-        """Decode what the ring holds; give it back when it is empty."""
-        ring, session = self._ring, self._session
-        assert ring is not None
-        assert session is not None
-        while ring:
-            view = ring.readable()
-            consumed = session.receive(view, EVENTS_PER_TURN)
-            whole = len(view) == len(ring)
-            ring.consume(consumed)
+    def _parse_waiting(self, session: FastSession, waiting: Ring | bytes) -> None:
+        """Decode what waits; a ring is given back when it is empty."""
+        if isinstance(waiting, bytes):
+            self._waiting = None
+            self._take(session, waiting)
+            return
+        turn = self._server.turn
+        while waiting:
+            view = waiting.readable()
+            whole = len(view) == len(waiting)
+            consumed = session.receive(view, turn.grant(len(view)))
+            if consumed:
+                waiting.consume(consumed)
+                self._waits_since_s = self._server.reactor.now
+            if session.is_spent:
+                break
             if consumed < len(view):
                 if whole:
                     break
-                ring.straighten()
-        if not ring:
-            self._give_back_ring()
-        self._dispatch()
+                waiting.straighten()
+        if not waiting:
+            self._let_go_of_input()
+        self._dispatch(session, session.take_events())
 
-    def _give_back_ring(self) -> None:
-        if self._ring is not None:
-            self._server.pool.give_back(self._ring)
-            self._ring = None
+    def _let_go_of_input(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not isinstance(waiting, bytes):
+            self._server.pool.give_back(waiting)
 
-    def _dispatch(self) -> None:
-        """Hand the decoded events to the handler, in order, and collect what the session answers."""
-        session, handler = self._session, self._handler
-        assert session is not None
+    def _dispatch(self, session: FastSession, events: list[Event]) -> None:
+        """Hand the events to the handler, in order; what it answers leaves together, at the end."""
+        handler = self._handler
         assert handler is not None
-        events = session.take_events()
+        self._cork = []
         for event in events:
-            if isinstance(event, TextMessage):
-                if self.state is State.OPEN:
-                    handler.on_text(event.data)
-            elif isinstance(event, BinaryMessage):
-                if self.state is State.OPEN:
-                    handler.on_binary(event.data)
+            if type(event) is TextMessage:
+                if handler.on_text(event.data):
+                    self._postpone(events, event)
+                    break
+            elif type(event) is BinaryMessage:
+                if handler.on_binary(event.data):
+                    self._postpone(events, event)
+                    break
             else:
-                self._on_control(event)
-        self.enqueue(session.take_output())
-        if self._ring is not None and len(events) >= EVENTS_PER_TURN:
+                self._on_control(session, event, events)
+            if self.state is not _OPEN:
+                break
+        self._uncork()
+        if session.is_spent and self._waiting is not None:
+            self.go_on_later()
+        if self._outgrown:
+            self._end_for_want_of_rings(session)
+
+    def _postpone(self, events: list[Event], last: Event) -> None:
+        """Keep the events behind `last`, about which the handler has more to do; read no more meanwhile."""
+        done = next(index for index, event in enumerate(events) if event is last)
+        self._backlog = events[done + 1 :]
+        self._watch()
+        self.go_on_later()
+
+    def _go_on_handing_out(self, session: FastSession) -> None:
+        """Let the handler go on with its message, then hand out those behind it."""
+        backlog, handler = self._backlog, self._handler
+        assert backlog is not None
+        assert handler is not None
+        self._cork = []
+        more = handler.on_turn()
+        self._uncork()
+        if self.state is not _OPEN or not more:
+            self._backlog = None
+            if self.state is not _CLOSED:
+                self._watch()
+                self._dispatch(session, backlog if self.state is _OPEN else [])
+        else:
             self.go_on_later()
 
-    def _on_control(self, event: Event) -> None:
-        """Follow a close or a failure; pings were answered and pongs noted by the session."""
+    def _end_for_want_of_rings(self, session: FastSession) -> None:
+        """Close: half a frame had no place to wait, so the stream is out of step."""
+        if self.state is _OPEN:
+            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
+            self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
+            session.lose_track()
+
+    @property
+    def turn(self) -> Turn:
+        """What the present turn may do, for handlers that weigh their own work."""
+        return self._server.turn
+
+    def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
+        """Follow a close or a failure; count pings and pongs, and answer the pings."""
         if isinstance(event, CloseReceived | Failed):
-            assert self._session is not None
             self._note_close(event.code, event.reason)
-            self._session.answer_close()
+            session.answer_close()
             if isinstance(event, Failed):
                 peer = self.peer
                 log.info("connection %d: %s failed: %d %s", self.id, peer, event.code, event.reason)
+            self.enqueue(session.take_output())
             self.finish()
+        elif self.state is _OPEN and self._may_control() and isinstance(event, Ping):
+            # RFC 6455 section 5.5.3: a peer that does not take its pongs is owed only the latest.
+            latest = next(late for late in reversed(events) if type(late) is Ping)
+            if event is latest or not self._interest & WRITE:
+                session.answer_ping(event.payload)
+                self.enqueue(session.take_output())
+
+    def _may_control(self) -> bool:
+        """Count one control frame; a peer that sends too many of them is closed.
+
+        The generic cell rate algorithm (ITU-T I.371): one number, the time at which the
+        frames so far would have been due at the allowed pace.
+        """
+        limits, now = self._limits, self._server.reactor.now
+        due_s = max(self._control_due_s, now) + 1 / limits.control_frames_per_s
+        # Half a frame more: tenths of a second do not add up exactly.
+        if due_s - now > (limits.control_burst + 0.5) / limits.control_frames_per_s:
+            log.info("connection %d: %s sends too many control frames", self.id, self.peer)
+            self.close(int(CloseCode.POLICY_VIOLATION), "too many control frames")
+            return False
+        self._control_due_s = due_s
+        return True
 
     def _note_close(self, code: int, reason: str) -> None:
         """Remember the first close code that was said, by either side, for the handler."""
@@ -293,46 +390,7 @@ class Connection:
             self._http.receive_eof()
         self.finish()
 
-    # -- WebSocket: bytes out ------------------------------------------------------------
-
-    def send_text(self, data: str) -> None:
-        """Queue one text message."""
-        if self.state is State.OPEN and self._has_room():
-            assert self._session is not None
-            self._session.send_text(data)
-            self.enqueue(self._session.take_output())
-
-    def send_binary(self, data: bytes) -> None:
-        """Queue one binary message; `data` is kept, not copied, until the kernel has it."""
-        if self.state is State.OPEN and self._has_room():
-            assert self._session is not None
-            self._session.send_binary(data)
-            self.enqueue(self._session.take_output())
-
-    def send_frame(self, frame: bytes) -> None:
-        """Queue one whole, already encoded frame, which other connections may share."""
-        if self.state is not State.OPEN or not self._has_room():
-            return
-        self._outbox.append(frame)
-        if not self._flush_wanted:
-            self._flush_wanted = True
-            self._server.reactor.request_flush(self._flush)
-
-    def send_reply(self, frame: bytes) -> None:
-        """Queue one whole frame that the peer has asked for, however large it is.
-
-        The send limit makes room for it until the outbox is empty again: a recovery of some
-        megabytes is no slowness. That the peer takes it, not too slowly, is still demanded.
-        """
-        self._send_limit_bytes = max(self._send_limit_bytes, self._server.outbox.hard_bytes + len(frame))
-        self.send_frame(frame)
-
-    def send_ping(self) -> None:
-        """Queue an empty RFC 6455 ping."""
-        if self.state is State.OPEN:
-            assert self._session is not None
-            self._session.send_ping(b"")
-            self.enqueue(self._session.take_output())
+    # -- the end of it ------------------------------------------------------------
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin the close handshake behind what is queued; without a WebSocket, just end.
@@ -359,135 +417,9 @@ class Connection:
         """End at once, without a word."""
         self.lose("dropped", abort=True)
 
-    def enqueue(self, pieces: Iterable[bytes]) -> None:
-        """Queue pieces of bytes as they are; they leave in phase 1 of the next turn."""
-        for piece in pieces:
-            self._outbox.append(piece)
-        if self._outbox.size and not self._flush_wanted:
-            self._flush_wanted = True
-            self._server.reactor.request_flush(self._flush)
-
-    def _has_room(self) -> bool:
-        """Tell whether one more message may be queued; a peer too far behind is closed as slow.
-
-        The kernel is asked first: a burst within one turn is not the peer's fault. The bound
-        has room for the largest message on top of what may wait otherwise, so that a small
-        one right behind a large one is not taken for slowness.
-        """
-        if self._outbox.size <= self._send_limit_bytes:
-            return True
-        self._flush()
-        if self.state is State.OPEN and self._outbox.size > self._send_limit_bytes:
-            self._slow()
-        return self.state is State.OPEN
-
-    def _slow(self) -> None:
-        assert self._handler is not None
-        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, self._outbox.size)
-        self.close(self._handler.slow_code, f"slow q={self._outbox.size}")
-
-    def _write(self) -> None:
-        """Give the kernel what it takes; watch for writability only if something is left."""
-        if self.state is State.CLOSED:
-            return
-        outbox = self._outbox
-        before = outbox.size
-        if before or self._transport.has_output:
-            self._transport.flush(outbox)
-            self._judge_pressure(before - outbox.size)
-        self._watch()
-        if not outbox.size:
-            self._send_limit_bytes = self._server.outbox.hard_bytes + self._message_bytes
-            if self.state is State.CLOSING and not self._transport.has_output:
-                self._after_last_bytes()
-
-    def _judge_pressure(self, taken_bytes: int) -> None:
-        """Stop reading from a peer that does not read; start again when it has caught up."""
-        server, pressure = self._server, self._pressure
-        if pressure is not None:
-            pressure.note_taken(taken_bytes)
-            if not self._outbox.is_high:
-                self._pressure = None
-                self._heard()
-                self.go_on_later()
-        elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
-            self._pressure = pressure = Pressure(server.reactor.now)
-            look_s = pressure.window_ends_s(server.deadlines.stall_s)
-            server.reactor.rearm(self._timer, min(self._timer.deadline_s, look_s))
-
-    @property
-    def _paused(self) -> bool:
-        return self._pressure is not None and self.state is not State.CLOSING
-
-    def _watch(self) -> None:
-        """Ask the poller for exactly what can be used now."""
-        wanted = 0 if self._eof or self._paused else READ
-        if self._outbox.size or self._transport.has_output:
-            wanted |= WRITE
-        if wanted != self._interest:
-            self._interest = wanted
-            self._server.reactor.set_interest(self._transport.fileno(), wanted)
-
-    # -- time ----------------------------------------------------------------------------
-
-    def _heard(self) -> None:
-        """Take note of a sign of life: one stored number, no timer operation."""
-        if self._pulse is not None:
-            self._pulse.heard_s = self._server.reactor.now
-
-    def start_beating(self) -> None:
-        """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
-
-        To be called by the handler, once, when the peer is ready to answer it.
-        """
-        server, now = self._server, self._server.reactor.now
-        fraction = int.from_bytes(server.entropy(2), "big") / 65536
-        self._pulse = Pulse(now, server.deadlines, fraction)
-        server.reactor.rearm(self._timer, now)
-
-    def _tend(self) -> None:
-        """Do what is due on an open connection, then sleep until the next thing is."""
-        next_s = min(self._tend_pressure(), self._tend_stale(), self._tend_pulse())
-        if self.state is State.OPEN and next_s < math.inf:
-            self._server.reactor.rearm(self._timer, next_s)
-
-    def _tend_stale(self) -> float:
-        """Let the handler deal with a peer that has not said what it must; return when to look again."""
-        assert self._handler is not None
-        if self._handler.stale_after_s is None:
-            return math.inf
-        stale_at_s = self._began_s + self._handler.stale_after_s
-        if self._server.reactor.now >= stale_at_s:
-            self._handler.on_stale()
-        return stale_at_s
-
-    def _tend_pulse(self) -> float:
-        """Ping, or give up, a peer whose time has come; return when to look again."""
-        if self._pulse is None or self._handler is None:
-            return math.inf
-        if self._paused:
-            self._heard()  # a peer that is not read cannot be heard
-        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
-        if due.action is HeartbeatAction.TIMEOUT:
-            self.close(self._handler.no_pong_code, "no pong")
-        elif due.action is HeartbeatAction.PING:
-            self._handler.on_ping_due()
-        return due.next_deadline_s
-
-    def _tend_pressure(self) -> float:
-        """Close a peer that has stalled; return when to look again."""
-        if self._pressure is None:
-            return math.inf
-        server = self._server
-        stall_s = server.deadlines.stall_s
-        if self._pressure.is_stalled(server.reactor.now, stall_s, server.outbox.high_bytes):
-            self._slow()
-        return self._pressure.window_ends_s(stall_s)
-
-    # -- the end -------------------------------------------------------------------------
-
     def finish(self) -> None:
         """Enter CLOSING: flush, then wait for the peer's half, no longer than `close_s`."""
+        self._end_cork()
         if self.state in (State.HANDSHAKING, State.OPEN):
             self.state = step(self.state, Step.FINISH)
             self._http = None
@@ -510,26 +442,13 @@ class Connection:
             self._transport.shutdown_write()
             self._watch()
 
-    @property
-    def peer(self) -> str:
-        """The peer's address, printable, for logs."""
-        return self._transport.peer
-
-    @property
-    def peer_host(self) -> str:
-        """The part of it that rules go by: the IP address, or "unix"."""
-        return self._transport.peer_host
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether the peer came over TLS."""
-        return self._transport.is_secure
-
     def lose(self, why: str, *, abort: bool = False) -> None:
         """Enter CLOSED. Nothing is freed inside a callback: the rest is phase 8's."""
         if self.state is State.CLOSED:
             return
-        log.debug("connection %d: %s: %s", self.id, self.peer, why)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("connection %d: %s: %s", self.id, self.peer, why)
+        self._cork = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor
         reactor.cancel(self._timer)
@@ -544,7 +463,8 @@ class Connection:
         """Phase 8: the transport first, then whoever must know (presence, leave), then the memory."""
         self._transport.close()
         self._outbox.clear()
-        self._give_back_ring()
+        self._let_go_of_input()
+        self._backlog = None
         self._server.forget(self)
         handler, self._handler = self._handler, None
         self._http = self._session = None

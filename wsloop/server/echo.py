@@ -32,9 +32,12 @@ class EchoHandler:
         """Send `data` back as text."""
         self._connection.send_text(data)
 
-    def on_binary(self, data: bytes) -> None:
+    def on_binary(self, data: bytes | bytearray) -> None:
         """Send `data` back as binary, the same object, uncopied."""
         self._connection.send_binary(data)
+
+    def on_turn(self) -> None:
+        """Do nothing: no message is left unfinished."""
 
     def on_ping_due(self) -> None:
         """Send an empty ping frame."""

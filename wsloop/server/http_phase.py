@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from wsloop.errors import HandshakeError
+from wsloop.protocol.deflate_offers import negotiate
 from wsloop.protocol.handshake import Handshake
 from wsloop.server import pages
 
@@ -104,7 +105,12 @@ class HttpPhase:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         connection = self._connection
         route = pages.route(self._server.app, request, connection.peer_host, is_secure=connection.is_secure)
-        self._server.check_room(self._connection)
-        subprotocol = next((name for name in request.subprotocols if name in route.subprotocols), None)
-        self._connection.enqueue((self._handshake.accept(subprotocol),))
-        self._connection.open(route, request, self._handshake.trailing)
+        self._server.check_draining()
+        offered = request.subprotocols
+        subprotocol = (
+            next((name for name in offered if name in route.subprotocols), None) if offered else None
+        )
+        agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
+        headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
+        self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
+        self._connection.open(route, request, self._handshake.trailing, agreed)

@@ -33,9 +33,9 @@ class Registry:
         """Take note of a new connection."""
         self._connections[connection.id] = connection
 
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection; one that is not known is no error (its construction failed)."""
-        self._connections.pop(connection.id, None)
+    def remove(self, connection: Connection) -> bool:
+        """Forget a connection; return whether it was known: its construction may have failed."""
+        return self._connections.pop(connection.id, None) is not None
 
     def snapshot(self) -> list[Connection]:
         """Return the present connections as a list that does not change while it is walked."""

@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING
 from wsloop.buffers.pool import RingPool
 from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
+from wsloop.server.admission import Admission, key_of
 from wsloop.server.connection import READ_BYTES, Connection
+from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.pulse import Jitter
+from wsloop.server.refusing import Refuser
 from wsloop.server.registry import Registry
+from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
-from wsloop.transport.tcp import TcpTransport
+from wsloop.transport.tcp import accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +35,6 @@ if TYPE_CHECKING:
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.server")
-
-REFUSALS_AT_ONCE = 64
-"""Connections beyond the limit that are let in only to be told 503; the rest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class ServerStatistics:
     connections: int
     connections_by_state: dict[str, int]
     accepted_total: int
+    refused_total: int
     rings_lent: int
 
 
@@ -76,21 +79,27 @@ class Server:
         deadlines: Deadlines | None = None,
         http_limits: Limits | None = None,
         outbox: OutboxMarks | None = None,
+        fan_out: PacedFanOut | None = None,
         max_connections: int = 10_000,
+        max_per_host: int = 0,
+        max_accepts_per_s: float = 0,
         backlog: int = 1024,
         certificates: Certificates | None = None,
     ) -> None:
         self.reactor = reactor
         self.app = app
-        self.entropy = entropy
+        self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
         self.outbox = outbox or OutboxMarks()
+        self.fan_out = fan_out or PacedFanOut(reactor)
+        self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
         self.registry = Registry()
         self.draining = False
         self._network = network
-        self._max_connections = max_connections
+        self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
+        self._refuser = Refuser(reactor)
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
@@ -105,7 +114,7 @@ class Server:
         With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
         """
         sock = self._network.listen(bind, self._backlog)
-        make_transport: Callable[[SocketLike, SocketAddress], Transport] = TcpTransport
+        make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
         if self._certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self._certificates.wrap
         listener = Listener(
@@ -115,21 +124,26 @@ class Server:
         return listener
 
     def _on_accept(self, transport: Transport) -> None:
-        """Make a connection of an accepted transport, or drop it where even a refusal is too much."""
+        """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
-        if len(self.registry) >= self._max_connections + REFUSALS_AT_ONCE:
+        key = key_of(transport.peer_host)
+        refusal = self._admission.judge(key, len(self.registry), self.reactor.now)
+        if refusal is not None:
+            self._refuser.refuse(transport, refusal)
+            return
+        try:
+            connection = Connection(self, transport, self.registry.next_id())
+        except (OSError, ValueError) as error:  # ENOSPC: epoll's limit for a user; ValueError: select's
+            log.warning("a connection from %s was dropped, it cannot be watched: %s", transport.peer, error)
             transport.abort()
             return
-        connection = Connection(self, transport, self.registry.next_id())
         self.registry.add(connection)
+        self._admission.enter(key)
 
-    def check_room(self, connection: Connection) -> None:
-        """Raise HandshakeError 503 if `connection` is over the limit, or the server is draining."""
+    def check_draining(self) -> None:
+        """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
             raise HandshakeError(503, "the server is shutting down", ((b"Retry-After", b"1"),))
-        if len(self.registry) > self._max_connections:
-            log.warning("connection %d: refused, %d are open", connection.id, len(self.registry) - 1)
-            raise HandshakeError(503, "too many connections", ((b"Retry-After", b"5"),))
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -141,13 +155,15 @@ class Server:
         self.draining = True
         self._on_drained = on_drained
         self._close_listeners()
+        self.fan_out.finish()
         for connection in self.registry.snapshot():
             connection.shut_down()
         self._end_drain_if_empty()
 
     def forget(self, connection: Connection) -> None:
         """Be told by a connection that it is gone; the last one ends a drain."""
-        self.registry.remove(connection)
+        if self.registry.remove(connection):
+            self._admission.leave(key_of(connection.peer_host))
         self._end_drain_if_empty()
 
     def _end_drain_if_empty(self) -> None:
@@ -161,6 +177,7 @@ class Server:
         self._close_listeners()
         for connection in self.registry.snapshot():
             connection.drop()
+        self._refuser.close()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -174,4 +191,7 @@ class Server:
         by_state = dict.fromkeys((state.value for state in State), 0)
         for connection in self.registry.snapshot():
             by_state[connection.state.value] += 1
-        return ServerStatistics(len(self.registry), by_state, self._accepted_total, self.pool.lent)
+        refused_total = self._refuser.totals.total()
+        return ServerStatistics(
+            len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )

@@ -38,7 +38,7 @@ JOIN_PIECE_BYTES = 4_096
 MAX_VIEWS = 256
 """Pieces per `sendmsg`. The kernel's own limit (IOV_MAX) is 1,024; more than 256 gain nothing."""
 
-GONE_ERRNOS = frozenset(
+GONE_ERRNOS: frozenset[int] = frozenset(
     {
         errno.ECONNRESET,  # the peer, or a box between, sent RST
         errno.EPIPE,  # written after the reset was reported, or after our own shutdown
@@ -50,6 +50,12 @@ GONE_ERRNOS = frozenset(
         errno.ENETDOWN,
         errno.ENETRESET,
         errno.EHOSTDOWN,
+        getattr(errno, "ENONET", errno.ENETDOWN),  # Linux only
+        errno.ECONNREFUSED,  # these three from ICMP messages that routers and firewalls send
+        errno.EPROTO,
+        errno.ENOPROTOOPT,
+        errno.EACCES,  # a firewall of this machine
+        errno.EPERM,
         errno.ENOBUFS,  # the kernel has no memory for this stream: it fails, the others go on
         errno.ENOMEM,
     }
@@ -139,11 +145,15 @@ class Transport(Protocol):
         """Whether bytes that were taken still wait inside: flush, even if the outbox is empty."""
         ...
 
-    peer: str
-    """The peer's address for logs: printable ASCII, whatever the peer chose."""
+    @property
+    def peer(self) -> str:
+        """The peer's address for logs: printable ASCII, whatever the peer chose."""
+        ...
 
-    peer_host: str
-    """The part of it that limits are counted by: the IP address, or "unix"."""
+    @property
+    def peer_host(self) -> str:
+        """The part of it that limits are counted by: the IP address, or "unix"."""
+        ...
 
     def fileno(self) -> int:
         """Return the descriptor to register with the reactor, -1 once closed."""

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import ConfigError, StartupError
+from wsloop.transport.accepting import ListeningSocket
+from wsloop.transport.path_lock import PathLock
 from wsloop.transport.spare import DescriptorSpare, Spare
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ UNIX_MODE = 0o660
 """Owner and group may connect: a reverse proxy is put in the group, other users stay out."""
 
 MAX_PORT = 65_535
+
+FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6, socket.AF_UNIX})
+"""What an inherited socket may be: peers of others (AF_VSOCK ...) have no address that limits count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +155,18 @@ class SocketNetwork:
         return _listen_fd(bind, backlog)
 
 
-class UnixListeningSocket(socket.socket):
-    """A listening Unix socket that takes its path away when it is closed.
+class UnixListeningSocket(ListeningSocket):
+    """A listening Unix socket that keeps `path` to itself, and takes it away when it is closed.
 
     Only in the process that bound it: a worker that closes an inherited copy leaves it alone.
     And only while the path is still this socket's, not that of a successor.
     """
 
-    __slots__ = ("_inode", "_owner_pid", "_path")
+    __slots__ = ("_inode", "_lock", "_owner_pid", "_path")
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        """Lock `path`; raises BlockingIOError if another daemon has it, OSError if it cannot be locked."""
+        self._lock = PathLock(path)
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path: str | None = None
         self._inode = 0
@@ -175,13 +182,15 @@ class UnixListeningSocket(socket.socket):
     def close(self) -> None:
         """Remove the path and close the socket. Idempotent."""
         path, self._path = self._path, None
-        if path is not None and os.getpid() == self._owner_pid:
+        is_owner = os.getpid() == self._owner_pid
+        if path is not None and is_owner:
             # FileNotFoundError: somebody tidied up. PermissionError: the privileges that bound it
             # were dropped; a stale path is removed at the next start.
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 if os.stat(path).st_ino == self._inode:
                     os.unlink(path)
         super().close()
+        self._lock.release(remove=is_owner)
 
 
 def _bad_bind(text: str, hint: str) -> ConfigError:
@@ -203,13 +212,13 @@ def _listen_tcp(bind: TcpBind, backlog: int) -> socket.socket:
     # A name such as localhost has several addresses; one family may be switched off here.
     for family, kind, protocol, _, address in found[:-1]:
         try:
-            return _bind_tcp(socket.socket(family, kind, protocol), address, backlog)
+            return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog)
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _tcp_error(bind, error) from error
     family, kind, protocol, _, address = found[-1]
     try:
-        return _bind_tcp(socket.socket(family, kind, protocol), address, backlog)
+        return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog)
     except OSError as error:
         raise _tcp_error(bind, error) from error
 
@@ -254,7 +263,12 @@ def _listen_unix(bind: UnixBind, backlog: int) -> socket.socket:
     if len(os.fsencode(bind.path)) > UNIX_PATH_BYTES:
         hint = f"a socket path holds at most {UNIX_PATH_BYTES} bytes; use a shorter one, such as under /run"
         raise StartupError(f"the socket path {bind.path} is too long", hint)
-    sock = UnixListeningSocket()
+    try:
+        sock = UnixListeningSocket(bind.path)
+    except BlockingIOError:  # EAGAIN: the lock is another's
+        raise AddressInUseError(bind.path, 0) from None
+    except OSError as error:
+        raise _unix_error(bind.path, error) from error
     try:
         _remove_stale(bind.path)
         # Between bind(2) and listen(2) every connect(2) is refused, so the file's mode is right
@@ -307,12 +321,12 @@ def _listen_fd(bind: FdBind, backlog: int) -> socket.socket:
     """Take over an inherited socket; it is left open if it cannot be used."""
     hint = "systemd passes sockets from descriptor 3 up; check the socket unit"
     try:
-        sock = socket.socket(fileno=bind.fd)
+        sock = ListeningSocket(fileno=bind.fd)
     except OSError as error:  # EBADF, ENOTSOCK
         raise StartupError(f"{bind} is not an open socket: {error.strerror}", hint) from error
-    if sock.type != socket.SOCK_STREAM:
+    if sock.type != socket.SOCK_STREAM or sock.family not in FAMILIES:
         sock.detach()
-        raise StartupError(f"{bind} is not a stream socket", hint)
+        raise StartupError(f"{bind} is not a stream socket of TCP or Unix", hint)
     try:
         # A no-op but for the backlog where the socket listens already; EINVAL on a connected one.
         _start(sock, backlog)

@@ -28,28 +28,38 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 """struct linger {on, 0 s}: close(2) then discards what is unsent and resets the stream."""
 
 
+_AF_UNIX = int(socket.AF_UNIX)
+"""To compare with the plain number that an accepted socket has: half the time."""
+
+
 class TcpTransport:
     """One connected, non-blocking stream socket; satisfies `Transport`, which has the contracts.
 
     Arguments: `sock`, which the transport owns from here on; `address`, the peer's address as
     accept(2) gave it, or None to ask the socket. Switches Nagle's algorithm off on TCP: a
     reply leaves in one `send` anyway, and must not wait for the acknowledgement of the last.
+    `is_prompt` tells that this has been done: under Linux the listening socket hands it down.
     """
 
-    __slots__ = ("_sock", "peer", "peer_host")
+    __slots__ = ("_address", "_sock")
 
     is_secure = has_input = has_output = False
 
-    def __init__(self, sock: SocketLike, address: SocketAddress = None) -> None:
+    def __init__(self, sock: SocketLike, address: SocketAddress = None, *, is_prompt: bool = False) -> None:
         self._sock = sock
-        self.peer, self.peer_host = describe_peer(sock, address)
-        if sock.family != socket.AF_UNIX:
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                # macOS, where the peer has reset the stream already; the first read tells.
-                if error.errno != errno.EINVAL:
-                    raise
+        self._address = peer_address(sock) if address is None else address
+        if not is_prompt:
+            switch_nagle_off(sock)
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, put into words when it is asked for: most connections never are."""
+        return describe_peer(self._sock, self._address)
+
+    @property
+    def peer_host(self) -> str:
+        """The IP address, or "unix"."""
+        return host_of_peer(self._sock, self._address)
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""
@@ -140,23 +150,49 @@ class TcpTransport:
         self._sock.close()
 
 
-def describe_peer(sock: SocketLike, address: SocketAddress) -> tuple[str, str]:
-    """Return (`peer`, `peer_host`) of a connected socket; "?" where the peer is gone already.
+def accepted(sock: SocketLike, address: SocketAddress) -> TcpTransport:
+    """Return the transport of a socket that a `Listener` has accepted, which saw to Nagle's algorithm."""
+    return TcpTransport(sock, address, is_prompt=True)
+
+
+def switch_nagle_off(sock: SocketLike) -> None:
+    """Set TCP_NODELAY, on TCP. On a listening socket under Linux: for all that it accepts."""
+    if sock.family != _AF_UNIX:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            # macOS, where the peer has reset the stream already; the first read tells.
+            if error.errno != errno.EINVAL:
+                raise
+
+
+def peer_address(sock: SocketLike) -> SocketAddress:
+    """Return the address of a TCP socket's peer; None on a Unix socket, or if the peer is gone already."""
+    if sock.family == _AF_UNIX:
+        return None
+    try:
+        return sock.getpeername()
+    except OSError as error:
+        if error.errno not in (errno.ENOTCONN, errno.EINVAL):
+            raise
+        return None
+
+
+def host_of_peer(sock: SocketLike, address: SocketAddress) -> str:
+    """Return the IP address in `address`, "unix" on a Unix socket, "?" if `address` is None.
 
     An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
-    that a limit per host counts it once.
+    that a limit per host counts it once. `sock` may be closed.
     """
-    if sock.family == socket.AF_UNIX:
-        return "unix", "unix"
-    if address is None:
-        try:
-            address = sock.getpeername()
-        except OSError as error:
-            if error.errno not in (errno.ENOTCONN, errno.EINVAL):
-                raise
-            return "?", "?"
-    host: str = address[0]
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{address[1]}", host
+    if sock.family == _AF_UNIX:
+        return "unix"
+    host: str = "?" if address is None else address[0]
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def describe_peer(sock: SocketLike, address: SocketAddress) -> str:
+    """Return host and port of a socket's peer as one writes them, only the host if there is no port."""
+    host = host_of_peer(sock, address)
+    if sock.family == _AF_UNIX or address is None:
+        return host
+    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"

@@ -77,7 +77,7 @@ class TlsTransport:
     is_secure = True
 
     def __init__(self, sock: SocketLike, address: SocketAddress, side: TlsSide) -> None:
-        self._tcp = TcpTransport(sock, address)
+        self._tcp = TcpTransport(sock, address, is_prompt=True)
         self.peer, self.peer_host = self._tcp.peer, self._tcp.peer_host
         self.state = TlsState.AWAITING_HELLO
         self._side = side

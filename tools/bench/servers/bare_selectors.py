@@ -1,7 +1,8 @@
-"""The limit: a `selectors` loop that sends back the bytes it received, unparsed.
+"""The limit in Python: a `selectors` loop that sends back the bytes it received, unparsed.
 
 No handshake, no frames, no timers, no errors but a lost peer: what any Python loop pays the
-kernel and the interpreter per message, and nothing else.
+kernel and the interpreter per message, and nothing else. In a fan-out it cuts what it reads into
+frames of the length it was told and sends each to all connections, one call for each.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from tools.bench.servers.options import parse_port
+from tools.bench.servers.options import parse_options, ready
+
+if TYPE_CHECKING:
+    from tools.bench.servers.options import Options
 
 RECV_BYTES = 64 * 1024
 
@@ -47,17 +51,45 @@ class Peer:
         self._selector.modify(self._sock, interest, self.on_ready)
 
 
-def serve(port: int) -> NoReturn:
-    """Listen on 127.0.0.1 and echo until the process is ended."""
+class Subscribers:
+    """All connections of a fan-out; a peer that is lost ends the process, since the measurement is void."""
+
+    def __init__(self, frame_bytes: int) -> None:
+        self._frame_bytes = frame_bytes
+        self._sockets: list[socket.socket] = []
+
+    def on_ready(self, sock: socket.socket) -> None:
+        """Send each frame that came to all. Publishers are few and their frames come whole."""
+        data = sock.recv(RECV_BYTES)
+        if not data:
+            raise SystemExit(0)
+        sockets = self._sockets
+        for at in range(0, len(data), self._frame_bytes):
+            frame = data[at : at + self._frame_bytes]
+            for each in sockets:
+                each.send(frame)
+
+    def join(self, selector: selectors.BaseSelector, sock: socket.socket) -> None:
+        """Add a connection."""
+        self._sockets.append(sock)
+        selector.register(sock, selectors.EVENT_READ, lambda _events: self.on_ready(sock))
+
+
+def serve(options: Options) -> NoReturn:
+    """Listen and echo, or fan out, until the process is ended."""
     selector = selectors.DefaultSelector()
-    listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-    print(f"listening on {listener.getsockname()[1]}", flush=True)
+    listener = socket.create_server((options.host, options.port), backlog=4096)
+    subscribers = Subscribers(options.frame_bytes)
+    ready(listener.getsockname()[1])
 
     def accept(_events: int) -> None:
         sock = listener.accept()[0]
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(sock, selectors.EVENT_READ, Peer(selector, sock).on_ready)
+        if options.role == "fanout":
+            subscribers.join(selector, sock)
+        else:
+            selector.register(sock, selectors.EVENT_READ, Peer(selector, sock).on_ready)
 
     selector.register(listener, selectors.EVENT_READ, accept)
     while True:
@@ -67,4 +99,4 @@ def serve(port: int) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    serve(parse_port(__doc__))
+    serve(parse_options(__doc__))

@@ -1,0 +1,75 @@
+"""Settings in the server's own terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wsloop.daemon import compose
+from wsloop.daemon.config import ServerSettings, Settings, load
+from wsloop.protocol.deflate import DeflateOptions
+from wsloop.server.refusing import LINGERING_MAX
+
+if TYPE_CHECKING:
+    from wsloop.daemon.config import Backend
+
+
+@pytest.mark.parametrize(
+    ("setting", "messaging", "echo"),
+    [
+        ("off", None, None),
+        ("auto", DeflateOptions(), None),
+        ("on", DeflateOptions(), DeflateOptions()),
+    ],
+)
+def test_compression_is_for_no_route_for_messaging_or_for_all(
+    setting: str, messaging: DeflateOptions | None, echo: DeflateOptions | None
+) -> None:
+    options = compose.options(load(None, {"ws": {"per_message_deflate": setting}}))
+    assert options.messaging_deflate == messaging
+    assert options.echo_deflate == echo
+
+
+def test_compression_is_for_messaging_unless_told_otherwise() -> None:
+    assert load(None, {}).ws.per_message_deflate == "auto"
+
+
+@pytest.mark.parametrize(
+    ("dev", "given", "expected"), [(False, None, 200), (True, None, 0), (False, 0, 0), (True, 7, 7)]
+)
+def test_new_connections_per_second_are_limited_except_in_development(
+    dev: bool, given: int | None, expected: int
+) -> None:
+    settings = Settings(dev=dev, server=ServerSettings(limit_accept_rate=given))
+    assert compose.options(settings).max_accepts_per_s == expected
+
+
+def test_an_address_may_hold_100_connections_unless_told_otherwise() -> None:
+    assert compose.options(Settings()).max_per_host == 100
+    assert compose.options(Settings(server=ServerSettings(limit_per_ip=0))).max_per_host == 0
+
+
+def test_connections_are_what_the_descriptors_allow_less_a_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "descriptor_limit", lambda: 1000)
+    assert compose.options(Settings()).max_connections == 1000 - compose.RESERVED_DESCRIPTORS
+    assert compose.options(Settings(server=ServerSettings(limit_concurrency=5))).max_connections == 5
+
+
+@pytest.mark.parametrize(("poller", "most"), [("auto", 4872), ("select", 896)])
+def test_a_limit_beyond_the_descriptors_is_lowered_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, poller: Backend, most: int
+) -> None:
+    monkeypatch.setattr(compose, "descriptor_limit", lambda: 5000)
+    for asked in (most, None):
+        server = ServerSettings(limit_concurrency=asked, poller=poller)
+        assert compose.options(Settings(server=server)).max_connections == most
+    assert not caplog.records
+    server = ServerSettings(limit_concurrency=most + 1, poller=poller)
+    assert compose.options(Settings(server=server)).max_connections == most
+    assert f"limit_concurrency is {most + 1}, but" in caplog.text
+    assert f"enough for {most} connections" in caplog.text
+
+
+def test_the_reserve_holds_all_who_linger_while_they_are_refused() -> None:
+    assert compose.RESERVED_DESCRIPTORS >= 2 * LINGERING_MAX

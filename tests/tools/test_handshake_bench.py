@@ -1,0 +1,36 @@
+"""The benchmark of a short life: it measures what it says, on every kind of request."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.bench import handshake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """The benchmark freezes the heap and changes the collector's pace, as the daemon does."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("request_kind", handshake.REQUESTS)
+def test_every_contestant_goes_through_every_stage(request_kind: str) -> None:
+    report = handshake.measure(3, 1, handshake.REQUESTS[request_kind])
+    assert list(report) == ["wsloop", "wsloop, h11 only", "bare"]
+    for row in report.values():
+        assert list(row) == [*handshake.STAGES, "all"]
+        assert row["all"] == sum(row[stage] for stage in handshake.STAGES)
+        assert min(row.values()) > 0
+
+
+def test_refusals_are_measured_on_a_house_that_is_full() -> None:
+    assert handshake.measure_refusals(3, 2) > 0

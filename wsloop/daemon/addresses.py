@@ -1,0 +1,69 @@
+"""Addresses in the settings: what a type cannot tell about `server.bind` and `server.allowed_origins`.
+
+Each mistake here would otherwise be silent: an origin that no browser sends lets nobody in, a port
+beside a list of addresses is not opened, and an address cannot be listened on twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from wsloop.errors import ConfigError, UsageError
+from wsloop.transport.bind import TcpBind, parse_bind
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+    from wsloop.daemon.config import ServerSettings
+
+_SCHEME = r"[a-z][a-z0-9+.-]*"
+_HOST = r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])"
+_ORIGIN = re.compile(rf"file://|{_SCHEME}://{_HOST}(?::[1-9][0-9]{{0,4}})?")
+_DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+"""RFC 6454 section 6.2: a browser writes scheme and host in lower case and leaves a default port away."""
+
+
+def check(server: ServerSettings, flags: Container[str]) -> None:
+    """Raise for addresses that do not go together or are none; `flags` are the keys that flags set.
+
+    UsageError if flags are wrong, ConfigError if it is the file.
+    """
+    if server.bind and ("port" in flags or "host" in flags):
+        raise UsageError(
+            "--host and --port name the only address, and do not go with a list of them",
+            f"write --bind {TcpBind(server.host, server.port)}, beside the others",
+        )
+    twice = _named_twice(server.bind)
+    if twice:
+        kind = UsageError if "bind" in flags else ConfigError
+        raise kind(f"{twice} is named twice as an address to listen on", "name it once")
+    for origin in server.allowed_origins:
+        if not _is_origin(origin):
+            raise ConfigError(f"server.allowed_origins: {origin!r} is not an origin", _origin_hint(origin))
+
+
+def _named_twice(texts: Iterable[str]) -> str:
+    """Return the first address that is there before, or ""; port 0 is another one each time."""
+    seen = set()
+    for text in texts:
+        bind = parse_bind(text)
+        if bind in seen:
+            return text
+        if not (isinstance(bind, TcpBind) and bind.port == 0):
+            seen.add(bind)
+    return ""
+
+
+def _is_origin(text: str) -> bool:
+    return bool(_ORIGIN.fullmatch(text)) and not _DEFAULT_PORT.fullmatch(text)
+
+
+def _origin_hint(text: str) -> str:
+    found = re.match(rf"{_SCHEME}://[^/?#\s]+", text.strip().lower())
+    near = found[0] if found else ""
+    if _DEFAULT_PORT.fullmatch(near):
+        near = near.rpartition(":")[0]
+    if _is_origin(near):
+        return f"did you mean {near!r}?"
+    return "write it as browsers send it, such as https://example.org or http://localhost:3000"

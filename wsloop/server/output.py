@@ -1,0 +1,322 @@
+"""The output half of a connection: what is said, and in how few calls it leaves.
+
+What one read makes a handler say is corked and leaves at the read's end, in one `send`. Everything
+else goes into the outbox and leaves in phase 1 of the next turn. A peer that does not take what
+it is sent is first not read any more, then closed as slow.
+
+`Output` is the lower half of `Connection`, in a file of its own: the two are one object, since a
+message passes through both, and a call between objects would cost it a twentieth. Read
+`connection.py` first.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from wsloop.buffers.outbox import Outbox
+from wsloop.loop.poller import READ, WRITE
+from wsloop.protocol.frames import (
+    JOIN_MAX_BYTES,
+    SHORT_BYTES,
+    TEXT_HEADERS,
+    Opcode,
+    encode_frame,
+    encode_header,
+)
+from wsloop.server.lifecycle import State
+from wsloop.server.pressure import Pressure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wsloop.buffers.outbox import Piece
+    from wsloop.loop.wheel import Timer
+    from wsloop.protocol.deflate import Compressor
+    from wsloop.protocol.events import Event
+    from wsloop.protocol.fast_path import FastSession
+    from wsloop.protocol.limits import Limits
+    from wsloop.server.app import Handler
+    from wsloop.server.server import Server
+    from wsloop.transport.base import Transport
+
+log = logging.getLogger("wsloop.server")
+
+CORK_PIECES = 64
+"""Most frames of one read's answers that are joined and sent without passing through the outbox."""
+
+_OPEN = State.OPEN
+_CLOSED = State.CLOSED
+"""An enum's member takes 30 ns to look up, a global 5; a message asks four times."""
+
+
+class Output:
+    """What a connection sends. `Connection` completes it, and says who owns what."""
+
+    __slots__ = (
+        "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_handler", "_held", "_interest",
+        "_limits", "_outbox", "_pressure", "_reply_bytes", "_send_limit_bytes", "_server", "_session",
+        "_timer", "_transport", "_was_heard", "id", "state",
+    )  # fmt: skip
+
+    def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
+        self._server = server
+        self._transport = transport
+        self.id = connection_id
+        self.state = State.ACCEPTING
+        self._session: FastSession | None = None
+        self._handler: Handler | None = None
+        self._compressor: Compressor | None = None
+        self._outbox = Outbox(server.outbox.high_bytes, server.outbox.low_bytes)
+        self._limits: Limits = server.http_limits
+        self._send_limit_bytes = self._reply_bytes = 0
+        self._interest = READ
+        self._flush_wanted = self._held = self._eof = self._was_heard = False
+        # While events are handed out: the short answers to them, sent together at the end.
+        self._cork: list[bytes] | None = None
+        # Events that wait for the handler to be done with the one before.
+        self._backlog: list[Event] | None = None
+        self._pressure: Pressure | None = None
+        self._timer: Timer
+
+    # -- what the other half has ---------------------------------------------------------
+
+    def close(self, code: int, reason: str) -> None:
+        """See `Connection.close`."""
+        raise NotImplementedError
+
+    def go_on_later(self) -> None:
+        """See `Connection.go_on_later`."""
+        raise NotImplementedError
+
+    def _on_error(self, error: Exception) -> None:
+        raise NotImplementedError
+
+    def _after_last_bytes(self) -> None:
+        raise NotImplementedError
+
+    # -- who it is -----------------------------------------------------------------------
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, printable, for logs."""
+        return self._transport.peer
+
+    @property
+    def peer_host(self) -> str:
+        """The part of it that rules go by: the IP address, or "unix"."""
+        return self._transport.peer_host
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the peer came over TLS."""
+        return self._transport.is_secure
+
+    # -- saying -------------------------------------------------------------------------
+
+    def send_text(self, data: str) -> None:
+        """Queue one text message. Raises UnicodeEncodeError, with nothing queued, for a lone surrogate."""
+        cork = self._cork
+        payload = data.encode()
+        length = len(payload)
+        if cork is not None and length < SHORT_BYTES and len(cork) < CORK_PIECES and not self._compressor:
+            # Open, and answering what it has just received: nothing else need be asked.
+            cork.append(TEXT_HEADERS[length] + payload)
+        else:
+            self._send(Opcode.TEXT, payload)
+
+    def send_binary(self, data: bytes | bytearray) -> None:
+        """Queue one binary message; over 16 KiB `data` is kept, not copied, until the kernel has it.
+
+        A bytearray must not change until then.
+        """
+        self._send(Opcode.BINARY, data)
+
+    def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
+        if self.state is not _OPEN or not self._has_room():
+            return
+        if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
+            self._queue(frame)
+        elif len(payload) <= JOIN_MAX_BYTES:
+            self._queue(encode_frame(opcode, payload))
+        else:
+            self._queue(encode_header(opcode, len(payload)))
+            self._queue(payload)
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue one whole, already encoded frame, which other connections may share."""
+        if self.state is _OPEN and self._has_room():
+            self._queue(self._compressor.recode(frame) if self._compressor else frame)
+
+    def push(self, frames: bytes) -> None:
+        """Send whole frames that other connections share, at once if nothing else waits.
+
+        For phase 1, where `fan_out.py` calls it: each send is a boundary of its own.
+        """
+        if self.state is not _OPEN:
+            return
+        try:
+            if self._compressor:
+                frames = self._compressor.shared_frames(frames)
+            if self._outbox.size or self._cork is not None:
+                if self._has_room():
+                    self._queue(frames)
+                return
+            sent_bytes = self._transport.write(frames)
+            if sent_bytes != len(frames) or self._transport.has_output:
+                self._outbox.append(memoryview(frames)[sent_bytes:])
+                self._after_write(sent_bytes)
+        except Exception as error:
+            self._on_error(error)
+
+    def hold(self) -> bool:
+        """Do not read until `resume`: the peer publishes faster than it is sent on. False if it is held."""
+        if self._held or self.state is not _OPEN:
+            return False
+        self._held = True
+        self._watch()
+        return True
+
+    def resume(self) -> None:
+        """Read again."""
+        self._held = False
+        if self.state is not _CLOSED:
+            self._watch()
+            self.go_on_later()
+
+    def send_reply(self, frame: bytes) -> None:
+        """Queue one whole frame that the peer has asked for, however large it is.
+
+        The send limit makes room for it until the outbox is empty again: a recovery of some
+        megabytes is no slowness. That the peer takes it, not too slowly, is still demanded.
+        """
+        self._reply_bytes = len(frame)
+        self._send_limit_bytes = max(self._send_limit_bytes, self._server.outbox.hard_bytes + len(frame))
+        self.send_frame(frame)
+
+    def send_ping(self) -> None:
+        """Queue an empty RFC 6455 ping."""
+        if self.state is State.OPEN:
+            assert self._session is not None
+            self._session.send_ping(b"")
+            self.enqueue(self._session.take_output())
+
+    # -- queueing and writing ------------------------------------------------------------
+
+    def enqueue(self, pieces: Iterable[Piece]) -> None:
+        """Queue pieces of bytes as they are; they leave in phase 1 of the next turn, if not before."""
+        for piece in pieces:
+            self._queue(piece)
+
+    def _queue(self, piece: Piece) -> None:
+        """Put bytes behind all that was said; they leave in phase 1 of the next turn at the latest."""
+        if self._cork:
+            cork, self._cork = self._cork, []
+            for corked in cork:
+                self._outbox.append(corked)
+        self._outbox.append(piece)
+        if not self._flush_wanted:
+            self._flush_wanted = True
+            self._server.reactor.request_flush(self._flush)
+
+    def _has_room(self) -> bool:
+        """Tell whether one more message may be queued; a peer too far behind is closed as slow.
+
+        The kernel is asked first: a burst within one turn is not the peer's fault. The bound has
+        room for the largest message on top of what may wait otherwise, so that a small one right
+        behind a large one is not taken for slowness.
+        """
+        if self._outbox.size <= self._send_limit_bytes:
+            return True
+        self._flush()
+        if self.state is _OPEN and self._outbox.size > self._send_limit_bytes:
+            self._slow()
+        return self.state is _OPEN
+
+    def _slow(self) -> None:
+        assert self._handler is not None
+        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, self._outbox.size)
+        self.close(self._handler.slow_code, f"slow q={self._outbox.size}")
+
+    def _write(self) -> None:
+        """Give the kernel what it takes; watch for writability only if something is left."""
+        if self.state is _CLOSED:
+            return
+        before = self._outbox.size
+        if before or self._transport.has_output:
+            self._transport.flush(self._outbox)
+        self._after_write(before - self._outbox.size)
+
+    def _after_write(self, taken_bytes: int) -> None:
+        """Follow what a write has left: the marks, the poller, and the end of a closing connection."""
+        outbox = self._outbox
+        if outbox.is_high or self._pressure is not None:
+            self._judge_pressure(taken_bytes)
+        if outbox.size or self._interest != READ or self._eof or self._transport.has_output:
+            self._watch()
+        if not outbox.size:
+            if self._reply_bytes:
+                self._reply_bytes = 0
+                self._send_limit_bytes = self._server.outbox.hard_bytes + self._limits.message_bytes
+            if self.state is State.CLOSING and not self._transport.has_output:
+                self._after_last_bytes()
+
+    def _judge_pressure(self, taken_bytes: int) -> None:
+        """Stop reading from a peer that does not read; start again when it has caught up."""
+        server, pressure = self._server, self._pressure
+        if pressure is not None:
+            pressure.note_taken(taken_bytes)
+            if not self._outbox.is_high:
+                self._pressure = None
+                self._was_heard = True
+                self.go_on_later()
+        elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
+            self._pressure = pressure = Pressure(server.reactor.now)
+            look_s = pressure.window_ends_s(server.deadlines.stall_s)
+            server.reactor.rearm(self._timer, min(self._timer.deadline_s, look_s))
+
+    @property
+    def _paused(self) -> bool:
+        return (self._is_stopped or self._backlog is not None) and self.state is not State.CLOSING
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether nothing is decoded either: the peer does not read, or publishes too fast."""
+        return (self._pressure is not None or self._held) and self.state is not State.CLOSING
+
+    def _watch(self) -> None:
+        """Ask the poller for exactly what can be used now."""
+        wanted = 0 if self._eof or self._paused else READ
+        if self._outbox.size or self._transport.has_output:
+            wanted |= WRITE
+        if wanted != self._interest:
+            self._interest = wanted
+            self._server.reactor.set_interest(self._transport.fileno(), wanted)
+
+    def _flush(self) -> None:
+        """Phase 1: send what the turn queued."""
+        self._flush_wanted = False
+        try:
+            self._write()
+        except Exception as error:
+            self._on_error(error)
+
+    def _uncork(self) -> None:
+        """Send what was collected, in one piece; nothing is copied where there is only one."""
+        cork, self._cork = self._cork, None
+        if not cork:
+            return
+        data = cork[0] if len(cork) == 1 else b"".join(cork)
+        if self._outbox.size:
+            self._queue(data)
+            return
+        sent_bytes = self._transport.write(data)
+        if sent_bytes != len(data):
+            self._outbox.append(memoryview(data)[sent_bytes:])
+            self._after_write(sent_bytes)
+
+    def _end_cork(self) -> None:
+        """Collect no more: what was collected is queued."""
+        cork, self._cork = self._cork, None
+        if cork:
+            self.enqueue(cork)

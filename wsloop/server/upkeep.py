@@ -1,0 +1,115 @@
+"""The upkeep of a connection: what is due when, on one wheel entry.
+
+An open connection has up to four things to wait for: the next ping or its answer, the handler's
+first message, the end of a frame that has begun, and a slow reader's progress. The timer is set
+for the earliest; when it fires, `_tend` looks at all four. It is moved forward only, so a
+message costs no timer operation.
+
+The middle part of `Connection`, in a file of its own; see `output.py` for why.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from wsloop.protocol.close import CloseCode
+from wsloop.protocol.heartbeat import HeartbeatAction
+from wsloop.server.lifecycle import State
+from wsloop.server.output import Output
+from wsloop.server.pulse import Pulse
+
+if TYPE_CHECKING:
+    from wsloop.buffers.ring import Ring
+    from wsloop.server.server import Server
+    from wsloop.transport.base import Transport
+
+log = logging.getLogger("wsloop.server")
+
+
+class Upkeep(Output):
+    """What time demands of a connection."""
+
+    __slots__ = ("_began_s", "_pulse", "_waiting", "_waits_since_s")
+
+    def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
+        super().__init__(server, transport, connection_id)
+        self._began_s = server.reactor.now
+        self._pulse: Pulse | None = None
+        # Bytes that were read and are not decoded: an unfinished frame, or what was over a budget.
+        self._waiting: Ring | bytes | None = None
+        self._waits_since_s = 0.0
+
+    def start_beating(self) -> None:
+        """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
+
+        To be called by the handler, once, when the peer is ready to answer it.
+        """
+        if self.state is not State.OPEN:
+            return
+        server = self._server
+        self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
+        self._wake_by(self._pulse.first_ping_s)
+
+    def _wake_by(self, deadline_s: float) -> None:
+        """Have the timer fire by then; to be called too early costs less than to be moved."""
+        if deadline_s < self._timer.deadline_s:
+            self._server.reactor.rearm(self._timer, deadline_s)
+
+    def _tend(self) -> None:
+        """Do what is due on an open connection, then sleep until the next thing is."""
+        next_s = min(self._tend_pressure(), self._tend_input(), self._tend_stale(), self._tend_pulse())
+        if self.state is State.OPEN and next_s < math.inf:
+            self._server.reactor.rearm(self._timer, next_s)
+
+    def _tend_input(self) -> float:
+        """Close a peer that has begun a frame and does not end it; return when to look again.
+
+        A long frame has no deadline: what it holds is bounded by what it has sent.
+        """
+        if self._waiting is None or self._is_stopped:
+            return math.inf
+        due_s = self._waits_since_s + self._server.deadlines.frame_s
+        if self._server.reactor.now >= due_s:
+            log.info("connection %d: %s does not finish its frame", self.id, self.peer)
+            self.close(int(CloseCode.POLICY_VIOLATION), "a frame took too long")
+            return math.inf
+        return due_s
+
+    def _tend_stale(self) -> float:
+        """Let the handler deal with a peer that has not said what it must; return when to look again."""
+        assert self._handler is not None
+        if self._handler.stale_after_s is None:
+            return math.inf
+        stale_at_s = self._began_s + self._handler.stale_after_s
+        if self._server.reactor.now >= stale_at_s:
+            self._handler.on_stale()
+            return math.inf
+        return stale_at_s
+
+    def _tend_pulse(self) -> float:
+        """Ping, or give up, a peer whose time has come; return when to look again."""
+        if self._pulse is None or self._handler is None:
+            return math.inf
+        if self._paused:
+            self._was_heard = True  # a peer that is not read cannot be heard
+        if self._was_heard:
+            self._was_heard = False
+            self._pulse.note_heard()
+        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
+        if due.action is HeartbeatAction.TIMEOUT:
+            self.close(self._handler.no_pong_code, "no pong")
+        elif due.action is HeartbeatAction.PING:
+            self._handler.on_ping_due()
+        return due.next_deadline_s
+
+    def _tend_pressure(self) -> float:
+        """Close a peer that has stalled; return when to look again."""
+        if self._pressure is None:
+            return math.inf
+        server = self._server
+        stall_s = server.deadlines.stall_s
+        if self._pressure.is_stalled(server.reactor.now, stall_s, server.outbox.high_bytes):
+            self._slow()
+        return self._pressure.window_ends_s(stall_s)
