@@ -219,13 +219,14 @@ def test_plain_http_is_told_to_use_tls(daemon: Daemon) -> None:
 def test_garbage_is_one_line_in_the_log_without_a_byte_of_it(daemon: Daemon) -> None:
     seen = len(daemon.stderr())
     with daemon.connect() as sock:
+        name = "{}:{}".format(*sock.getsockname())
         sock.sendall(b"\x00garbage \x1b[31m\r\nERROR forged line\r\n" * 10)
         alert = Raw(sock).read_to_end()
     assert alert[:1] in (b"", b"\x15")  # what is no record at all gets no alert from OpenSSL
-    log = new_log(daemon, "failed", seen)
+    log = new_log(daemon, f"{name} failed", seen)
     assert "forged" not in log
     assert "garbage" not in log
-    assert len([line for line in log.splitlines() if "TLS handshake" in line]) == 1
+    assert log.count(name) == 1
 
 
 def test_silent_and_dribbling_peers_are_gone_after_ten_seconds_and_others_are_served(daemon: Daemon) -> None:
@@ -295,8 +296,8 @@ def test_term_drains_over_tls(files: tuple[str, str]) -> None:
 
 def test_a_unix_socket_beside_it_stays_plain(files: tuple[str, str], tmp_path: Path) -> None:
     path = str(tmp_path / "s")
-    options = ("--ssl-certfile", files[0], "--ssl-keyfile", files[1], "--bind", "127.0.0.1:0")
-    with Daemon(*options, "--bind", f"unix:{path}") as daemon, socket.socket(socket.AF_UNIX) as sock:
+    options = ("--ssl-certfile", files[0], "--ssl-keyfile", files[1], "-b", "127.0.0.1:0")
+    with Daemon(*options, "-b", f"unix:{path}") as daemon, socket.socket(socket.AF_UNIX) as sock:
         assert re.search(r"wss://127\.0\.0\.1:\d+/echo", daemon.banner)
         sock.connect(path)
         sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
