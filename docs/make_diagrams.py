@@ -17,6 +17,7 @@ from xml.sax.saxutils import escape
 
 from wsloop.protocol.session import SESSION_TRANSITIONS, SessionState
 from wsloop.server.lifecycle import DEADLINE_OF_STATE, TRANSITIONS, Deadlines, State
+from wsloop.transport.tls_state import TLS_TRANSITIONS, TlsState
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -41,12 +42,13 @@ Step = tuple[str, str, str]
 
 @dataclass
 class Diagram:
-    """One picture: `notes` are second lines in the nodes, by state."""
+    """One picture: `notes` are second lines in the nodes, by state; long ones need a wider node."""
 
     title: str
     states: list[str]
     steps: list[Step]
     notes: dict[str, str] = field(default_factory=dict)
+    node_width: int = NODE_WIDTH
 
     def edges(self) -> dict[tuple[str, str], list[str]]:
         """Return the names of the steps from each state to each other one."""
@@ -86,7 +88,7 @@ class Canvas:
         self.diagram = diagram
         self.left, self.right = lanes(diagram)
         self.node_x = MARGIN + (STUB if self.left else 0)
-        self.width = self.node_x + NODE_WIDTH + MARGIN
+        self.width = self.node_x + self.diagram.node_width + MARGIN
         self.width += STUB + LANE * (len(self.right) - 1) if self.right else 0
         self.height = 2 * MARGIN + PITCH * (len(diagram.states) - 1) + NODE_HEIGHT
         self.parts: list[str] = []
@@ -118,11 +120,11 @@ class Canvas:
 
     def draw_nodes(self) -> None:
         """Draw the states."""
-        middle = self.node_x + NODE_WIDTH // 2
+        middle = self.node_x + self.diagram.node_width // 2
         for state in self.diagram.states:
             top, note = self.top(state), self.diagram.note(state)
             self.parts.append(
-                f'<rect class="state" x="{self.node_x}" y="{top}" width="{NODE_WIDTH}" '
+                f'<rect class="state" x="{self.node_x}" y="{top}" width="{self.diagram.node_width}" '
                 f'height="{NODE_HEIGHT}" rx="8"/>'
             )
             self.text(middle, top + (20 if note else 28), state, "name")
@@ -131,7 +133,7 @@ class Canvas:
 
     def draw_arrows_down(self) -> None:
         """Draw the steps to the state right below."""
-        middle = self.node_x + NODE_WIDTH // 2
+        middle = self.node_x + self.diagram.node_width // 2
         for edge, names in self.diagram.edges().items():
             if is_arrow_down(self.diagram, edge):
                 begin, end = self.top(edge[0]) + NODE_HEIGHT, self.top(edge[1])
@@ -141,21 +143,24 @@ class Canvas:
     def draw_lane(self, target: str, *, on_left: bool) -> None:
         """Draw every other way to `target`."""
         side = -1 if on_left else 1
-        edge_x = self.node_x + (0 if on_left else NODE_WIDTH)
+        edge_x = self.node_x + (0 if on_left else self.diagram.node_width)
         number = (self.left if on_left else self.right).index(target)
         lane_x = edge_x + side * (STUB + LANE * number)
         end_y = self.port(target, target, on_left=on_left)
-        farthest_y = end_y
+        heights = [end_y]
         for (before, after), names in self.diagram.edges().items():
             if after != target or is_arrow_down(self.diagram, (before, after)):
                 continue
             y = self.port(before, target, on_left=on_left)
-            farthest_y = max(farthest_y, y, key=lambda height: abs(height - end_y))
+            heights.append(y)
             self.line(f"M{edge_x} {y}H{lane_x}", arrow=False)
             for line_number, name in enumerate(names):
                 below = 3 + 15 * line_number if line_number else -5
                 self.text(edge_x + side * 8, y + below, name, "left" if on_left else "")
+        farthest_y, other_y = sorted((min(heights), max(heights)), key=lambda y: -abs(y - end_y))
         self.line(f"M{lane_x} {farthest_y}V{end_y}H{edge_x}")
+        if other_y != end_y:
+            self.line(f"M{lane_x} {other_y}V{end_y}", arrow=False)
 
     def svg(self) -> str:
         """Return the whole picture, with the table in words for who cannot see it."""
@@ -199,7 +204,17 @@ def session() -> Diagram:
     return Diagram("A session's states", [state.value for state in SessionState], steps)
 
 
-DIAGRAMS = {"connection-states.svg": connection, "session-states.svg": session}
+def tls() -> Diagram:
+    """Return a TLS stream's life."""
+    steps = [
+        (before.value, taken.value, after.value)
+        for before, row in TLS_TRANSITIONS.items()
+        for taken, after in row.items()
+    ]
+    return Diagram("A TLS stream's states", [state.value for state in TlsState], steps, node_width=380)
+
+
+DIAGRAMS = {"connection-states.svg": connection, "session-states.svg": session, "tls-states.svg": tls}
 
 
 def main() -> int:

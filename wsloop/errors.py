@@ -56,7 +56,8 @@ class HandshakeError(WsloopError):
 class TransportError(WsloopError):
     """The byte stream is gone: reset, timed out, broken pipe. Nothing can be sent any more.
 
-    `errno_name` is the symbol of the errno ("ECONNRESET"), for the log.
+    `errno_name` is the symbol of the errno ("ECONNRESET"), or the TLS library's name for what went
+    wrong ("BAD_RECORD_MAC"), for the log.
     """
 
     peer_fault = True

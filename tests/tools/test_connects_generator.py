@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.tools.conftest import RunProgram
 
-ONE = ("--connections=1", "--operations=5", "--drain=1")
+ONE = ("--connections=1", "--operations=5", "--drain=10")
 
 
 def echo(opcode: int, data: bytes) -> bytes:

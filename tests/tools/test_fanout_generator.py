@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.tools.conftest import RunProgram
 
 TEXT = 0x81
-ONE = ("--connections=1", "--operations=40", "--drain=0.2")
+ONE = ("--connections=1", "--operations=40", "--drain=10")
 AGREED = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n"
 
 
@@ -78,7 +78,7 @@ def test_a_wrong_delivery_is_an_error(run_program: RunProgram, fault: str) -> No
 
 def test_a_lost_delivery_is_an_error(run_program: RunProgram) -> None:
     with scripted_server(lambda *_: b"") as port:
-        code, result = run_program("fanout", port, *ONE, "--inflight=3", "--seconds=0.1")
+        code, result = run_program("fanout", port, *ONE, "--inflight=3", "--seconds=0.1", "--drain=0.2")
     assert (code, result.errors.unanswered, result.operations) == (1, 3, 0)
 
 

@@ -39,7 +39,7 @@ def c_command(c_program: CProgram) -> list[str]:
 def run_generator(command: list[str], port: int, *more: str) -> tuple[int, GeneratorResult]:
     options = ["--connections=1", f"--size={SIZE}", "--warmup=0", "--operations=20", "--seconds=5"]
     done = subprocess.run(
-        [*command, f"--port={port}", *options, "--drain=0.2", *more],
+        [*command, f"--port={port}", *options, "--drain=10", *more],
         cwd=process.ROOT,
         capture_output=True,
         timeout=30,
@@ -108,7 +108,7 @@ def test_both_generators_tell_what_went_wrong(
     command: list[str], kind: str, reply: Callable[[bytes], bytes]
 ) -> None:
     with scripted_server(lambda _, data: reply(data)) as port:
-        code, result = run_generator(command, port, "--seconds=0.2")
+        code, result = run_generator(command, port, "--seconds=0.2", "--drain=0.2")
     assert code == 1
     assert getattr(result.errors, kind) == result.errors.total == 1, result.first_error
 

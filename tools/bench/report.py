@@ -88,7 +88,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("max ms", lambda one: f"{one.max_us / 1e3:,.2f}"),
         ("loop pause p99 ms", _figure("pause_p99_ms", ".2f")),
         ("pause max ms", _figure("pause_max_ms", ".2f")),
-        ("flood frames/s read", _figure("flood_frames_per_s")),
+        ("flood frames/s taken", _figure("flood_frames_per_s")),
         ("unanswered", _figure("polite_unanswered")),
         ("flooders ended", _figure("flooders_ended")),
         ("flooders refused", _figure("flooders_refused")),

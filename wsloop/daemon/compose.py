@@ -99,7 +99,7 @@ def certificates(tls: TlsSettings) -> Certificates | None:
     """Return what the server shows of itself, None without TLS; raises ConfigError for bad files."""
     if not tls.certfile:
         return None
-    # Imported here: OpenSSL is 4 MiB that a plain server need not load.
+    # Imported here: a plain server need not load OpenSSL, 1.3 MB of memory and some milliseconds.
     from wsloop.transport.certificates import Certificates  # noqa: PLC0415
 
     return Certificates(tls.certfile, tls.keyfile, os.environb.get(KEY_PASSWORD_VARIABLE))

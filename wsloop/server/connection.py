@@ -201,9 +201,12 @@ class Connection(Upkeep):
             consumed = session.receive(data)
         else:
             consumed = session.receive(data, self._server.turn.grant(len(data)))
-        if consumed != len(data):
+        if consumed == len(data):
+            self._dispatch(session, session.take_events())
+        else:
             self._keep(session, memoryview(data)[consumed:])
-        self._dispatch(session, session.take_events())
+            self._dispatch(session, session.take_events())
+            self._follow_up(session)
 
     def _keep(self, session: FastSession, tail: memoryview) -> None:
         """Keep bytes that must wait: a few as they are, many in a ring."""
@@ -278,6 +281,7 @@ class Connection(Upkeep):
         if not waiting:
             self._let_go_of_input()
         self._dispatch(session, session.take_events())
+        self._follow_up(session)
 
     def _let_go_of_input(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -303,6 +307,9 @@ class Connection(Upkeep):
             if self.state is not _OPEN:
                 break
         self._uncork()
+
+    def _follow_up(self, session: FastSession) -> None:
+        """Go on later with what was over the budget; end a connection whose rest found no room."""
         if session.is_spent and self._waiting is not None:
             self.go_on_later()
         if self._outgrown:

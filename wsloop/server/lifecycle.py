@@ -5,10 +5,10 @@
                               +------ FINISH ------+--> CLOSING
     every state but CLOSED --LOSE--> CLOSED
 
-ACCEPTING ends when the transport is ready for HTTP: at once for plain TCP, after its own
-handshake for TLS. In HANDSHAKING the peer speaks HTTP, perhaps several requests of it. In
-CLOSING the last bytes are written, the peer's are read and thrown away. What is not in the
-table is a bug and raises `StateError`.
+ACCEPTING ends as soon as the loop knows the connection. In HANDSHAKING the peer speaks HTTP,
+perhaps several requests of it, and TLS before that: one deadline for both. In CLOSING the last
+bytes are written, the peer's are read and thrown away. What is not in the table is a bug and
+raises `StateError`.
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ class TlsStep(enum.Enum):
     READ_MAKES_OUTPUT = "read makes output"
     WRITE_WANTS_INPUT = "write wants input"
     DONE = "handshake done"
-    NOTIFY_SENT = "close_notify sent"
-    NOTIFY_RECEIVED = "close_notify received"
-    CUT_OFF = "end without close_notify"
+    NOTIFY_SENT = "notify sent"
+    NOTIFY_RECEIVED = "notify received"
+    CUT_OFF = "cut off"
     FAULT = "fault"
     RELEASE = "release"
 
