@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +15,16 @@ if TYPE_CHECKING:
 
     from tests.system.daemon import Daemon
 
-pytest.importorskip("kosoku", reason="pip install -e '.[dev]'")
-pytestmark = pytest.mark.system
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        importlib.util.find_spec("kosoku") is None and "CI" not in os.environ,
+        reason="needs kosoku: pip install -e '.[dev]'",
+    ),
+]
 
 LIMIT_S = 90.0
-"""Ten times what a loaded machine takes."""
+"""Many times what a part takes on a quiet machine; a case that waits for ever fails, not the run."""
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from tests.transport.tls_kit import write_pair
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.connection import Connection
+from wsloop.server.turn import Turn
 from wsloop.testing.client import OPCODE_CLOSE, MemoryClient, masked_frame
 from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
@@ -127,6 +128,20 @@ def test_a_thousand_messages_in_few_records_are_all_answered_though_nothing_more
     client.send_bytes(b"".join(masked_frame(1, b"%d" % number, b"abcd") for number in range(1_000)))
     house.run_until(lambda: len(client.texts) == 1_000, within_s=1)
     assert client.texts == [str(number) for number in range(1_000)]
+
+
+@pytest.mark.parametrize("capacity_bytes", range(100, 3_000, 200))
+def test_answers_over_a_turns_budget_and_the_kernels_room_arrive_without_a_nudge(
+    house: MemoryServer, capacity_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = opened(house)
+    monkeypatch.setattr(Turn, "grant", lambda _turn, _size_bytes: 20)
+    client.tls.write(b"".join(masked_frame(1, b"number %3d" % number, b"abcd") for number in range(200)))
+    house.network.capacity_bytes = capacity_bytes
+    client.stop_reading()
+    house.run_for(0.5)
+    client.resume_reading()
+    house.run_until(lambda: len(client.texts) == 200, within_s=5)
 
 
 def test_a_thousand_records_in_one_piece_are_all_answered_though_nothing_more_arrives(

@@ -38,6 +38,9 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A table of the file."""
 
 
+Origins = tuple[str, ...]
+
+
 class ServerSettings(_Section, frozen=True):
     """`[server]`: where to listen and for how many."""
 
@@ -49,9 +52,7 @@ class ServerSettings(_Section, frozen=True):
     limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
     limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
-    allowed_origins: tuple[
-        str, ...
-    ] = ()  # browser origins besides the page's own, such as "https://example.org"
+    allowed_origins: Origins = ()  # browser origins besides the page's own, such as "https://example.org"
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 

@@ -138,6 +138,8 @@ class Connection(Upkeep):
                     self._parse_waiting(self._session, self._waiting)
             if self._transport.has_input and not (self._going_on or self._paused or self.state is _CLOSED):
                 self._on_ready_secure(READ)
+            elif self._transport.has_output and self.state is not _CLOSED:
+                self._watch()
         except Exception as error:
             self._on_error(error)
 
