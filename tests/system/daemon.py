@@ -30,7 +30,7 @@ class Daemon:
 
     `options` go on its command line, `python_options` on the interpreter's. It listens on a port
     of the kernel's choice, which it keeps when it is started again; with `uds`, on that path
-    instead, and where the options say if `-b` is one of them.
+    instead, and where the options say if `-b` or `--bind` is among them.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Daemon:
         """Start and wait until the banner says that it listens."""
         assert self._process is None
         where = ["--uds", self._uds] if self._uds else ["--port", str(self.port)]
-        if "-b" in self._options:
+        if {"-b", "--bind"}.intersection(self._options):
             where = []
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ def test_every_refused_client_reads_the_whole_answer_and_a_clean_end(speaks_firs
         assert ANSWERS[Refusal.RATE] in answers
         for peer in [*inside, *refused]:
             peer.close()
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait() == 0  # so the thread that writes the log is done
         assert "refused 1 (too many new connections: 1)" in daemon.stderr()
 
 
