@@ -381,6 +381,9 @@ class Connection(Upkeep):
         if due_s - now > (limits.control_burst + 0.5) / limits.control_frames_per_s:
             log.info("connection %d: %s sends too many control frames", self.id, self.peer)
             self.close(int(CloseCode.POLICY_VIOLATION), "too many control frames")
+            if self._session is not None:
+                # More of the same is on its way: it is not worth decoding.
+                self._session.lose_track()
             return False
         self._control_due_s = due_s
         return True

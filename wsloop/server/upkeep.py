@@ -74,6 +74,8 @@ class Upkeep(Output):
         if self._server.reactor.now >= due_s:
             log.info("connection %d: %s does not finish its frame", self.id, self.peer)
             self.close(int(CloseCode.POLICY_VIOLATION), "a frame took too long")
+            if self._session is not None:
+                self._session.lose_track()
             return math.inf
         return due_s
 
