@@ -55,8 +55,8 @@ class Output:
 
     __slots__ = (
         "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_handler", "_held", "_interest",
-        "_limits", "_outbox", "_pressure", "_reply_bytes", "_send_limit_bytes", "_server", "_session",
-        "_timer", "_transport", "_was_heard", "id", "state",
+        "_is_secure", "_limits", "_outbox", "_pressure", "_reply_bytes", "_send_limit_bytes", "_server",
+        "_session", "_timer", "_transport", "_was_heard", "id", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -71,6 +71,7 @@ class Output:
         self._limits: Limits = server.http_limits
         self._send_limit_bytes = self._reply_bytes = 0
         self._interest = READ
+        self._is_secure = transport.is_secure
         self._flush_wanted = self._held = self._eof = self._was_heard = False
         # While events are handed out: the short answers to them, sent together at the end.
         self._cork: list[bytes] | None = None
@@ -163,7 +164,7 @@ class Output:
                     self._queue(frames)
                 return
             sent_bytes = self._transport.write(frames)
-            if sent_bytes != len(frames) or self._transport.has_output:
+            if sent_bytes != len(frames) or self._is_secure:
                 self._outbox.append(memoryview(frames)[sent_bytes:])
                 self._after_write(sent_bytes)
         except Exception as error:
