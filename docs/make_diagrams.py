@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from wsloop.protocol.session import SESSION_TRANSITIONS, SessionState
+from wsloop.protocol.session_states import SESSION_TRANSITIONS, SessionState
 from wsloop.server.lifecycle import DEADLINE_OF_STATE, TRANSITIONS, Deadlines, State
 from wsloop.transport.tls_state import TLS_TRANSITIONS, TlsState
 

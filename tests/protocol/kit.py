@@ -16,7 +16,8 @@ from wsloop.protocol.limits import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from wsloop.protocol.session import Session, SessionState
+    from wsloop.protocol.session import Session
+    from wsloop.protocol.session_states import SessionState
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 

@@ -25,7 +25,8 @@ from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, 
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.frames import JOIN_MAX_BYTES, encode_frame
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import SESSION_TRANSITIONS, Session, SessionState, SessionStep
+from wsloop.protocol.session import Session
+from wsloop.protocol.session_states import SESSION_TRANSITIONS, SessionState, SessionStep
 
 
 def outcome(*frames: bytes, limits: Limits | None = None) -> tuple[list[Event], bytes, SessionState]:

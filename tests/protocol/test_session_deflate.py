@@ -15,10 +15,12 @@ from wsloop.protocol.deflate_offers import Agreement, negotiate
 from wsloop.protocol.events import BinaryMessage, Event, Failed, Ping, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import Session, SessionState
+from wsloop.protocol.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from wsloop.protocol.session_states import SessionState
 
 
 def agreement(*, takeover: bool = False) -> Agreement:

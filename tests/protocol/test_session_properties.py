@@ -23,7 +23,8 @@ from tests.protocol.kit import (
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.session import Session, SessionState
+from wsloop.protocol.session import Session
+from wsloop.protocol.session_states import SessionState
 
 keys = st.binary(min_size=4, max_size=4)
 text_payloads = st.one_of(st.text(max_size=40), st.text("é€😀", min_size=30, max_size=90)).map(str.encode)

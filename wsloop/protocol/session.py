@@ -19,7 +19,6 @@ all this.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, ParseFailed
@@ -32,6 +31,7 @@ from wsloop.protocol.frames import JOIN_MAX_BYTES, RSV1, Opcode, encode_frame, e
 from wsloop.protocol.inflate import Inflater, PerMessageDeflate, max_wire_bytes
 from wsloop.protocol.large import LargePayload
 from wsloop.protocol.pieces import Pieces
+from wsloop.protocol.session_states import SESSION_TRANSITIONS, SessionState, SessionStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,69 +42,6 @@ if TYPE_CHECKING:
     from wsloop.protocol.frames import Buffer
     from wsloop.protocol.limits import Limits
 
-
-class SessionState(Enum):
-    """How far the closing handshake (RFC 6455 section 7) has come."""
-
-    OPEN = "open"
-    """Frames go both ways."""
-    CLOSE_SENT = "close sent"
-    """The peer's close frame is awaited; what else arrives is checked, then dropped."""
-    CLOSE_RECEIVED = "close received"
-    """Our answer is due, behind what the caller still has to say; no more input is looked at."""
-    FAILING = "failing"
-    """The peer broke a rule; our close frame is due, behind the answers to what came before."""
-    FAILED = "failed"
-    """The peer was told so; received bytes are dropped unseen."""
-    CLOSED = "closed"
-    """Both close frames have passed, or the input has ended."""
-
-    __hash__ = object.__hash__  # Enum's own is Python code: three times the cost of a table's look-up
-
-
-class SessionStep(Enum):
-    """What can happen to a session."""
-
-    SEND = "send"
-    """Any frame but a close: a message, or a ping of the caller's."""
-    SEND_CLOSE = "send close"
-    RECEIVE_CLOSE = "receive close"
-    FAIL = "fail"
-    """A received frame broke a rule of the protocol, or a limit."""
-    END = "end of input"
-
-    __hash__ = object.__hash__
-
-
-SESSION_TRANSITIONS: dict[SessionState, dict[SessionStep, SessionState]] = {
-    SessionState.OPEN: {
-        SessionStep.SEND: SessionState.OPEN,
-        SessionStep.SEND_CLOSE: SessionState.CLOSE_SENT,
-        SessionStep.RECEIVE_CLOSE: SessionState.CLOSE_RECEIVED,
-        SessionStep.FAIL: SessionState.FAILING,
-        SessionStep.END: SessionState.CLOSED,
-    },
-    SessionState.CLOSE_RECEIVED: {
-        SessionStep.SEND: SessionState.CLOSE_RECEIVED,
-        SessionStep.SEND_CLOSE: SessionState.CLOSED,
-        SessionStep.END: SessionState.CLOSED,
-    },
-    SessionState.FAILING: {
-        SessionStep.SEND: SessionState.FAILING,
-        SessionStep.SEND_CLOSE: SessionState.FAILED,
-        SessionStep.END: SessionState.CLOSED,
-    },
-    SessionState.CLOSE_SENT: {
-        SessionStep.RECEIVE_CLOSE: SessionState.CLOSED,
-        SessionStep.FAIL: SessionState.FAILED,
-        SessionStep.END: SessionState.CLOSED,
-    },
-    SessionState.FAILED: {SessionStep.END: SessionState.CLOSED},
-    SessionState.CLOSED: {SessionStep.END: SessionState.CLOSED},
-}
-"""Anything not in the table raises StateError. Between a received close, or a fault, and our close
-frame lies a state of its own: one read may bring messages and the close, and the caller answers
-the messages first (RFC 6455 section 5.5.1 allows the delay)."""
 
 BUDGET = 256
 """Frames decoded in one `receive`, unless the caller says otherwise: some 0.3 ms."""

@@ -18,7 +18,7 @@ from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.close import CloseCode
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Ping, TextMessage
 from wsloop.protocol.fast_path import FastSession
-from wsloop.protocol.session import SessionState
+from wsloop.protocol.session_states import SessionState
 from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
 from wsloop.server.turn import QUIET_BYTES
