@@ -43,16 +43,17 @@ if TYPE_CHECKING:
     from wsloop.protocol.limits import Limits
 
 
-BUDGET = 256
-"""Frames decoded in one `receive`, unless the caller says otherwise: some 0.3 ms."""
+BUDGET = 160
+"""Frames decoded in one `receive`, unless the caller says otherwise. With what a handler makes of them no
+more than 2 ms: `python -m tools.bench.turns`."""
 
 WSPROTO_WEIGHT = 8
 """What a frame that wsproto serves takes of the budget; a fast one takes 1. Measured: 8 to 11 times
 the time (`python -m tools.bench.protocol`)."""
 
 INFLATED_BYTES = 2048
-"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 512 KiB, or
-some 2 ms, for all of it."""
+"""What compressed messages inflate to is paid for too: this much for each unit of the budget, 320 KiB, or
+1 ms, for all of it; a single message is not divided."""
 
 NOT_UTF8 = "text is not valid UTF-8"
 _CONTROL = 0x08
