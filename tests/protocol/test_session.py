@@ -524,3 +524,8 @@ def test_whoever_has_lost_bytes_gives_up_reading() -> None:
     assert state_of(session) is SessionState.FAILED
     assert session.receive(client_frame(TEXT, b"x")) == 7
     assert session.take_events() == []
+    session = FastSession(Limits())
+    session.receive(client_frame(CLOSE))
+    session.send_close(1008)
+    session.lose_track()
+    assert state_of(session) is SessionState.CLOSED

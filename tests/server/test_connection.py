@@ -458,6 +458,18 @@ def test_too_many_control_frames_are_1008(house: MemoryServer, opcode: int) -> N
     house.run_until(lambda: patient.texts == ["still here"])
 
 
+def test_a_flood_with_a_close_frame_behind_it_in_the_same_read_is_1008(
+    house: MemoryServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = house.connect("/echo")
+    client.send_bytes(
+        masked_frame(OPCODE_PING, b"", bytes(4)) * 60 + masked_frame(OPCODE_CLOSE, b"\x03\xe8", bytes(4))
+    )
+    house.run_until(lambda: client.is_gone, within_s=10)
+    assert client.close_frame == (1008, "too many control frames")
+    assert "internal error" not in caplog.text
+
+
 def test_every_ping_is_answered_while_the_peer_takes_its_pongs_then_only_the_latest(
     house: MemoryServer,
 ) -> None:

@@ -208,12 +208,14 @@ class Session:
     def lose_track(self) -> None:
         """Give up reading frames: some of the bytes are lost. What arrives is dropped from here on.
 
-        To follow `send_close`, with the code that says why; raises StateError otherwise.
+        To follow `send_close`, with the code that says why; raises StateError if that is still due.
+        Does nothing if the peer's close has been received as well: nothing is read any more then.
         """
-        if self.state is not SessionState.CLOSE_SENT:
+        if self.state in (SessionState.OPEN, SessionState.CLOSE_RECEIVED, SessionState.FAILING):
             raise StateError(f"to lose track is illegal while {self.state.value}")
-        self._move(SessionStep.FAIL)
-        self._stop()
+        if self.state is SessionState.CLOSE_SENT:
+            self._move(SessionStep.FAIL)
+            self._stop()
 
     def answer_ping(self, payload: bytes) -> None:
         """Queue the pong for a Ping event; nothing, if a close frame was sent in the meantime.
