@@ -6,7 +6,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from wsloop.hub.broker import BrokerEvents, BrokerStatistics, Done, Retention, Unavailable
+from wsloop.hub.broker import Appended, BrokerEvents, BrokerStatistics, Done, Draft, Retention, Unavailable
 from wsloop.hub.channels import Subscriber
 from wsloop.hub.hub import Hub
 from wsloop.hub.memory_broker import MemoryBroker
@@ -184,11 +184,9 @@ class LateBroker:
     def unsubscribe(self, channel: str) -> None:
         self._inner.unsubscribe(channel)
 
-    def publish(
-        self, channel: str, data: bytes, info: bytes, retention: Retention, done: Done[StreamPosition]
-    ) -> None:
+    def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         if not self._fails(done):
-            self._inner.publish(channel, data, info, retention, self._later(done))
+            self._inner.publish(channel, draft, retention, self._later(done))
 
     def publish_join(self, channel: str, info: bytes) -> None:
         self._inner.publish_join(channel, info)

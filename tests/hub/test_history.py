@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hub.support import CountedEntropy
+from wsloop.hub.broker import Draft
 from wsloop.hub.history import (
     EPOCH_LETTERS,
     HistoryQuery,
@@ -36,7 +37,7 @@ def test_a_stream_reads_as_a_list_that_was_filtered(
     now, model = 0.0, []
     for number, pause in enumerate(pauses, start=1):
         now += pause
-        stream.append(b"%d" % number, b"", size=SIZE, ttl_s=TTL_S, now_s=now)
+        stream.append(Draft(b"%d" % number), size=SIZE, ttl_s=TTL_S, now_s=now)
         model.append((now, number))
     now += last
     stream.trim(now)
@@ -62,7 +63,7 @@ def test_recovery_gives_exactly_what_was_missed_or_says_no(
 ) -> None:
     stream = Stream("e", 0.0)
     for _ in range(top):
-        stream.append(b"0", b"", size=size, ttl_s=1.0, now_s=0.0)
+        stream.append(Draft(b"0"), size=size, ttl_s=1.0, now_s=0.0)
     found = missed(stream.read(HistoryQuery(limit, offset)), offset, epoch)
     wanted = list(range(offset + 1, top + 1))
     possible = epoch != "other" and offset <= top and len(wanted) <= min(size, limit)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsloop.hub import codes, replies
+from wsloop.hub.broker import Appended
 from wsloop.hub.history import Publication, StreamPosition, StreamView
 from wsloop.hub.presence import PresenceStats
 
@@ -48,8 +49,8 @@ def test_client_info_never_omits_user_and_client() -> None:
 
 
 def test_publish_result_is_the_position_if_there_is_one() -> None:
-    assert replies.publish_result(POSITION) == b'{"offset":12,"epoch":"abcdefgh"}'
-    assert replies.publish_result(StreamPosition(0, "")) == b"{}"
+    assert replies.publish_result(Appended(12, "abcdefgh")) == b'{"offset":12,"epoch":"abcdefgh"}'
+    assert replies.publish_result(Appended(0, "")) == b"{}"
 
 
 def test_subscribe_result_of_an_unpositioned_subscription_is_empty() -> None:

@@ -47,6 +47,39 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     meta_ttl_s: float = 3600.0
 
 
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """A publication that has no place yet.
+
+    `data` is one line of JSON, `info` the publisher as JSON or b"", `tags` a JSON object of
+    strings or b"". They are kept: immutable bytes of their own, no views into a larger buffer.
+
+    `key`, unless "": the publication is appended once for all drafts with the same key in the
+    same channel within the broker's idempotency window. Whoever makes the key puts into it whom
+    it is unique for. `version`, unless 0: appended only if it is above the last one of the same
+    `version_epoch`. `delta`: see `Publication`.
+    """
+
+    data: bytes
+    info: bytes = b""
+    tags: bytes = b""
+    key: str = ""
+    version: int = 0
+    version_epoch: str = ""
+    delta: bool = False
+
+
+class Appended(msgspec.Struct, frozen=True, gc=False):
+    """Where a publication stands: its position, or with `duplicate` that of the one it repeats.
+
+    `offset` 0 and `epoch` "" in a channel that keeps no history. A draft whose `version` was not
+    above the last is a duplicate at the top.
+    """
+
+    offset: int
+    epoch: str
+    duplicate: bool = False
+
+
 class BrokerEvents(Protocol):
     """What a broker tells a hub, for the channels the hub has subscribed to."""
 
@@ -89,13 +122,10 @@ class Broker(Protocol):
         """Stop giving the hub the channel's events. Idempotent."""
         ...
 
-    def publish(
-        self, channel: str, data: bytes, info: bytes, retention: Retention, done: Done[StreamPosition]
-    ) -> None:
+    def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """Append and hand out a publication; `done` gets its position once it is appended.
 
-        `data` is one line of JSON, `info` the publisher as JSON or b"". Both are kept: the
-        caller passes immutable bytes of its own, no view into a larger buffer.
+        A duplicate is neither appended nor handed out.
         """
         ...
 

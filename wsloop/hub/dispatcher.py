@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wsloop.hub import codes, commands, replies, subscribing
-from wsloop.hub.broker import Unavailable
+from wsloop.hub.broker import Draft, Unavailable
 from wsloop.hub.history import HistoryQuery, StreamView
 from wsloop.hub.namespaces import may
 
@@ -93,8 +93,7 @@ def _publish(client: Client, command_id: int, request: commands.PublishRequest) 
     _require(client, request.channel, rules, "publish")
     client.hub.broker.publish(
         request.channel,
-        bytes(request.data),
-        client.info,
+        Draft(bytes(request.data), client.info),
         rules.retention,
         _answer(client, command_id, "publish", replies.publish_result),
     )

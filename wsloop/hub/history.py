@@ -16,6 +16,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsloop.hub.broker import Draft
+
 EPOCH_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
 """32 letters, so that five bits of entropy choose one without bias."""
 
@@ -38,12 +40,15 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
 
     `offset` counts from 1 within an epoch, and is 0 where no history is kept. `data` is the
     payload, JSON on one line, never parsed. `info` is the publisher as JSON, or b"" for a
-    publication made by the server.
+    publication made by the server. `tags` is a JSON object of strings, or b"". `delta`: whoever
+    published wants subscribers that can to be given the difference to the one before.
     """
 
     offset: int
     data: bytes
     info: bytes = b""
+    tags: bytes = b""
+    delta: bool = False
 
 
 class StreamView(msgspec.Struct, frozen=True):
@@ -100,10 +105,10 @@ class Stream:
         """When the oldest publication outlives its time, or None if none is kept."""
         return self._expiries_s[0] if self._expiries_s else None
 
-    def append(self, data: bytes, info: bytes, *, size: int, ttl_s: float, now_s: float) -> Publication:
+    def append(self, draft: Draft, *, size: int, ttl_s: float, now_s: float) -> Publication:
         """Add a publication and return it; the oldest beyond `size` and beyond their time leave."""
         self.top += 1
-        publication = Publication(self.top, data, info)
+        publication = Publication(self.top, draft.data, draft.info, draft.tags, draft.delta)
         if isinstance(self._publications, tuple) or isinstance(self._expiries_s, tuple):
             self._publications, self._expiries_s = deque(), deque()
         self._publications.append(publication)

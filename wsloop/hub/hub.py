@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wsloop.hub import codes, replies, subscribing
-from wsloop.hub.broker import Broker, BrokerEvents, BrokerStatistics, Done
+from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft
 from wsloop.hub.channels import Channel, Subscriber
 from wsloop.hub.client import Client
 from wsloop.hub.fan_out import DirectFanOut, FanOut
@@ -21,7 +21,7 @@ from wsloop.hub.fan_out import DirectFanOut, FanOut
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.hub.history import Publication, StreamPosition
+    from wsloop.hub.history import Publication
     from wsloop.hub.namespaces import ChannelRules, Namespaces
     from wsloop.hub.options import HubOptions
     from wsloop.hub.presence import Presence
@@ -95,7 +95,7 @@ class Hub(BrokerEvents):
         self._clients[client.id] = client
         return client
 
-    def publish(self, channel: str, data: bytes, done: Done[StreamPosition] | None = None) -> None:
+    def publish(self, channel: str, data: bytes, done: Done[Appended] | None = None) -> None:
         """Publish on the server's own behalf, without `info`; any channel is allowed.
 
         `data` is JSON in UTF-8, put on one line if it is not. `done` is called once it is
@@ -103,7 +103,7 @@ class Hub(BrokerEvents):
         for what is not JSON.
         """
         rules = self.namespaces.rules_of(channel)
-        self.broker.publish(channel, replies.one_line(data), b"", rules.retention, done or _ignore)
+        self.broker.publish(channel, Draft(replies.one_line(data)), rules.retention, done or _ignore)
 
     def disconnect_all(self, code: int, reason: str, limit: int | None = None) -> int:
         """Disconnect up to `limit` clients (None: all), oldest first; return how many remain.

@@ -16,7 +16,7 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from wsloop.hub.broker import Broker, BrokerEvents, BrokerStatistics, Done, Retention
+from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
 from wsloop.hub.history import HistoryQuery, Publication, Stream, StreamPosition, StreamView, new_epoch
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ UNTOUCHED_STREAMS = 10_000
 """Channels that were asked about and never published to, kept for their epoch. Whoever asks for
 the history of names without end pushes the oldest out, some MiB in all."""
 
-NOWHERE = StreamPosition(0, "")
-"""The position in a channel that keeps no history."""
+UNNUMBERED = Appended(0, "")
+"""The position of a publication in a channel that keeps no history."""
 
 
 class _Entry:
@@ -75,9 +75,7 @@ class MemoryBroker(Broker):
             entry.stream.used_s = self._now()
             self._queue(channel, entry)
 
-    def publish(
-        self, channel: str, data: bytes, info: bytes, retention: Retention, done: Done[StreamPosition]
-    ) -> None:
+    def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`. The event comes before the completion, in the same call."""
         if retention.size > 0:
             entry = self._touch(channel, retention)
@@ -86,16 +84,17 @@ class MemoryBroker(Broker):
                 self._untouched.pop(channel, None)
             held_before = len(stream)
             publication = stream.append(
-                data, info, size=retention.size, ttl_s=retention.ttl_s, now_s=stream.used_s
+                draft, size=retention.size, ttl_s=retention.ttl_s, now_s=stream.used_s
             )
             self._held += len(stream) - held_before
             self._queue(channel, entry)
-            position = StreamPosition(publication.offset, stream.epoch)
+            appended = Appended(publication.offset, stream.epoch)
         else:
-            publication, position = Publication(0, data, info), NOWHERE
+            publication = Publication(0, draft.data, draft.info, draft.tags, draft.delta)
+            appended = UNNUMBERED
         if self._events is not None and channel in self._interests:
-            self._events.on_publication(channel, publication, position.epoch)
-        done(position)
+            self._events.on_publication(channel, publication, appended.epoch)
+        done(appended)
 
     def publish_join(self, channel: str, info: bytes) -> None:
         """See `Broker.publish_join`."""

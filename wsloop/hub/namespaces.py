@@ -8,7 +8,7 @@ options and the client's user; `dispatcher.py` asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -34,6 +34,17 @@ class Namespace(msgspec.Struct, frozen=True):
     `history_meta_ttl_s`: how long an unused stream's epoch and top are remembered.
     `presence`: who is in the channel can be asked. `join_leave`: comings and goings are pushed
     to clients that ask for it, with `force_push_join_leave` to all.
+    `recovery_mode`: what a client that comes back is given: "stream", all it missed, or "cache",
+    the newest publication only.
+    `channel_regex`: what a name, behind the namespace and its boundary, must match as a whole; "" for any.
+    `allowed_delta_types`: "fossil" lets subscribers ask for differences; `delta_publish` computes
+    them for all publications, not only those that were published so.
+    `allow_tags_filter`: subscribers may ask for a part of the publications by their tags.
+    `allow_wildcard`: a subscription may name many channels with `*`.
+    `allow_channel_compaction`: pushes may carry a number instead of the channel's name.
+    `slow_policy`: what becomes of a subscriber that reads too slowly: "close" ends its connection,
+    "drop-oldest" and "conflate" (newest per channel) drop publications, and tell it so.
+    `..._proxy`: the backend is asked.
     `allow_positioning`, `allow_recovery`: a client may ask for gap detection, or for what it
     missed; `force_...` gives it unasked. Both need history.
     `allow_ACTION_for_WHOM`: client is anybody with a user, subscriber anybody in the channel,
@@ -46,6 +57,17 @@ class Namespace(msgspec.Struct, frozen=True):
     history_size: int = 0
     history_ttl_s: float = 0.0
     history_meta_ttl_s: float = 3600.0
+    recovery_mode: Literal["stream", "cache"] = "stream"
+    channel_regex: str = ""
+    allowed_delta_types: tuple[Literal["fossil"], ...] = ()
+    delta_publish: bool = False
+    allow_tags_filter: bool = False
+    allow_wildcard: bool = False
+    allow_channel_compaction: bool = False
+    slow_policy: Literal["close", "drop-oldest", "conflate"] = "close"
+    subscribe_proxy: bool = False
+    publish_proxy: bool = False
+    sub_refresh_proxy: bool = False
     allow_positioning: bool = False
     force_positioning: bool = False
     allow_recovery: bool = False

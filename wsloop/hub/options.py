@@ -13,6 +13,10 @@ class HubOptions(msgspec.Struct, frozen=True):
     `anonymous_info`: the object an anonymous client sends as `connect.data` is shown to others
     as its `conn_info`, if it is no longer than `info_limit_bytes`: it goes into every presence
     list and publication. For demonstrations, as anybody may claim any name.
+    `personal_channel`: each user is subscribed at connect to its own channel, `#user` in the
+    namespace `personal_namespace`, and `broadcast_channel`, unless "", has everybody in it.
+    `connect_proxy`, `refresh_proxy`, `rpc_proxy`, `send_proxy`: the backend is asked.
+    `expired_grace_s`: how long after its end a connection or a subscription may still be renewed.
     `ping_interval_s`: told to clients, which give up after a silence of this and their own
     grace (10 s in the SDKs); 0 promises no pings.
     `channel_limit`: subscriptions of one client.
@@ -24,6 +28,14 @@ class HubOptions(msgspec.Struct, frozen=True):
     allow_anonymous: bool = False
     anonymous_info: bool = False
     info_limit_bytes: int = 1024
+    personal_channel: bool = False
+    personal_namespace: str = ""
+    broadcast_channel: str = ""
+    connect_proxy: bool = False
+    refresh_proxy: bool = False
+    rpc_proxy: bool = False
+    send_proxy: bool = False
+    expired_grace_s: float = 25.0
     ping_interval_s: int = 25
     channel_limit: int = 128
     recovery_limit: int = 300

@@ -17,6 +17,7 @@ from wsloop.errors import WsloopError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from wsloop.hub.broker import Appended
     from wsloop.hub.codes import Code
     from wsloop.hub.history import Publication, StreamPosition, StreamView
     from wsloop.hub.presence import PresenceStats
@@ -76,11 +77,12 @@ def error_reply(command_id: int, error: Code) -> bytes:
     return encode(_ErrorReply(command_id, _Error(error.code, error.message, error.temporary)))
 
 
-def publish_result(position: StreamPosition) -> bytes:
+def publish_result(position: Appended) -> bytes:
     """Return the result of `publish`: the position where history is kept, otherwise empty."""
     if not position.epoch:
         return EMPTY
-    return b'{"offset":%d,"epoch":"%b"}' % (position.offset, position.epoch.encode())
+    duplicate = b',"dup":true' if position.duplicate else b""
+    return b'{"offset":%d,"epoch":"%b"%b}' % (position.offset, position.epoch.encode(), duplicate)
 
 
 def subscribe_result(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsloop.hub.broker import Retention, Unavailable
+from wsloop.hub.broker import Appended, Draft, Retention, Unavailable
 from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
 from wsloop.hub.presence import PresenceStats
 from wsloop.testing.clock import FakeClock
@@ -81,11 +81,11 @@ class BrokerContract:
 
     def publish(self, data: bytes, retention: Retention = KEEP_3, channel: str = "c") -> StreamPosition:
         """Publish and return the position."""
-        self.broker.publish(channel, data, b"", retention, self.log.done)
+        self.broker.publish(channel, Draft(data), retention, self.log.done)
         self.settle()
-        position = self.log.of("done")[-1][0]
-        assert isinstance(position, StreamPosition)
-        return position
+        appended = self.log.of("done")[-1][0]
+        assert isinstance(appended, Appended)
+        return StreamPosition(appended.offset, appended.epoch)
 
     def read(self, query: HistoryQuery | None = None, channel: str = "c") -> StreamView:
         """Read a stream; by default all of it."""
@@ -107,7 +107,7 @@ class BrokerContract:
 
     def test_an_acknowledged_publication_is_in_the_history(self) -> None:
         """Promise P1: ACK means appended."""
-        self.broker.publish("c", b'{"n":1}', b'{"user":"u"}', KEEP_3, self.log.done)
+        self.broker.publish("c", Draft(b'{"n":1}', b'{"user":"u"}'), KEEP_3, self.log.done)
         self.settle()
         assert self.read().publications == (Publication(1, b'{"n":1}', b'{"user":"u"}'),)
 
@@ -123,7 +123,7 @@ class BrokerContract:
         """The order that lets a subscriber join without a gap."""
         self.broker.subscribe("c")
         for number in range(3):
-            self.broker.publish("c", b"%d" % number, b"", KEEP_3, lambda _: None)
+            self.broker.publish("c", Draft(b"%d" % number), KEEP_3, lambda _: None)
             self.broker.history("c", HistoryQuery(), KEEP_3, self.log.done)
         self.settle()
         seen = 0
@@ -138,7 +138,7 @@ class BrokerContract:
         """Promise P3: one total order."""
         self.broker.subscribe("c")
         for number in range(20):
-            self.broker.publish("c", b"%d" % number, b"", KEEP_3, lambda _: None)
+            self.broker.publish("c", Draft(b"%d" % number), KEEP_3, lambda _: None)
         self.settle()
         publications = [publication for _, publication, _ in self.log.of("pub")]
         assert [publication.offset for publication in publications] == list(range(1, 21))
