@@ -19,6 +19,19 @@ class Clock(Protocol):
         ...
 
 
+class WallClock(Protocol):
+    """What a calendar shows; only for what others wrote down, such as the end of a token's life."""
+
+    def __call__(self) -> float:
+        """Return Unix seconds; may jump when the machine's clock is set."""
+        ...
+
+
+def unix_time() -> float:
+    """Return the machine's `time.time()`; satisfies `WallClock`."""
+    return time.time()
+
+
 class MonotonicClock:
     """The machine's monotonic clock (CLOCK_MONOTONIC): unmoved by NTP steps or date(1)."""
 

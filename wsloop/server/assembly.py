@@ -17,6 +17,7 @@ from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.namespaces import Namespaces, dev_namespaces
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
+from wsloop.loop.clock import unix_time
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import pages
@@ -30,7 +31,7 @@ from wsloop.server.server import OutboxMarks, Server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.loop.clock import Clock
+    from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
@@ -52,6 +53,7 @@ class Ports:
     poller: Poller
     network: Network
     entropy: Callable[[int], bytes]
+    unix_s: WallClock = unix_time
     wakeup: WakeupPort | None = None
 
 

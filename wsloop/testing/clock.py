@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+UNIX_START_S = 1_767_225_600.0 - 1000.0
+"""Makes the default start, 1000 s, the first of January 2026 in UTC."""
+
+
 class FakeClock:
     """Virtual time in seconds; satisfies `wsloop.loop.clock.Clock`.
 
@@ -18,6 +22,10 @@ class FakeClock:
     def now(self) -> float:
         """Return the virtual time in seconds."""
         return self._now_s
+
+    def unix_s(self) -> float:
+        """Return the virtual time as Unix seconds: 2026 has begun when the clock is made."""
+        return UNIX_START_S + self._now_s
 
     def advance(self, delta_s: float) -> None:
         """Move time forward by `delta_s` seconds; raises ValueError if it is negative."""

@@ -43,6 +43,7 @@ class MemoryServer:
             poller=FakePoller(self.network, self.clock),
             network=self.network,
             entropy=random.Random(f"entropy of {seed}").randbytes,
+            unix_s=self.clock.unix_s,
         )
         house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub = house.reactor, house.server, house.hub
