@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 UNIX_START_S = 1_767_225_600.0 - 1000.0
 """Makes the default start, 1000 s, the first of January 2026 in UTC."""
 
