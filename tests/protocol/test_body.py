@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocol.kit import cut_positions, cuts, get, state_of
 from wsloop.errors import HandshakeError
-from wsloop.protocol.events import Request
 from wsloop.protocol.handshake import Handshake, HandshakeState
 from wsloop.protocol.limits import Limits
+
+if TYPE_CHECKING:
+    from wsloop.protocol.events import Request
 
 LIMIT = 400
 HEAD = b"POST /api/x HTTP/1.1\r\nHost: h\r\n"

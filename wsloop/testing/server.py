@@ -50,14 +50,14 @@ class MemoryServer:
         self.server.listen(ADDRESS)
 
     @overload
-    def dial(self) -> MemoryClient: ...
+    def dial(self, *, at: TcpBind = ADDRESS) -> MemoryClient: ...
 
     @overload
-    def dial(self, kind: type[AnyClient]) -> AnyClient: ...
+    def dial(self, kind: type[AnyClient], *, at: TcpBind = ADDRESS) -> AnyClient: ...
 
-    def dial(self, kind: type[MemoryClient] = MemoryClient) -> MemoryClient:
-        """Return a client that is connected but has not said a word yet."""
-        client = kind(self.reactor, self.network.connect(ADDRESS), self._chance)
+    def dial(self, kind: type[MemoryClient] = MemoryClient, *, at: TcpBind = ADDRESS) -> MemoryClient:
+        """Return a client that is connected, to the listener at `at`, but has not said a word yet."""
+        client = kind(self.reactor, self.network.connect(at), self._chance)
         self._clients.append(client)
         return client
 
