@@ -7,7 +7,7 @@ sockets and entropy are virtual. One seed is one history: the same turns, bytes 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 from wsloop.server.assembly import CONNECTION_PATH, Options, Ports, assemble
 from wsloop.testing.client import MemoryClient, MessagingMemoryClient
@@ -107,7 +107,7 @@ class MemoryServer:
         self.reactor.run_once()
         self.reactor.close()
 
-    def __enter__(self) -> MemoryServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
