@@ -100,6 +100,7 @@ class World:
             namespaces=Namespaces(dev_namespaces() if namespaces is None else namespaces),
             options=options or HubOptions(allow_anonymous=True),
             now=self.clock.now,
+            unix_s=self.clock.unix_s,
             entropy=self.entropy,
             frame=lambda payload: FRAME + payload,
         )

@@ -108,6 +108,7 @@ def assemble(ports: Ports, options: Options) -> House:
             ping_interval_s=max(1, round(options.deadlines.ping_interval_s)),
         ),
         now=now,
+        unix_s=ports.unix_s,
         entropy=ports.entropy,
         frame=frame_text,
         fan_out=fan_out,
