@@ -6,6 +6,7 @@ entropy and its application; the simulator hands it others and runs the same cod
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from wsloop.buffers.pool import RingPool
 from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
-from wsloop.server.admission import Admission, key_of
+from wsloop.server.admission import Admission, Refusal, key_of
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.server")
+
+
+ADMIN_CONNECTIONS = 128
+"""Connections on admin listeners. They use descriptors that clients never get (`compose.py`); a pool of
+the operator's own backend is rarely larger than a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class ServerStatistics:
 
 
 class Server:
-    """Accepts connections on any number of listeners and serves one `App` to them."""
+    """Accepts connections on any number of listeners, and serves each its `App`."""
 
     def __init__(
         self,
@@ -103,6 +109,7 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
 
@@ -113,12 +120,24 @@ class Server:
 
         With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
         """
+        return self._listen(bind, self._on_accept, secure=True)
+
+    def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
+        """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
+
+        Its connections neither count against the clients' limits nor are they refused by them: a server
+        that is full must still be told what to do. There may be ADMIN_CONNECTIONS of them.
+        `secure` makes it speak TLS, if there are certificates.
+        """
+        return self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+
+    def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
-        if self._certificates is not None and sock.family != socket.AF_UNIX:
+        if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self._certificates.wrap
         listener = Listener(
-            self.reactor, sock, self._on_accept, spare=self._network.spare(), make_transport=make_transport
+            self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
         self._listeners.append(listener)
         return listener
@@ -127,18 +146,33 @@ class Server:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
         key = key_of(transport.peer_host)
-        refusal = self._admission.judge(key, len(self.registry), self.reactor.now)
+        open_count = len(self.registry) - len(self._admin_ids)
+        refusal = self._admission.judge(key, open_count, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
+        elif self._add(transport, self.app) is not None:
+            self._admission.enter(key)
+
+    def _on_accept_admin(self, app: App, transport: Transport) -> None:
+        """Make a connection of what the operator's software has opened."""
+        self._accepted_total += 1
+        if len(self._admin_ids) >= ADMIN_CONNECTIONS:
+            self._refuser.refuse(transport, Refusal.FULL)
             return
+        connection = self._add(transport, app)
+        if connection is not None:
+            self._admin_ids.add(connection.id)
+
+    def _add(self, transport: Transport, app: App) -> Connection | None:
+        """Make a connection and register it; None, and the transport dropped, if it cannot be watched."""
         try:
-            connection = Connection(self, transport, self.registry.next_id())
+            connection = Connection(self, transport, self.registry.next_id(), app)
         except (OSError, ValueError) as error:  # ENOSPC: epoll's limit for a user; ValueError: select's
             log.warning("a connection from %s was dropped, it cannot be watched: %s", transport.peer, error)
             transport.abort()
-            return
+            return None
         self.registry.add(connection)
-        self._admission.enter(key)
+        return connection
 
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
@@ -163,8 +197,14 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Be told by a connection that it is gone; the last one ends a drain."""
         if self.registry.remove(connection):
-            self._admission.leave(key_of(connection.peer_host))
+            self._leave(connection)
         self._end_drain_if_empty()
+
+    def _leave(self, connection: Connection) -> None:
+        if connection.id in self._admin_ids:
+            self._admin_ids.remove(connection.id)
+        else:
+            self._admission.leave(key_of(connection.peer_host))
 
     def _end_drain_if_empty(self) -> None:
         if self.draining and not len(self.registry) and self._on_drained is not None:
