@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hub.support import FRAME, RecordedSubscriber, World
+from wsloop.hub import replies
 from wsloop.hub.broker import Retention
 from wsloop.hub.channels import NOT_POSITIONED, Channel, Subscription
 from wsloop.hub.fan_out import DirectFanOut
-from wsloop.hub.history import StreamPosition
+from wsloop.hub.history import Publication, StreamPosition
 from wsloop.hub.namespaces import ChannelRules, Namespace
 
 RULES = ChannelRules(Namespace(), Retention())
@@ -21,13 +22,21 @@ class Room:
 
     def __init__(self) -> None:
         self.world = World()
-        self.channel = Channel("c", RULES, DirectFanOut())
+        self.channel = Channel("c", RULES, DirectFanOut(), lambda line: FRAME + line)
 
     def enter(self, position: StreamPosition | None, *, wants_joins: bool = False) -> Subscription:
         subscription = Subscription(self.world.connect().client, self.channel)
         subscription.wants_joins = wants_joins
         assert self.channel.add(subscription, position) == []
         return subscription
+
+
+def publication(offset: int) -> Publication:
+    return Publication(offset, b"%d" % offset)
+
+
+def push(offset: int) -> bytes:
+    return FRAME + replies.pub_push(replies.push_start("c"), publication(offset))
 
 
 def heard(subscription: Subscription) -> list[bytes]:
@@ -38,8 +47,8 @@ def heard(subscription: Subscription) -> list[bytes]:
 def test_every_subscriber_is_given_the_same_bytes_object() -> None:
     room = Room()
     subscriptions = [room.enter(None), room.enter(StreamPosition(0, "e")), room.enter(None)]
-    frame = bytes(bytearray(FRAME + b"1"))
-    assert room.channel.deliver(frame, 1, "e") == []
+    assert room.channel.deliver(publication(1), "e") == []
+    frame = heard(subscriptions[0])[0]
     assert all(heard(subscription)[0] is frame for subscription in subscriptions)
 
 
@@ -49,17 +58,17 @@ def test_a_positioned_subscriber_sees_no_gap_and_no_duplicate(position: int, off
     subscription = room.enter(StreamPosition(position, "e"))
     expected = position
     for offset in offsets:
-        broken = room.channel.deliver(FRAME + b"%d" % offset, offset, "e")
+        broken = room.channel.deliver(publication(offset), "e")
         assert broken == ([subscription] if offset > expected + 1 else [])
         expected += offset == expected + 1
-    assert heard(subscription) == [FRAME + b"%d" % o for o in range(position + 1, expected + 1)]
+    assert heard(subscription) == [push(o) for o in range(position + 1, expected + 1)]
 
 
 def test_an_unpositioned_subscriber_sees_everything() -> None:
     room = Room()
     subscription = room.enter(None)
     for offset in (5, 3, 3, 9):
-        room.channel.deliver(FRAME, offset, "e")
+        room.channel.deliver(publication(offset), "e")
     assert len(heard(subscription)) == 4
     assert subscription.offset == NOT_POSITIONED
 
@@ -67,7 +76,7 @@ def test_an_unpositioned_subscriber_sees_everything() -> None:
 def test_a_publication_outside_the_stream_moves_nobody() -> None:
     room = Room()
     subscription = room.enter(StreamPosition(4, "e"))
-    assert room.channel.deliver(FRAME, 0, "") == []
+    assert room.channel.deliver(publication(0), "") == []
     assert len(heard(subscription)) == 1
     assert subscription.offset == 4
     assert room.channel.epoch == "e"
@@ -76,7 +85,7 @@ def test_a_publication_outside_the_stream_moves_nobody() -> None:
 def test_a_new_epoch_breaks_all_who_are_positioned_even_where_the_offset_would_fit() -> None:
     room = Room()
     positioned, plain = room.enter(StreamPosition(0, "old")), room.enter(None)
-    assert room.channel.deliver(FRAME, 1, "new") == [positioned]
+    assert room.channel.deliver(publication(1), "new") == [positioned]
     assert heard(positioned) == []
     assert len(heard(plain)) == 1
 
@@ -86,14 +95,14 @@ def test_a_newcomer_of_a_new_epoch_makes_the_others_stale() -> None:
     old, plain = room.enter(StreamPosition(3, "old")), room.enter(None)
     newcomer = Subscription(room.world.connect().client, room.channel)
     assert room.channel.add(newcomer, StreamPosition(0, "new")) == [old]
-    room.channel.deliver(FRAME, 1, "new")
+    room.channel.deliver(publication(1), "new")
     assert [len(heard(each)) for each in (old, plain, newcomer)] == [0, 1, 1]
 
 
 def test_joining_with_a_stale_read_is_a_bug_that_is_caught() -> None:
     room = Room()
     room.enter(StreamPosition(3, "e"))
-    room.channel.deliver(FRAME, 4, "e")
+    room.channel.deliver(publication(4), "e")
     late = Subscription(room.world.connect().client, room.channel)
     with pytest.raises(AssertionError, match="another tick"):
         room.channel.add(late, StreamPosition(3, "e"))
@@ -119,6 +128,6 @@ def test_a_subscriber_that_leaves_during_delivery_disturbs_nobody() -> None:
     leaving = room.enter(None)
     leaving.receiver = Leaver()
     other = room.enter(None)
-    room.channel.deliver(FRAME, 1, "e")
+    room.channel.deliver(publication(1), "e")
     assert len(heard(other)) == 1
     assert len(room.channel) == 1

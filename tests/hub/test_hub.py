@@ -7,7 +7,7 @@ import pytest
 
 from tests.hub.support import FRAME, World
 from wsloop.errors import StateError
-from wsloop.hub.client import TRANSITIONS, ClientState
+from wsloop.hub.client_state import TRANSITIONS, ClientState
 from wsloop.hub.codes import ReplyError
 from wsloop.hub.replies import PayloadError
 

@@ -109,6 +109,7 @@ def assemble(ports: Ports, options: Options) -> House:
         namespaces=_namespaces(options),
         options=_hub_options(options),
         now=now,
+        unix_s=ports.unix_s,
         entropy=ports.entropy,
         frame=frame_text,
         fan_out=fan_out,
