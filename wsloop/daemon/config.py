@@ -9,12 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+import typing
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from wsloop.daemon import addresses
+from wsloop.daemon.places import place
 from wsloop.errors import ConfigError, UsageError
+from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
+from wsloop.hub.namespaces import Namespace, dev_namespaces
+from wsloop.hub.options import HubOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +30,7 @@ MAX_COUNT = 2**31 - 1
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
+Grace = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
@@ -81,89 +87,13 @@ class LogSettings(_Section, frozen=True):
     format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
 
 
-class Settings(_Section, frozen=True):
-    """All settings of a daemon."""
+class ClientSettings(_Section, frozen=True):
+    """`[client]`: what holds for all clients of the messaging protocol."""
 
-    dev: bool = False
-    server: ServerSettings = ServerSettings()
-    ws: WsSettings = WsSettings()
-    tls: TlsSettings = TlsSettings()
-    log: LogSettings = LogSettings()
-
-
-def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool = False) -> Settings:
-    """Return the settings from `path` (None: no file), with `overrides` ({section: {key: value}}) on top.
-
-    Raises ConfigError: the file cannot be read or parsed, or a key or value is wrong. Raises
-    UsageError: a value in `overrides` is.
-    """
-    text = _read(path)
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}", "the file must be TOML; strings need quotes") from None
-    if "dev" in tree:
-        raise ConfigError(f"{path}: dev mode is switched on by the flag --dev only")
-    _check(tree, text, path)
-    for section, values in overrides.items():
-        tree.setdefault(section, {}).update(values)
-    _check(tree, "", None)
-    settings = msgspec.convert({**tree, "dev": dev}, Settings)
-    if settings.ws.ping_timeout >= settings.ws.ping_interval:
-        raise ConfigError(
-            "ws.ping_timeout must be less than ws.ping_interval",
-            f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
-        )
-    if settings.tls.keyfile and not settings.tls.certfile:
-        raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
-    addresses.check(settings.server, overrides.get("server", {}))
-    return settings
-
-
-def _read(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"cannot read {path}: {reason}", "check the path given to -c") from None
-
-
-def _check(tree: dict[str, Any], text: str, path: Path | None) -> None:
-    """Raise ConfigError for the first mistake of `tree`, with its line in `text`."""
-    try:
-        msgspec.convert(tree, Settings)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
-        if unknown and path is not None:
-            key = unknown[1]
-            hint = _did_you_mean(key, unknown[2] or "")
-            raise ConfigError(f"{_place(path, text, key)}unknown key {key!r}", hint) from None
-        found = re.search(r"(.*) - at `\$\.?([^`]*)`", message)
-        reason, where = (found[1], found[2]) if found else (message, "")
-        fault = f"{where}: {reason[0].lower()}{reason[1:]}"
-        if path is None:
-            raise UsageError(fault, "see wsloop serve --help") from None
-        key = where.rpartition(".")[2].partition("[")[0]
-        raise ConfigError(_place(path, text, key) + fault) from None
-
-
-def _place(path: Path, text: str, key: str) -> str:
-    """Return "file:line: " of `key` where that can be told, else "file: "."""
-    pattern = re.compile(rf"^\s*(\[{re.escape(key)}\]|[\"']?{re.escape(key)}[\"']?\s*=)")
-    for number, line in enumerate(text.splitlines(), 1):
-        if key and pattern.match(line):
-            return f"{path}:{number}: "
-    return f"{path}: "
-
-
-def _did_you_mean(key: str, section: str) -> str:
-    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    if section in sections:
-        known = [field.name for field in msgspec.structs.fields(sections[section])]
-    else:
-        known = [name for name in sections if name != "dev"]
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    allow_anonymous: bool = False  # clients without a token may connect; on with --dev
+    anonymous_info: bool = False  # their `connect.data` is shown to others, for demonstrations; on with --dev
+    info_limit_bytes: Count = 1024  # the longest such object that is shown; longer ones are ignored
+    personal_channel: bool = False  # each user is subscribed at connect to its own channel, `#user`
+    personal_namespace: str = ""  # the namespace that those channels are in
+    broadcast_channel: str = ""  # a channel that everybody is subscribed to at connect
+    expired_grace_s: Grace = 25.0  # s after its end in which a connection or subscription may be renewed
