@@ -14,6 +14,7 @@ import msgspec
 
 from wsloop.errors import StateError
 from wsloop.hub import codes, dispatcher, replies, subscribing
+from wsloop.hub.channels import NOT_POSITIONED
 
 if TYPE_CHECKING:
     from wsloop.hub.channels import Subscriber, Subscription
@@ -116,6 +117,20 @@ class Client:
         self.move_to(ClientState.CLOSED)
         self.hub.forget(self)
         subscribing.end_all(self)
+
+    def must_be_whole(self, channel: str) -> bool:
+        """Return whether no push of `channel` may be left out unnoticed, as the client counts them.
+
+        True as well where it has no subscription: then none is expected.
+        """
+        subscription = self.subscriptions.get(channel)
+        return subscription is None or subscription.offset != NOT_POSITIONED
+
+    def miss(self, channel: str) -> None:
+        """End the subscription to `channel`, of which something was dropped, so that the client recovers."""
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.active:
+            subscribing.end_broken((subscription,))
 
     def disconnect(self, code: int, reason: str) -> None:
         """Ask the transport to close with this code; only the first call has an effect.
