@@ -1,10 +1,10 @@
-"""The port through which a line reaches many subscribers, and its simplest twin.
+"""The port through which a message reaches many subscribers, and its simplest twin.
 
-A channel decides who gets a line; when the bytes leave, and in what frames, is not its affair. The
-server's own fan-out (`server/fan_out.py`) joins what one turn published and spreads a large
-channel over several turns; `DirectFanOut` hands everything on at once.
+A channel decides who gets a message, encoded by its codec; when the bytes leave, and in what frames,
+is not its affair. The server's own fan-out (`server/fan_out.py`) joins what one turn published and
+spreads a large channel over several turns; `DirectFanOut` hands everything on at once.
 
-A line travels in a `Lane`: what may be done with it where a receiver does not keep up.
+A message travels in a `Lane`: what may be done with it where a receiver does not keep up.
 """
 
 from __future__ import annotations
@@ -16,45 +16,55 @@ from wsloop.hub import replies
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wsloop.hub.codec import Codec
+
 SlowPolicy = Literal["close", "drop-oldest", "conflate"]
-"""What becomes of the lines that a receiver does not take in time: see `Namespace.slow_policy`."""
+"""What becomes of the messages that a receiver does not take in time: see `Namespace.slow_policy`."""
 
 
 class Lane:
-    """A channel's way to its receivers: lines of one lane stand and fall together.
+    """A channel's way to receivers that speak one codec.
 
-    With the policy "close" none of them is ever dropped; the receiver's connection ends. Otherwise
-    the channel's oldest lines, or all but the newest, may be, and `gap` is what tells of it.
+    With the policy "close" no message of it is ever dropped; a slow receiver's connection ends.
+    Otherwise the oldest ones, or all but the newest, may be, and `gap` is what tells of it.
     """
 
-    __slots__ = ("channel", "policy")
+    __slots__ = ("channel", "codec", "policy")
 
-    def __init__(self, channel: str, policy: SlowPolicy) -> None:
+    def __init__(self, channel: str, policy: SlowPolicy, codec: Codec) -> None:
         self.channel = channel
         self.policy = policy
+        self.codec = codec
 
     def gap(self, dropped: int) -> bytes:
-        """Return the line that stands where `dropped` lines of the lane are missing."""
-        return replies.gap_push(self.channel, dropped)
+        """Return the message that stands where `dropped` messages of the lane are missing."""
+        return self.codec.encode(replies.gap_push(self.channel, dropped))
 
 
-KEPT = Lane("", "close")
-"""For lines that are never dropped, of any channel."""
+_KEPT: dict[Codec, Lane] = {}
+
+
+def kept(codec: Codec) -> Lane:
+    """Return the one lane of messages that are never dropped, of any channel."""
+    lane = _KEPT.get(codec)
+    if lane is None:
+        lane = _KEPT[codec] = Lane("", "close", codec)
+    return lane
 
 
 class Packet:
-    """Lines of one lane made ready for the wire, as one whole: it is sent, or dropped, as such."""
+    """Messages of one lane made ready for the wire, as one whole: it is sent, or dropped, as such."""
 
-    __slots__ = ("data", "lane", "lines")
+    __slots__ = ("data", "lane", "messages")
 
-    def __init__(self, data: bytes, lines: Sequence[bytes], lane: Lane) -> None:
+    def __init__(self, data: bytes, messages: Sequence[bytes], lane: Lane) -> None:
         self.data = data
-        self.lines = lines
+        self.messages = messages
         self.lane = lane
 
 
 class Receiver(Protocol):
-    """What takes shared lines: a connection."""
+    """What takes shared messages: a connection."""
 
     def push(self, data: bytes, packets: Sequence[Packet]) -> None:
         """Send `data`, shared with other receivers, behind all that was queued before.
@@ -66,13 +76,13 @@ class Receiver(Protocol):
 
 
 class FanOut(Protocol):
-    """Gives lines to receivers: to each in the order of the `send` calls that named it."""
+    """Gives messages to receivers: to each in the order of the `send` calls that named it."""
 
-    def send(self, receivers: Sequence[Receiver], line: bytes, lane: Lane) -> None:
-        """Give `line` to all of `receivers`, now or soon.
+    def send(self, receivers: Sequence[Receiver], message: bytes, lane: Lane) -> None:
+        """Give `message`, encoded by the lane's codec, to all of `receivers`, now or soon.
 
         The sequence must not change any more; the same object in successive calls lets the
-        lines be joined.
+        messages be joined.
         """
         ...
 
@@ -82,13 +92,13 @@ class FanOut(Protocol):
 
 
 class DirectFanOut(FanOut):
-    """Everything at once, each line by itself; nothing is ever left to settle."""
+    """Everything at once, each message by itself; nothing is ever left to settle."""
 
-    def send(self, receivers: Sequence[Receiver], line: bytes, lane: Lane) -> None:
+    def send(self, receivers: Sequence[Receiver], message: bytes, lane: Lane) -> None:
         """See `FanOut.send`."""
-        packets = (Packet(line, (line,), lane),)
+        packets = (Packet(message, (message,), lane),)
         for receiver in receivers:
-            receiver.push(line, packets)
+            receiver.push(message, packets)
 
     def settle(self, receiver: Receiver) -> None:
         """See `FanOut.settle`."""

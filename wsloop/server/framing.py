@@ -1,7 +1,7 @@
-"""Lines into frames: several short ones share a frame, joined by a line break.
+"""Messages into frames: several short ones share a frame, joined as their codec does.
 
-Client-protocol: a frame holds one object or several, one a line. A frame that is shared costs its
-receivers one event instead of many.
+Client-protocol: a text frame holds one object or several, one a line. A frame that is shared costs
+its receiver one event instead of many.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wsloop.buffers.outbox import Piece
+    from wsloop.hub.codec import Codec
 
 MESSAGES_PER_FRAME = 16
-"""Most lines in a frame. Centrifugo's writer: the same."""
+"""Most messages in a frame. Centrifugo's writer: the same."""
 
 FRAME_BYTES = 16 * 1024
-"""A frame that has reached this takes no further line: a client's own limit of a message's size (1 MiB
+"""A frame that has reached this takes no further message: a client's own limit of a message's size (1 MiB
 in Python's websockets) must not be met by joining, and what is long gains nothing by it."""
 
 
-def grouped(lines: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
-    """Cut `lines` into parts for one frame each: at most `most`, and short enough to share one."""
+def grouped(messages: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    """Cut `messages` into parts for one frame each: at most `most`, and short enough to share one."""
     start = size = 0
-    for index, line in enumerate(lines):
-        if index > start and (index - start >= most or size + len(line) > FRAME_BYTES):
-            yield lines[start:index]
+    for index, message in enumerate(messages):
+        if index > start and (index - start >= most or size + len(message) > FRAME_BYTES):
+            yield messages[start:index]
             start, size = index, 0
-        size += len(line)
-    if lines:
-        yield lines[start:]
+        size += len(message)
+    if messages:
+        yield messages[start:]
 
 
-def frame_lines(lines: Sequence[bytes]) -> bytes:
-    """Return one text frame around all of `lines`."""
-    return encode_frame(Opcode.TEXT, lines[0] if len(lines) == 1 else b"\n".join(lines))
+def frame_of(messages: Sequence[bytes], codec: Codec) -> bytes:
+    """Return one frame around all of `messages`, which `codec` has encoded."""
+    payload = messages[0] if len(messages) == 1 else codec.join(messages)
+    return encode_frame(Opcode.TEXT if codec.is_text else Opcode.BINARY, payload)
 
 
 HEADER_BYTES = (4, 10)

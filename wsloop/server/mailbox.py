@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsloop.protocol.frames import Opcode, encode_frame
+from wsloop.server.framing import frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,13 +41,13 @@ class Room(NamedTuple):
 
 
 class _Entry:
-    """A frame that waits: `lines` of `lane`, or anything else with no lane. Gone: `frame` is None."""
+    """A frame that waits: `texts` of `lane`, or anything else with no lane. Gone: `frame` is None."""
 
-    __slots__ = ("frame", "lane", "lines", "since_s")
+    __slots__ = ("frame", "lane", "since_s", "texts")
 
-    def __init__(self, frame: Piece, lines: Sequence[bytes], lane: Lane | None, since_s: float) -> None:
+    def __init__(self, frame: Piece, texts: Sequence[bytes], lane: Lane | None, since_s: float) -> None:
         self.frame: Piece | None = frame
-        self.lines = lines
+        self.texts = texts
         self.lane = lane
         self.since_s = since_s
 
@@ -99,14 +99,14 @@ class Mailbox:
 
     def add_packet(self, frame: Piece, packet: Packet, now_s: float) -> None:
         """Queue a packet, of which `frame` is the form for this peer; drop it if its lane is cut off."""
-        lane, lines = packet.lane, packet.lines
+        lane, texts = packet.lane, packet.messages
         if lane in self._cut:
-            self.dropped += len(lines)
+            self.dropped += len(texts)
             return
-        entry = _Entry(frame, lines, lane, now_s)
+        entry = _Entry(frame, texts, lane, now_s)
         self._entries.append(entry)
         self.size += len(frame)
-        self.messages += len(lines)
+        self.messages += len(texts)
         queue = self._of_policy.get(lane.policy)
         if queue is None:
             queue = self._of_policy[lane.policy] = deque()
@@ -126,14 +126,14 @@ class Mailbox:
                 continue
             lane, frame = entry.lane, entry.frame
             if lane is not None and lane in self._gaps:
-                outbox.append(self._frame(lane.gap(self._gaps.pop(lane))))
+                outbox.append(self._frame(lane.gap(self._gaps.pop(lane)), lane))
             outbox.append(frame)
             self._forget(entry)
             if lane is not None:
                 _strip(self._of_policy[lane.policy])
         if not entries:
             for lane, count in self._gaps.items():
-                outbox.append(self._frame(lane.gap(count)))
+                outbox.append(self._frame(lane.gap(count), lane))
             self._gaps.clear()
 
     # -- dropping ---------------------------------------------------------------------------
@@ -164,31 +164,29 @@ class Mailbox:
         return self.size > room.size_bytes or self.messages > room.messages
 
     def _conflate(self, queue: deque[_Entry], must_be_whole: Callable[[Lane], bool]) -> None:
-        """Leave the newest message of each lane, and of a packet its last line."""
+        """Leave the newest message of each lane, and of a packet its last."""
         for entry in list(queue):
             lane = entry.lane
             if entry.frame is None or lane is None:
                 continue
             if self._newest[lane] is not entry:
                 self._drop(entry, must_be_whole)
-            elif len(entry.lines) > 1:
+            elif len(entry.texts) > 1:
                 self._drop_all_but_last(entry, lane, must_be_whole)
         _strip(queue)
         self._of_policy["conflate"] = deque(entry for entry in queue if entry.frame is not None)
 
-    def _drop_all_but_last(
-        self, entry: _Entry, lane: Lane, must_be_whole: Callable[[Lane], bool]
-    ) -> None:
+    def _drop_all_but_last(self, entry: _Entry, lane: Lane, must_be_whole: Callable[[Lane], bool]) -> None:
         if must_be_whole(lane):
             self._cut_off(lane)
             return
         assert entry.frame is not None
-        last = entry.lines[-1:]
-        frame = self._frame(last[0])
-        self._count_gap(lane, len(entry.lines) - 1)
-        self.messages -= len(entry.lines) - 1
+        last = entry.texts[-1:]
+        frame = self._frame(last[0], lane)
+        self._count_gap(lane, len(entry.texts) - 1)
+        self.messages -= len(entry.texts) - 1
         self.size += len(frame) - len(entry.frame)
-        entry.frame, entry.lines = frame, last
+        entry.frame, entry.texts = frame, last
 
     def _drop(self, entry: _Entry, must_be_whole: Callable[[Lane], bool]) -> None:
         assert entry.lane is not None
@@ -197,7 +195,7 @@ class Mailbox:
         else:
             self._forget(entry)
             self._holes += 1
-            self._count_gap(entry.lane, len(entry.lines))
+            self._count_gap(entry.lane, len(entry.texts))
 
     def _count_gap(self, lane: Lane, count: int) -> None:
         self.dropped += count
@@ -209,7 +207,7 @@ class Mailbox:
         self._gaps.pop(lane, None)
         for entry in self._of_policy[lane.policy]:
             if entry.lane is lane and entry.frame is not None:
-                self.dropped += len(entry.lines)
+                self.dropped += len(entry.texts)
                 self._forget(entry)
                 self._holes += 1
 
@@ -218,7 +216,7 @@ class Mailbox:
         assert entry.frame is not None
         length = len(entry.frame)
         self.size -= length
-        self.messages -= len(entry.lines)
+        self.messages -= len(entry.texts)
         if entry.lane is None or entry.lane.policy == "close":
             self.firm_bytes -= length
         elif self._newest.get(entry.lane) is entry:
@@ -230,10 +228,9 @@ class Mailbox:
             self._entries = deque(entry for entry in self._entries if entry.frame is not None)
             self._holes = 0
 
-    def _frame(self, line: bytes) -> bytes:
-        if self._compressor is not None:
-            return self._compressor.encode_frame(Opcode.TEXT, line)
-        return encode_frame(Opcode.TEXT, line)
+    def _frame(self, message: bytes, lane: Lane) -> bytes:
+        frame = frame_of((message,), lane.codec)
+        return frame if self._compressor is None else self._compressor.recode(frame)
 
 
 def _strip(queue: deque[_Entry]) -> None:

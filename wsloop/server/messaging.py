@@ -93,7 +93,7 @@ class MessagingHandler:
 
     def on_closed(self, code: int, reason: str) -> None:
         """Tell the hub, which removes subscriptions, then presence, then tells of the leave."""
-        self._client.closed()
+        self._client.closed(code, reason)
         # The client refers to this handler: a cycle that nobody would find once the heap is frozen.
         del self._client
 

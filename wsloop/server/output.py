@@ -16,6 +16,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from wsloop.buffers.outbox import Outbox
+from wsloop.hub.codec import JSON
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.frames import (
     JOIN_MAX_BYTES,
@@ -25,13 +26,14 @@ from wsloop.protocol.frames import (
     encode_frame,
     encode_header,
 )
-from wsloop.server.framing import FRAME_BYTES, frame_lines, grouped
+from wsloop.server.framing import FRAME_BYTES, frame_of, grouped
 from wsloop.server.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wsloop.buffers.outbox import Piece
+    from wsloop.hub.codec import Codec
     from wsloop.hub.fan_out import Packet
     from wsloop.loop.wheel import Timer
     from wsloop.protocol.deflate import Compressor
@@ -60,8 +62,8 @@ class Output:
     __slots__ = (
         "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_full_since_s", "_handler", "_held",
         "_interest", "_is_secure", "_limits", "_lines", "_mailbox", "_outbox", "_pressure", "_reply_bytes",
-        "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "_was_heard", "dropped", "id",
-        "member", "state",
+        "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "_was_heard", "codec",
+        "dropped", "id", "member", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -91,6 +93,8 @@ class Output:
         self._timer: Timer
         self.member: Member | None = None
         """Who has a say in what of its messages may be dropped; a handler that is given lanes sets it."""
+        self.codec: Codec = JSON
+        """How `send_line` joins what it is given."""
         self.dropped = 0
         """Messages that were dropped instead of sent, in all."""
 
@@ -213,14 +217,14 @@ class Output:
             self.go_on_later()
 
     def send_line(self, line: bytes) -> None:
-        """Queue one line of text that the peer has asked for, however long it is.
+        """Queue a message in `codec` that the peer has asked for, however long it is.
 
-        Lines that answer one read share frames, up to `messages_per_frame`; so a handler that sends
+        Those that answer one read share frames, up to `messages_per_frame`; so a handler that sends
         lines while it is given a message sends nothing but lines then.
         """
         if self._cork is None or len(line) > FRAME_BYTES:
             self._seal()
-            self._send_reply(encode_frame(Opcode.TEXT, line))
+            self._send_reply(frame_of((line,), self.codec))
             return
         if self._lines is None:
             self._lines = []
@@ -233,7 +237,7 @@ class Output:
         lines, self._lines = self._lines, None
         if lines:
             for part in grouped(lines, self._server.messages_per_frame):
-                self._send_reply(frame_lines(part))
+                self._send_reply(frame_of(part, self.codec))
 
     def _send_reply(self, frame: bytes) -> None:
         """Queue one whole frame that the peer has asked for.

@@ -118,7 +118,10 @@ class Slowness(Output):
         return self._mailbox.messages if self._mailbox is not None else 0
 
     def behind_since_s(self) -> float | None:
-        """Return when the oldest message that waits was queued, or the kernel found full; None if nothing waits."""
+        """Return since when something waits, None if nothing does.
+
+        The oldest message in the mailbox, or the time at which the kernel was found full.
+        """
         if not self.queued_bytes:
             return None
         oldest_s = self._mailbox.oldest_s() if self._mailbox is not None else None

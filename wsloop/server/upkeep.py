@@ -2,8 +2,8 @@
 
 An open connection has up to five things to wait for: the next ping or its answer, the handler's
 first message, the end of a frame that has begun, a slow reader's progress, and the age of what waits
-for it. The timer is set for the earliest; when it fires, `_tend` looks at all of them. It is moved forward only, so a
-message costs no timer operation.
+for it. The timer is set for the earliest; when it fires, `_tend` looks at all of them. It is moved
+forward only, so a message costs no timer operation.
 
 The middle part of `Connection`, in a file of its own; see `output.py` for why.
 """
@@ -54,9 +54,8 @@ class Upkeep(Slowness):
 
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
-        next_s = min(
-            self._tend_pressure(), self._tend_age(), self._tend_input(), self._tend_stale(), self._tend_pulse()
-        )
+        slow_s = min(self._tend_pressure(), self._tend_age())
+        next_s = min(slow_s, self._tend_input(), self._tend_stale(), self._tend_pulse())
         if self.state is State.OPEN and next_s < math.inf:
             self._server.reactor.rearm(self._timer, next_s)
 
