@@ -16,13 +16,14 @@ from wsloop.hub.presence import MemoryPresence, Presence
 from wsloop.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from wsloop.hub.backend import Backend, Hooks
     from wsloop.hub.client import Client
+    from wsloop.hub.fan_out import Packet
+    from wsloop.hub.grants import Identity
     from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
-
-FRAME = b"F"
-"""Stands before each payload that was framed, so that tests can tell."""
+    from wsloop.hub.verifier import Verifier
 
 
 class CountedEntropy:
@@ -41,7 +42,7 @@ class RecordedSubscriber(Subscriber):
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.frames: list[bytes] = []
+        self.pushes: list[bytes] = []
         self.closed_with: list[tuple[int, str]] = []
         self.connected = 0
         self.pongs = 0
@@ -57,11 +58,11 @@ class RecordedSubscriber(Subscriber):
     def receiver(self) -> RecordedSubscriber:
         return self
 
-    def push(self, frame: bytes) -> None:
-        assert frame.startswith(FRAME)
+    def push(self, data: bytes, packets: Sequence[Packet]) -> None:
+        assert data == b"".join(packet.data for packet in packets)
         if not self.closed_with:
-            self.frames.append(frame)
-            self.lines.append(frame.removeprefix(FRAME))
+            self.pushes.append(data)
+            self.lines.append(data)
 
     def disconnect(self, code: int, reason: str) -> None:
         self.closed_with.append((code, reason))
@@ -88,6 +89,9 @@ class World:
         namespaces: dict[str, Namespace] | None = None,
         broker: Callable[[MemoryBroker], Any] = lambda broker: broker,
         presence: Presence | None = None,
+        verifier: Verifier | None = None,
+        backend: Backend | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.entropy = CountedEntropy()
@@ -100,18 +104,21 @@ class World:
             namespaces=Namespaces(dev_namespaces() if namespaces is None else namespaces),
             options=options or HubOptions(allow_anonymous=True),
             now=self.clock.now,
+            unix_s=self.clock.unix_s,
             entropy=self.entropy,
-            frame=lambda payload: FRAME + payload,
+            verifier=verifier,
+            backend=backend,
+            hooks=hooks,
         )
 
-    def open(self, *, app_pings: bool = True) -> Peer:
+    def open(self, *, app_pings: bool = True, identity: Identity | None = None) -> Peer:
         """Open a connection, on which nothing was said yet."""
         subscriber = RecordedSubscriber()
-        return Peer(subscriber, self.hub.new_client(subscriber, app_pings=app_pings))
+        return Peer(subscriber, self.hub.new_client(subscriber, app_pings=app_pings, identity=identity))
 
-    def connect(self) -> Peer:
-        """Open a connection and have it connected."""
-        peer = self.open()
+    def connect(self, identity: Identity | None = None) -> Peer:
+        """Open a connection and have it connected, as `identity` or anonymous."""
+        peer = self.open(identity=identity)
         peer.say({"id": 1, "connect": {}})
         peer.take()
         return peer
@@ -129,7 +136,7 @@ class Peer:
     @property
     def info(self) -> dict[str, str]:
         """What others are told about this client."""
-        return {"user": "", "client": self.client.id}
+        return {"user": self.client.user, "client": self.client.id}
 
     @property
     def close_code(self) -> int | None:
@@ -140,7 +147,7 @@ class Peer:
         """Send commands in one message."""
         self.client.receive("\n".join(json.dumps(command) for command in commands))
 
-    def ask(self, method: str, **request: object) -> Any:
+    def ask(self, method: str, /, **request: object) -> Any:
         """Send a command and return its reply without the id; pushes heard meanwhile stay."""
         self._next_id += 1
         self.say({"id": self._next_id, method: request})

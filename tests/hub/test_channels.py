@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hub.support import FRAME, RecordedSubscriber, World
+from tests.hub.support import RecordedSubscriber, World
+from wsloop.hub import replies
 from wsloop.hub.broker import Retention
 from wsloop.hub.channels import NOT_POSITIONED, Channel, Subscription
-from wsloop.hub.fan_out import DirectFanOut
-from wsloop.hub.history import StreamPosition
+from wsloop.hub.fan_out import DirectFanOut, Packet
+from wsloop.hub.history import Publication, StreamPosition
 from wsloop.hub.namespaces import ChannelRules, Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RULES = ChannelRules(Namespace(), Retention())
 
@@ -30,16 +36,24 @@ class Room:
         return subscription
 
 
+def publication(offset: int) -> Publication:
+    return Publication(offset, b"%d" % offset)
+
+
+def push(offset: int) -> bytes:
+    return replies.pub_push(replies.push_start("c"), publication(offset))
+
+
 def heard(subscription: Subscription) -> list[bytes]:
     assert isinstance(subscription.receiver, RecordedSubscriber)
-    return subscription.receiver.frames
+    return subscription.receiver.pushes
 
 
 def test_every_subscriber_is_given_the_same_bytes_object() -> None:
     room = Room()
     subscriptions = [room.enter(None), room.enter(StreamPosition(0, "e")), room.enter(None)]
-    frame = bytes(bytearray(FRAME + b"1"))
-    assert room.channel.deliver(frame, 1, "e") == []
+    assert room.channel.deliver(publication(1), "e") == []
+    frame = heard(subscriptions[0])[0]
     assert all(heard(subscription)[0] is frame for subscription in subscriptions)
 
 
@@ -49,17 +63,17 @@ def test_a_positioned_subscriber_sees_no_gap_and_no_duplicate(position: int, off
     subscription = room.enter(StreamPosition(position, "e"))
     expected = position
     for offset in offsets:
-        broken = room.channel.deliver(FRAME + b"%d" % offset, offset, "e")
+        broken = room.channel.deliver(publication(offset), "e")
         assert broken == ([subscription] if offset > expected + 1 else [])
         expected += offset == expected + 1
-    assert heard(subscription) == [FRAME + b"%d" % o for o in range(position + 1, expected + 1)]
+    assert heard(subscription) == [push(o) for o in range(position + 1, expected + 1)]
 
 
 def test_an_unpositioned_subscriber_sees_everything() -> None:
     room = Room()
     subscription = room.enter(None)
     for offset in (5, 3, 3, 9):
-        room.channel.deliver(FRAME, offset, "e")
+        room.channel.deliver(publication(offset), "e")
     assert len(heard(subscription)) == 4
     assert subscription.offset == NOT_POSITIONED
 
@@ -67,7 +81,7 @@ def test_an_unpositioned_subscriber_sees_everything() -> None:
 def test_a_publication_outside_the_stream_moves_nobody() -> None:
     room = Room()
     subscription = room.enter(StreamPosition(4, "e"))
-    assert room.channel.deliver(FRAME, 0, "") == []
+    assert room.channel.deliver(publication(0), "") == []
     assert len(heard(subscription)) == 1
     assert subscription.offset == 4
     assert room.channel.epoch == "e"
@@ -76,7 +90,7 @@ def test_a_publication_outside_the_stream_moves_nobody() -> None:
 def test_a_new_epoch_breaks_all_who_are_positioned_even_where_the_offset_would_fit() -> None:
     room = Room()
     positioned, plain = room.enter(StreamPosition(0, "old")), room.enter(None)
-    assert room.channel.deliver(FRAME, 1, "new") == [positioned]
+    assert room.channel.deliver(publication(1), "new") == [positioned]
     assert heard(positioned) == []
     assert len(heard(plain)) == 1
 
@@ -86,14 +100,14 @@ def test_a_newcomer_of_a_new_epoch_makes_the_others_stale() -> None:
     old, plain = room.enter(StreamPosition(3, "old")), room.enter(None)
     newcomer = Subscription(room.world.connect().client, room.channel)
     assert room.channel.add(newcomer, StreamPosition(0, "new")) == [old]
-    room.channel.deliver(FRAME, 1, "new")
+    room.channel.deliver(publication(1), "new")
     assert [len(heard(each)) for each in (old, plain, newcomer)] == [0, 1, 1]
 
 
 def test_joining_with_a_stale_read_is_a_bug_that_is_caught() -> None:
     room = Room()
     room.enter(StreamPosition(3, "e"))
-    room.channel.deliver(FRAME, 4, "e")
+    room.channel.deliver(publication(4), "e")
     late = Subscription(room.world.connect().client, room.channel)
     with pytest.raises(AssertionError, match="another tick"):
         room.channel.add(late, StreamPosition(3, "e"))
@@ -103,7 +117,7 @@ def test_joins_go_to_those_who_want_them() -> None:
     room = Room()
     curious, other = room.enter(None, wants_joins=True), room.enter(None)
     assert room.channel.wants_joins
-    room.channel.deliver_join(FRAME)
+    room.channel.deliver_join(b"{}")
     assert (len(heard(curious)), len(heard(other))) == (1, 0)
     room.channel.remove(curious)
     assert not room.channel.wants_joins
@@ -113,12 +127,12 @@ def test_a_subscriber_that_leaves_during_delivery_disturbs_nobody() -> None:
     room = Room()
 
     class Leaver(RecordedSubscriber):
-        def push(self, frame: bytes) -> None:
+        def push(self, data: bytes, packets: Sequence[Packet]) -> None:
             room.channel.remove(leaving)
 
     leaving = room.enter(None)
     leaving.receiver = Leaver()
     other = room.enter(None)
-    room.channel.deliver(FRAME, 1, "e")
+    room.channel.deliver(publication(1), "e")
     assert len(heard(other)) == 1
     assert len(room.channel) == 1

@@ -1,23 +1,27 @@
-"""A channel as it lives in this process: its subscribers, and the loop that reaches them all.
+"""A channel as it lives in this process: its subscriptions, and the way that reaches them all.
 
-A push is built and framed once, and the same bytes object is given to every subscriber. This
-file keeps promise P4, no silent gap: a positioned subscription sees offsets k, k + 1, k + 2 of
-one epoch, and is handed back to the caller where that would not be so. It knows neither
-commands nor the broker; `hub.py` feeds it, `subscribing.py` fills and empties it.
+Subscriptions that are given the same bytes form an audience: a push is encoded once for
+each audience, and the same bytes object is given to every receiver in it. This file keeps promise
+P4, no silent gap: a positioned subscription sees offsets k, k + 1, k + 2 of one epoch, and is
+handed back to the caller where that would not be so. It knows neither commands nor the
+broker; `hub.py` feeds it, `joining.py` fills and empties it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from wsloop.hub.replies import push_start
+from wsloop.hub import replies
+from wsloop.hub.fan_out import Lane, Receiver, kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsloop.hub.client import Client
-    from wsloop.hub.fan_out import FanOut, Receiver
-    from wsloop.hub.history import StreamPosition
+    from wsloop.hub.codec import Codec
+    from wsloop.hub.expiry import Lease
+    from wsloop.hub.fan_out import FanOut, Packet
+    from wsloop.hub.history import Publication, StreamPosition
     from wsloop.hub.namespaces import ChannelRules
 
 NOT_POSITIONED = -1
@@ -28,7 +32,7 @@ LOST = 2**64
 
 
 class Subscriber(Protocol):
-    """What the hub sees of a connection; `receiver` takes the frames that it shares with others.
+    """What the hub sees of a connection; `receiver` takes the messages that it shares with others.
 
     No method raises, whatever has become of the connection, and none calls back into the hub
     before it returns: a connection that breaks meanwhile is reported by `Client.closed` later.
@@ -36,7 +40,7 @@ class Subscriber(Protocol):
 
     @property
     def receiver(self) -> Receiver:
-        """What the fan-out gives frames to."""
+        """What the fan-out gives messages to."""
         ...
 
     def may_go_on(self) -> bool:
@@ -48,7 +52,7 @@ class Subscriber(Protocol):
         ...
 
     def send(self, payload: bytes) -> None:
-        """Queue one line of JSON, for this client only."""
+        """Queue one message of the client's codec, for this client only."""
         ...
 
     def disconnect(self, code: int, reason: str) -> None:
@@ -67,55 +71,167 @@ class Subscriber(Protocol):
 class Subscription:
     """One client in one channel.
 
-    `offset` is that of the last publication given to the client, NOT_POSITIONED if the client
-    did not ask for gap detection. `active` is false until the subscribe reply is written, and
-    after the subscription has ended: then it is in no channel.
-    """
-
-    __slots__ = ("active", "channel", "client", "offset", "receiver", "wants_joins")
-
-    def __init__(self, client: Client, channel: Channel) -> None:
-        self.client = client
-        self.receiver = client.subscriber.receiver
-        self.channel = channel
-        self.offset = NOT_POSITIONED
-        self.wants_joins = False
-        self.active = False
-
-
-class Channel:
-    """The subscribers of one channel in this process.
-
-    `waiting` counts subscriptions whose history is still being read: they keep the channel.
-    `epoch` and `top` are of the newest publication seen, or of the newest subscriber's
-    position: all positioned subscribers are of one epoch.
+    `offset` is that of the last publication given to the client, NOT_POSITIONED if it has no gap
+    detection. `active` is false until the subscription is registered, and after it has
+    ended: then it is in no channel. `announces`: whether others are told of its coming and going;
+    `is_announced`: whether they were told that it came. `info` is what others see of the client here, JSON.
+    `lease` is its right to be here, None if that does not end.
     """
 
     __slots__ = (
-        "_fan_out", "_join_count", "_receivers", "_subscriptions", "epoch", "name", "push_start", "rules",
-        "top", "waiting",
+        "active", "announces", "audience", "channel", "client", "info", "is_announced", "is_present",
+        "is_server_side", "lease", "offset", "receiver", "wants_joins",
+    )  # fmt: skip
+
+    def __init__(self, client: Client, channel: Channel) -> None:
+        self.client = client
+        self.channel = channel
+        self.receiver: Receiver = client.subscriber.receiver
+        self.info = client.info
+        self.offset = NOT_POSITIONED
+        self.audience: Audience | None = None
+        self.active = self.is_present = self.is_server_side = self.wants_joins = False
+        self.announces = self.is_announced = False
+        self.lease: Lease | None = None
+
+
+class HeldReceiver(Receiver):
+    """Stands before a receiver that must hear something else first.
+
+    Messages wait until `release`; those that a fan-out still holds then, for this object, pass through.
+    """
+
+    __slots__ = ("_receiver", "_waiting")
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._waiting: list[tuple[bytes, Sequence[Packet]]] | None = []
+
+    def push(self, data: bytes, packets: Sequence[Packet]) -> None:
+        """See `Receiver.push`."""
+        if self._waiting is None:
+            self._receiver.push(data, packets)
+        else:
+            self._waiting.append((data, packets))
+
+    def release(self) -> None:
+        """Hand on what waited."""
+        waiting, self._waiting = self._waiting, None
+        for data, packets in waiting or ():
+            self._receiver.push(data, packets)
+
+
+class Audience:
+    """Subscriptions of one channel that are given the same bytes: those of one codec."""
+
+    __slots__ = ("_channel", "_lane", "_receivers", "codec", "join_count", "subscriptions")
+
+    def __init__(self, channel: Channel, codec: Codec) -> None:
+        self._channel = channel
+        self.codec = codec
+        policy = channel.rules.options.slow_policy
+        self._lane = kept(codec) if policy == "close" else Lane(channel.name, policy, codec)
+        self.join_count = 0
+        self.subscriptions: dict[Subscription, None] = {}
+        # Those of all subscriptions, until one comes or goes: the same object for each publication.
+        self._receivers: Sequence[Receiver] | None = None
+
+    def add(self, subscription: Subscription) -> None:
+        """Let a subscription in."""
+        self.subscriptions[subscription] = None
+        self.join_count += subscription.wants_joins
+        self._receivers = None
+
+    def remove(self, subscription: Subscription) -> None:
+        """Let a subscription out."""
+        del self.subscriptions[subscription]
+        self.join_count -= subscription.wants_joins
+        self._receivers = None
+
+    def refresh(self) -> None:
+        """Look up the receivers anew: that of a subscription is another one now."""
+        self._receivers = None
+
+    def deliver(self, publication: Publication, broken: list[Subscription]) -> None:
+        """Give a publication to every subscription whose next one it is.
+
+        Those that have it already are skipped; those that missed one before it are added to
+        `broken`. An offset of 0 is outside the stream and goes to all.
+        """
+        offset = publication.offset
+        everybody = self._everybody()
+        if offset:
+            passed_over = self._advance(offset, broken)
+            if passed_over:
+                everybody = [receiver for receiver in everybody if receiver not in passed_over]
+        line = replies.pub_push(self._channel.push_start, publication)
+        self._channel.fan_out.send(everybody, self.codec.encode(line), self._lane)
+
+    def deliver_join(self, line: bytes) -> None:
+        """Give a join or leave push to those who want to know; it is dropped for nobody."""
+        if not self.join_count:
+            return
+        everybody = self._everybody()
+        if self.join_count < len(self.subscriptions):
+            everybody = [each.receiver for each in self.subscriptions if each.wants_joins]
+        self._channel.fan_out.send(everybody, self.codec.encode(line), kept(self.codec))
+
+    def _advance(self, offset: int, broken: list[Subscription]) -> set[Receiver] | None:
+        """Move each position on to `offset`; return the receivers that must not get it, or None."""
+        previous = offset - 1
+        passed_over: set[Receiver] | None = None
+        for subscription in self.subscriptions:
+            if subscription.offset == previous:
+                subscription.offset = offset
+            elif subscription.offset != NOT_POSITIONED:
+                if passed_over is None:
+                    passed_over = set()
+                passed_over.add(subscription.receiver)
+                if subscription.offset < previous:
+                    broken.append(subscription)
+        return passed_over
+
+    def _everybody(self) -> Sequence[Receiver]:
+        if self._receivers is None:
+            self._receivers = [each.receiver for each in self.subscriptions]
+        return self._receivers
+
+
+class Channel:
+    """The subscriptions of one channel in this process.
+
+    `waiting` counts subscriptions whose history is still being read: they keep the channel.
+    `epoch` and `top` are of the newest publication seen, or of the newest subscriber's
+    position: all positioned subscriptions are of one epoch.
+    """
+
+    __slots__ = (
+        "_audiences", "_count", "epoch", "fan_out", "name", "push_start", "rules", "top", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: ChannelRules, fan_out: FanOut) -> None:
         self.name = name
         self.rules = rules
-        self.push_start = push_start(name)
+        self.push_start = replies.push_start(name)
         self.epoch = ""
         self.top = 0
         self.waiting = 0
-        self._fan_out = fan_out
-        self._join_count = 0
-        # Those of all subscriptions, until one comes or goes: the same object for each publication.
-        self._receivers: Sequence[Receiver] | None = None
-        self._subscriptions: dict[str, Subscription] = {}
+        self.fan_out = fan_out
+        self._count = 0
+        # One nearly always, so a list is searched faster than a dict.
+        self._audiences: list[Audience] = []
 
     def __len__(self) -> int:
-        return len(self._subscriptions)
+        return self._count
 
     @property
     def wants_joins(self) -> bool:
         """Whether anybody here is told of comings and goings."""
-        return self._join_count > 0
+        return any(audience.join_count for audience in self._audiences)
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return all subscriptions."""
+        return [subscription for audience in self._audiences for subscription in audience.subscriptions]
 
     def add(self, subscription: Subscription, position: StreamPosition | None) -> list[Subscription]:
         """Let a subscription in; it receives whatever is delivered from now on.
@@ -131,58 +247,50 @@ class Channel:
             # the last event delivered here, and every later event finds the subscription.
             assert position.offset >= self.top, "a stream was read in another tick than it was joined"
             subscription.offset = self.top = position.offset
-        self._subscriptions[subscription.client.id] = subscription
-        self._receivers = None
-        self._join_count += subscription.wants_joins
+        audience = self._audience_of(subscription)
+        audience.add(subscription)
+        subscription.audience = audience
         subscription.active = True
+        self._count += 1
         return stale
 
     def remove(self, subscription: Subscription) -> None:
         """Let an active subscription out."""
-        subscription.active = False
-        self._join_count -= subscription.wants_joins
-        del self._subscriptions[subscription.client.id]
-        self._receivers = None
+        audience = subscription.audience
+        assert audience is not None
+        audience.remove(subscription)
+        subscription.active, subscription.audience = False, None
+        self._count -= 1
+        if not audience.subscriptions:
+            self._audiences.remove(audience)
 
-    def deliver(self, frame: bytes, offset: int, epoch: str) -> list[Subscription]:
-        """Give a publication's frame to every subscriber whose next one it is.
+    def deliver(self, publication: Publication, epoch: str) -> list[Subscription]:
+        """Give a publication to every subscription whose next one it is.
 
-        Subscribers that have it already are skipped. Returns those who missed one before it:
-        the caller must end their subscriptions. An offset of 0 is outside the stream and goes
-        to all.
+        Returns those that missed one before it: the caller must end them.
         """
-        if offset == 0:
-            self._fan_out.send(self._everybody(), frame)
-            return []
-        broken = self._move_to(epoch) if epoch != self.epoch else []
-        self.top = max(self.top, offset)
-        previous = offset - 1
-        passed_over: set[Receiver] = set()
-        for subscription in self._subscriptions.values():
-            if subscription.offset == previous:
-                subscription.offset = offset
-            elif subscription.offset != NOT_POSITIONED:
-                passed_over.add(subscription.receiver)
-                if subscription.offset < previous:
-                    broken.append(subscription)
-        everybody = self._everybody()
-        if passed_over:
-            everybody = [receiver for receiver in everybody if receiver not in passed_over]
-        self._fan_out.send(everybody, frame)
+        broken: list[Subscription] = []
+        if publication.offset:
+            if epoch != self.epoch:
+                broken = self._move_to(epoch)
+            self.top = max(self.top, publication.offset)
+        for audience in self._audiences:
+            audience.deliver(publication, broken)
         return broken
 
-    def deliver_join(self, frame: bytes) -> None:
-        """Give a join or leave push's frame to those who want to know."""
-        if self._join_count == len(self._subscriptions):
-            self._fan_out.send(self._everybody(), frame)
-        else:
-            curious = [each.receiver for each in self._subscriptions.values() if each.wants_joins]
-            self._fan_out.send(curious, frame)
+    def deliver_join(self, line: bytes) -> None:
+        """Give a join or leave push to those who want to know."""
+        for audience in self._audiences:
+            audience.deliver_join(line)
 
-    def _everybody(self) -> Sequence[Receiver]:
-        if self._receivers is None:
-            self._receivers = [each.receiver for each in self._subscriptions.values()]
-        return self._receivers
+    def _audience_of(self, subscription: Subscription) -> Audience:
+        codec = subscription.client.codec
+        for audience in self._audiences:
+            if audience.codec is codec:
+                return audience
+        audience = Audience(self, codec)
+        self._audiences.append(audience)
+        return audience
 
     def _move_to(self, epoch: str) -> list[Subscription]:
         """Begin a new life of the stream; return the subscriptions positioned in an older one."""
@@ -190,7 +298,7 @@ class Channel:
             return []
         self.epoch = epoch
         self.top = 0
-        stale = [sub for sub in self._subscriptions.values() if sub.offset != NOT_POSITIONED]
+        stale = [each for each in self.subscriptions() if each.offset != NOT_POSITIONED]
         for subscription in stale:
             subscription.offset = LOST
         return stale

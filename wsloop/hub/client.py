@@ -1,94 +1,102 @@
 """One connected client: its state, its subscriptions, and the way its answers go out.
 
-The server makes one per WebSocket on the messaging path, hands it each text message
+The server makes one per WebSocket on the messaging path, hands it each message
 (`receive`), and tells it when the transport is gone (`closed`). What the commands do is in
-`dispatcher.py`; what a subscription is, in `subscribing.py` and `channels.py`.
+`dispatcher.py`; who it is, in `connecting.py`; what a subscription is, in `joining.py` and
+`channels.py`.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from wsloop.errors import StateError
-from wsloop.hub import codes, dispatcher, replies, subscribing
+from wsloop.hub import codes, dispatcher, joining, replies
+from wsloop.hub.backend import Person
+from wsloop.hub.channels import NOT_POSITIONED
+from wsloop.hub.client_state import OPEN_STATES, ClientState, step
 
 if TYPE_CHECKING:
     from wsloop.hub.channels import Subscriber, Subscription
+    from wsloop.hub.codec import Codec
+    from wsloop.hub.expiry import Lease
+    from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
 
 
-class ClientState(Enum):
-    """Where a client stands. Only `connected` takes commands other than connect."""
-
-    WAITING = "waiting"
-    CONNECTED = "connected"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-TRANSITIONS = {
-    ClientState.WAITING: {ClientState.CONNECTED, ClientState.CLOSING, ClientState.CLOSED},
-    ClientState.CONNECTED: {ClientState.CLOSING, ClientState.CLOSED},
-    ClientState.CLOSING: {ClientState.CLOSED},
-    ClientState.CLOSED: set(),
-}
-"""closing: a disconnect was asked for, the transport still stands. Pairs not listed are illegal."""
-
-
-_NONE: list[str] = []
+_NONE: list[str | bytes] = []
 """No lines; never added to."""
 
 
 class Client:
     """A client of the hub; made by `Hub.new_client`.
 
-    `id` is a random UUID, unknown to the client before its connect is accepted. `user` is ""
-    if anonymous. `info` is what others see of it, JSON. `app_pings` is false if the transport
-    itself pings (RFC 6455 pings), so that connect promises none.
+    `id` is a random UUID, unknown to the client before its connect is accepted. `identity` is who
+    it is, None until that is known; `user` is "" if anonymous. `info` is what others see of it,
+    JSON. `app_pings` is false if the transport itself pings (RFC 6455 pings), so that connect
+    promises none. `headers` of its upgrade request that the backend may see.
     """
 
-    __slots__ = ("_lines", "app_pings", "hub", "id", "info", "state", "subscriber", "subscriptions", "user")
+    __slots__ = (
+        "_lines", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
+        "subscriber", "subscriptions", "user",
+    )  # fmt: skip
 
-    def __init__(self, hub: Hub, subscriber: Subscriber, client_id: str, *, app_pings: bool) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        subscriber: Subscriber,
+        client_id: str,
+        *,
+        codec: Codec,
+        app_pings: bool,
+        identity: Identity | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self.hub = hub
         self.subscriber = subscriber
         self.id = client_id
+        self.codec = codec
         self.app_pings = app_pings
+        self.identity = identity
+        self.headers = headers
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
+        self.lease: Lease | None = None
         # What is left of a message, the next command last.
         self._lines = _NONE
         self.subscriptions: dict[str, Subscription] = {}
 
     @property
     def is_connected(self) -> bool:
-        """Whether a connect command was accepted and no disconnect asked for."""
+        """Whether a connect command was granted and no disconnect asked for."""
         return self.state is ClientState.CONNECTED
 
     @property
     def is_open(self) -> bool:
         """Whether commands are still heard: no disconnect was asked for."""
-        return self.state is ClientState.CONNECTED or self.state is ClientState.WAITING
+        return self.state in OPEN_STATES
 
-    def receive(self, data: str | bytes) -> bool:
-        """Take one message: 1..n commands, one per line. Never raises for what a peer sent.
+    @property
+    def person(self) -> Person:
+        """Who it is, for the backend and the hooks."""
+        meta = self.identity.meta if self.identity is not None else b""
+        return Person(self.id, self.user, meta, self.headers)
+
+    def receive(self, message: str | bytes) -> bool:
+        """Take one message: 1..n commands. Never raises for what a peer sent.
 
         Commands are carried out in order; the first that breaks the protocol ends the
         connection, and what follows is ignored. Returns True if some have to wait for a later
         turn: then `go_on` is to be called, and no other message handed in before it returns False.
         """
         try:
-            text = data if isinstance(data, str) else data.decode()
-            self._lines = _lines(text)
+            self._lines = self.codec.split(message)
         except UnicodeDecodeError:
             self.disconnect(codes.DISCONNECT_BAD_REQUEST.code, "bad request: not UTF-8")
             return False
-        except codes.DisconnectError as fault:
-            self.disconnect(fault.close_code, fault.reason)
+        except ValueError as fault:
+            self.disconnect(codes.DISCONNECT_BAD_REQUEST.code, f"bad request: {fault}")
             return False
         return self.go_on()
 
@@ -105,17 +113,36 @@ class Client:
         self._lines = _NONE
         return False
 
-    def closed(self) -> None:
+    def closed(self, code: int = 1006, reason: str = "") -> None:
         """Leave all channels and tell the others: the transport is gone. Idempotent.
 
         Call it after the transport is closed, never before: a client that comes back at once
-        must not find its former self still connected.
+        must not find its former self still connected. `code` and `reason` are for the hooks.
         """
         if self.state is ClientState.CLOSED:
             return
+        was_known = self.user != "" or self.info != b""
         self.move_to(ClientState.CLOSED)
         self.hub.forget(self)
-        subscribing.end_all(self)
+        if self.lease is not None:
+            self.lease.cancel()
+        joining.end_all(self)
+        if was_known:
+            self.hub.hooks.on_disconnect(self.person, code, reason)
+
+    def must_be_whole(self, channel: str) -> bool:
+        """Return whether no push of `channel` may be left out unnoticed, as the client counts them.
+
+        True as well where it has no subscription: then none is expected.
+        """
+        subscription = self.subscriptions.get(channel)
+        return subscription is None or subscription.offset != NOT_POSITIONED
+
+    def miss(self, channel: str) -> None:
+        """End the subscription to `channel`, of which something was dropped, so that the client recovers."""
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.active:
+            joining.end_broken((subscription,))
 
     def disconnect(self, code: int, reason: str) -> None:
         """Ask the transport to close with this code; only the first call has an effect.
@@ -127,42 +154,54 @@ class Client:
             self.hub.fan_out.settle(self.subscriber.receiver)
             self.subscriber.disconnect(code, reason)
 
-    def accept(self, *, user: str, conn_info: bytes) -> None:
-        """Grant the connect command. `conn_info` is what others may know: JSON, or b""."""
-        shown = msgspec.Raw(conn_info) if conn_info else msgspec.UNSET
-        self.user = user
-        self.info = replies.encode(replies.ClientInfo(user, self.id, shown))
-        self.move_to(ClientState.CONNECTED)
+    def identify(self, identity: Identity) -> None:
+        """Take note who the client is, and until when it may stay."""
+        self.identity = identity
+        self.user = identity.user
+        self.info = replies.client_info(identity.user, self.id, identity.info)
+        if identity.expire_at:
+            self.set_expiry(identity.expire_at, has_grace=not identity.from_backend)
+
+    def info_with(self, chan_info: bytes) -> bytes:
+        """Return what others see of the client in one channel, with `chan_info`, JSON."""
+        assert self.identity is not None
+        return replies.client_info(self.user, self.id, self.identity.info, chan_info)
+
+    def ttl_s(self) -> int:
+        """Return the seconds until the identity ends, at least 1; 0 if it does not."""
+        if self.identity is None or not self.identity.expire_at:
+            return 0
+        return max(1, int(self.identity.expire_at - self.hub.unix_s()))
+
+    def set_expiry(self, expire_at: int, *, has_grace: bool) -> None:
+        """Let the right to be connected end at `expire_at`, Unix seconds."""
+        hub = self.hub
+        grace_s = hub.options.expired_grace_s if has_grace else 0.0
+        deadline_s = hub.now() + max(0.0, expire_at - hub.unix_s()) + grace_s
+        if self.lease is None:
+            self.lease = hub.expiries.lease(deadline_s, self._on_expired)
+        else:
+            self.lease.move(deadline_s)
+
+    def _on_expired(self) -> None:
+        self.lease = None
+        self.hub.on_client_expired(self)
 
     def move_to(self, state: ClientState) -> None:
         """Change the state; raises StateError for a pair that is not in TRANSITIONS."""
-        if state not in TRANSITIONS[self.state]:
-            raise StateError(f"client cannot go from {self.state.value} to {state.value}")
-        self.state = state
+        self.state = step(self.state, state)
 
     def reply(self, command_id: int, method: str, result: bytes) -> None:
         """Answer a command; `result` is a JSON object. Dropped when the client is closing."""
         if self.state is ClientState.CONNECTED:
-            self.subscriber.send(replies.reply(command_id, method, result))
+            self.subscriber.send(self.codec.encode(replies.reply(command_id, method, result)))
 
     def fail(self, command_id: int, error: codes.Code) -> None:
         """Answer a command with an error. Dropped when the client is closing."""
-        if self.state is ClientState.CONNECTED:
-            self.subscriber.send(replies.error_reply(command_id, error))
+        if self.is_open:
+            self.subscriber.send(self.codec.encode(replies.error_reply(command_id, error)))
 
-
-def _lines(text: str) -> list[str]:
-    """Split a message into its commands, the last one first; JSON whitespace around them is allowed.
-
-    Raises codes.DisconnectError if there is none. An empty line between two commands stays, and
-    fails as JSON.
-    """
-    if "\n" in text:
-        text = text.strip(" \t\r\n")
-        if text:
-            lines = text.split("\n")
-            lines.reverse()
-            return lines
-    elif text:
-        return [text]
-    raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "empty message")
+    def tell(self, line: bytes) -> None:
+        """Send a push that is for this client only. Dropped when the client is closing."""
+        if self.is_open:
+            self.subscriber.send(self.codec.encode(line))

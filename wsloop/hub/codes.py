@@ -61,6 +61,9 @@ DISCONNECT_PERMISSION_DENIED = Code(3507, "permission denied")
 DISCONNECT_NOT_AVAILABLE = Code(3508, "not available")
 DISCONNECT_TOO_MANY_ERRORS = Code(3509, "too many errors")
 
+UNSUBSCRIBE_CLIENT = Code(0, "client unsubscribed")
+"""Only hooks are told this one and the next: the client knows."""
+UNSUBSCRIBE_DISCONNECT = Code(1, "client disconnected")
 UNSUBSCRIBE_SERVER = Code(2000, "server unsubscribe")
 UNSUBSCRIBE_INSUFFICIENT = Code(2500, "insufficient state")
 UNSUBSCRIBE_EXPIRED = Code(2501, "subscription expired")

@@ -29,11 +29,24 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """Base of the requests: immutable, and without a cycle for the garbage collector to find."""
 
 
+class Remembered(Request, frozen=True):
+    """A server-side subscription that the client remembers from its last connection."""
+
+    recover: bool = False
+    epoch: str = ""
+    offset: Offset = 0
+
+
 class ConnectRequest(Request, frozen=True):
-    """`connect`: who the client is. The fields of server-side subscriptions are not read yet."""
+    """`connect`: who the client is; `subs`, the server-side subscriptions it wants to recover."""
 
     token: str = ""
     data: Raw = NO_DATA
+    name: str = ""
+    version: str = ""
+    headers: dict[str, str] = {}
+    subs: dict[str, Remembered] = {}
+    flag: int = 0
 
 
 class SubscribeRequest(Request, frozen=True):
@@ -41,6 +54,7 @@ class SubscribeRequest(Request, frozen=True):
 
     channel: str = ""
     token: str = ""
+    data: Raw = NO_DATA
     type: int = 0
     positioned: bool = False
     recoverable: bool = False
@@ -82,8 +96,21 @@ class HistoryRequest(Request, frozen=True):
     reverse: bool = False
 
 
+class RpcRequest(Request, frozen=True):
+    """`rpc`: any JSON as `data`, for a method of the operator's own application."""
+
+    method: str = ""
+    data: Raw = NO_DATA
+
+
+class SendRequest(Request, frozen=True):
+    """`send`: any JSON as `data`; there is no reply."""
+
+    data: Raw = NO_DATA
+
+
 class EmptyRequest(Request, frozen=True):
-    """`ping` and `send`: nothing in them is used."""
+    """`ping`: nothing in it is used."""
 
 
 class Command(Request, frozen=True):
@@ -100,7 +127,8 @@ class Command(Request, frozen=True):
     presence: ChannelRequest | None = None
     presence_stats: ChannelRequest | None = None
     connect: ConnectRequest | None = None
-    send: EmptyRequest | None = None
+    rpc: RpcRequest | None = None
+    send: SendRequest | None = None
     ping: EmptyRequest | None = None
 
 

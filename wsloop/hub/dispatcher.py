@@ -1,20 +1,19 @@
 """The commands: a line of JSON in; a reply, an error or the end of the connection out.
 
-`COMMANDS` at the end is the table of all of them. A handler checks, asks the broker or the
-presence with a callback, and answers in the callback; it raises ReplyError to refuse the
+`COMMANDS` at the end is the table of all of them. A handler checks, asks the broker, the presence or
+the backend with a callback, and answers in the callback; it raises ReplyError to refuse the
 command, DisconnectError to end the connection. `dispatch` is the one place where a refusal becomes
-an error reply. Subscribe and unsubscribe are in `subscribing.py`; the rules of names and
-rights in `namespaces.py`.
+an error reply. Connect is in `connecting.py`, subscribe and unsubscribe in `subscribing.py`; the
+rules of names and rights in `namespaces.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from wsloop.hub import codes, commands, replies, subscribing
-from wsloop.hub.broker import Draft, Unavailable
+from wsloop.hub import codes, commands, connecting, replies, subscribing
+from wsloop.hub.backend import Disconnected, PublishQuestion, PublishVerdict, Refused, RpcQuestion
+from wsloop.hub.broker import Draft, Retention, Unavailable
 from wsloop.hub.history import HistoryQuery, StreamView
 from wsloop.hub.namespaces import may
 
@@ -26,15 +25,18 @@ if TYPE_CHECKING:
     from wsloop.hub.namespaces import ChannelRules
 
 
-def dispatch(client: Client, line: str) -> None:
+NO_HISTORY = Retention()
+
+
+def dispatch(client: Client, line: str | bytes) -> None:
     """Decode one command and carry it out.
 
     Raises codes.DisconnectError if it breaks the protocol; every other fault is answered.
     """
     try:
-        command = commands.decode_command(line)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "not a command in JSON") from None
+        command = client.codec.decode(line)
+    except (ValueError, RecursionError):  # of which DecodeError and UnicodeError are kinds
+        raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "not a command") from None
     client.hub.commands_total += 1
     for method, handle in COMMANDS:
         request = getattr(command, method)
@@ -52,51 +54,59 @@ def _check_order(client: Client, command_id: int, method: str) -> None:
     """Raise DisconnectError for a command without id, or before connect."""
     if command_id == 0 and method != "send":
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "command without id")
-    if not client.is_connected and method != "connect":
+    if method != "connect" and not client.is_connected:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "not connected yet")
 
 
-def _unknown(client: Client, command_id: int, line: str) -> None:
+def _unknown(client: Client, command_id: int, line: str | bytes) -> None:
     """Take a line without any known method: a pong if it is `{}`, otherwise error 104."""
     if not client.is_connected:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "not connected yet")
     if command_id:
         client.fail(command_id, codes.METHOD_NOT_FOUND)
-    elif commands.is_empty_object(line):
+    elif client.codec.is_pong(line):
         client.subscriber.on_pong()
     else:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "command without id")
 
 
-def _connect(client: Client, command_id: int, request: commands.ConnectRequest) -> None:
-    options = client.hub.options
-    if client.is_connected:
-        raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "connected already")
-    if request.token:
-        raise codes.DisconnectError(codes.DISCONNECT_INVALID_TOKEN)
-    if not options.allow_anonymous:
-        raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "a token is required")
-    shown = b""
-    if options.anonymous_info and len(request.data) <= options.info_limit_bytes:
-        shown = bytes(request.data)
-    client.accept(user="", conn_info=shown if shown.startswith(b"{") else b"")
-    ping_s = options.ping_interval_s if client.app_pings else 0
-    result = replies.ConnectResult(client.id, options.version, ping=ping_s, pong=ping_s > 0)
-    client.reply(command_id, "connect", replies.encode(result))
-    client.subscriber.on_connected()
-
-
 def _publish(client: Client, command_id: int, request: commands.PublishRequest) -> None:
-    if not request.channel or not len(request.data):
+    channel = request.channel
+    if not channel or not len(request.data):
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "channel and data are required")
-    rules = client.hub.namespaces.rules_of(request.channel)
-    _require(client, request.channel, rules, "publish")
-    client.hub.broker.publish(
-        request.channel,
-        Draft(bytes(request.data), client.info),
-        rules.retention,
-        _answer(client, command_id, "publish", replies.publish_result),
-    )
+    rules = client.hub.namespaces.rules_of(channel)
+    if rules.options.publish_proxy:
+        _publish_if_allowed(client, command_id, request, rules)
+        return
+    _require(client, channel, rules, "publish")
+    _append(client, command_id, request, bytes(request.data), rules.retention)
+
+
+def _publish_if_allowed(
+    client: Client, command_id: int, request: commands.PublishRequest, rules: ChannelRules
+) -> None:
+    """Publish what the backend makes of it."""
+
+    def decided(answer: PublishVerdict | Refused | Disconnected) -> None:
+        if isinstance(answer, Disconnected):
+            client.disconnect(answer.code, answer.reason)
+        elif isinstance(answer, Refused):
+            client.fail(command_id, answer.error)
+        else:
+            data = answer.data or bytes(request.data)
+            _append(client, command_id, request, data, NO_HISTORY if answer.skip_history else rules.retention)
+
+    question = PublishQuestion(client.person, request.channel, bytes(request.data))
+    client.hub.backend.publish(question, decided)
+
+
+def _append(
+    client: Client, command_id: int, request: commands.PublishRequest, data: bytes, retention: Retention
+) -> None:
+    subscription = client.subscriptions.get(request.channel)
+    info = client.info if subscription is None else subscription.info
+    done = _answer(client, command_id, "publish", replies.publish_result)
+    client.hub.broker.publish(request.channel, Draft(data, info), retention, done)
 
 
 def _presence(client: Client, command_id: int, request: commands.ChannelRequest) -> None:
@@ -134,9 +144,26 @@ def _history(client: Client, command_id: int, request: commands.HistoryRequest) 
     client.hub.broker.history(channel, query, rules.retention, done)
 
 
-def _send(client: Client, command_id: int, request: commands.EmptyRequest) -> None:
-    """Refuse: nobody handles asynchronous messages in a messaging daemon."""
-    raise codes.DisconnectError(codes.DISCONNECT_NOT_AVAILABLE)
+def _rpc(client: Client, command_id: int, request: commands.RpcRequest) -> None:
+    if not client.hub.options.rpc_proxy:
+        raise codes.ReplyError(codes.NOT_AVAILABLE)
+
+    def decided(answer: bytes | Refused | Disconnected) -> None:
+        if isinstance(answer, Disconnected):
+            client.disconnect(answer.code, answer.reason)
+        elif isinstance(answer, Refused):
+            client.fail(command_id, answer.error)
+        else:
+            client.reply(command_id, "rpc", replies.rpc_result(answer))
+
+    client.hub.backend.rpc(RpcQuestion(client.person, request.method, bytes(request.data)), decided)
+
+
+def _send(client: Client, command_id: int, request: commands.SendRequest) -> None:
+    """Hand a message to the backend; without one nobody could ever receive it."""
+    if not client.hub.options.send_proxy:
+        raise codes.DisconnectError(codes.DISCONNECT_NOT_AVAILABLE)
+    client.hub.backend.send(RpcQuestion(client.person, "", bytes(request.data)))
 
 
 def _ping(client: Client, command_id: int, request: commands.EmptyRequest) -> None:
@@ -191,7 +218,8 @@ COMMANDS: tuple[tuple[str, Callable[[Client, int, Any], None]], ...] = (
     ("history", _history),
     ("presence", _presence),
     ("presence_stats", _presence_stats),
-    ("connect", _connect),
+    ("connect", connecting.connect),
+    ("rpc", _rpc),
     ("send", _send),
     ("ping", _ping),
 )

@@ -2,7 +2,7 @@
 
 Connections hand in messages through `Client` (client.py); publications come back from the
 broker through the three `on_` methods here and go out through `Channel.deliver`. Knows no
-socket, frame format, clock or source of randomness: `frame`, `now` and `entropy` are given.
+socket, frame, clock or source of randomness: `fan_out`, `now` and `entropy` are given.
 """
 
 from __future__ import annotations
@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.hub import codes, replies, subscribing
+from wsloop.hub import codes, joining, replies, subscribing
+from wsloop.hub.backend import Hooks, NoHooks
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft
 from wsloop.hub.channels import Channel, Subscriber
 from wsloop.hub.client import Client
+from wsloop.hub.codec import JSON, Codec
+from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
+from wsloop.hub.no_backend import NoBackend
+from wsloop.hub.users import Users
+from wsloop.hub.verifier import NoTokens, Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from wsloop.hub.backend import Backend
+    from wsloop.hub.channels import Subscription
+    from wsloop.hub.grants import Identity
     from wsloop.hub.history import Publication
     from wsloop.hub.namespaces import ChannelRules, Namespaces
     from wsloop.hub.options import HubOptions
@@ -50,9 +59,10 @@ class Hub(BrokerEvents):
     """Clients, channels and the way between them.
 
     Arguments: `broker` and `presence`, the ports, used by this hub alone; `namespaces` and
-    `options`; `now` returns monotonic seconds; `entropy(n)` returns n unguessable bytes, for
-    client ids; `frame` makes one push's JSON into the bytes that every receiver is
-    given; `fan_out`, which gives them (None: at once).
+    `options`; `now` returns monotonic seconds, `unix_s` those of the calendar; `entropy(n)` returns
+    n unguessable bytes, for client ids; `fan_out` gives pushes to receivers (None: at once);
+    `verifier` of tokens (None: none is valid);
+    `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens.
 
     All methods are called on the one thread of the loop.
     """
@@ -65,9 +75,12 @@ class Hub(BrokerEvents):
         namespaces: Namespaces,
         options: HubOptions,
         now: Callable[[], float],
+        unix_s: Callable[[], float],
         entropy: Callable[[int], bytes],
-        frame: Callable[[bytes], bytes],
         fan_out: FanOut | None = None,
+        verifier: Verifier | None = None,
+        backend: Backend | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.broker = broker
         self.presence = presence
@@ -75,9 +88,14 @@ class Hub(BrokerEvents):
         self.options = options
         self.commands_total = 0
         self.subscription_count = 0
-        self._now = now
+        self.now = now
+        self.unix_s = unix_s
+        self.verifier = verifier or NoTokens()
+        self.backend = backend or NoBackend()
+        self.hooks = hooks or NoHooks()
+        self.users = Users()
+        self.expiries = Expiries()
         self._entropy = entropy
-        self._frame = frame
         self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
         self._publications_total = 0
@@ -86,12 +104,29 @@ class Hub(BrokerEvents):
         self._channels: dict[str, Channel] = {}
         broker.attach(self)
 
-    def new_client(self, subscriber: Subscriber, *, app_pings: bool = True) -> Client:
+    def new_client(
+        self,
+        subscriber: Subscriber,
+        *,
+        codec: Codec = JSON,
+        app_pings: bool = True,
+        identity: Identity | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Client:
         """Return a client for a connection that has just opened.
 
-        `app_pings`: whether the server will send `{}` pings, or RFC 6455 ones instead.
+        `codec`: what it speaks. `app_pings`: whether the server will send `{}` pings, or RFC 6455
+        ones instead. `identity`: who it is, if its upgrade request has told already.
         """
-        client = Client(self, subscriber, _uuid4(self._entropy(16)), app_pings=app_pings)
+        client = Client(
+            self,
+            subscriber,
+            _uuid4(self._entropy(16)),
+            codec=codec,
+            app_pings=app_pings,
+            identity=identity,
+            headers=headers,
+        )
         self._clients[client.id] = client
         return client
 
@@ -122,16 +157,19 @@ class Hub(BrokerEvents):
         self.disconnect_all(codes.DISCONNECT_SHUTDOWN.code, codes.DISCONNECT_SHUTDOWN.message)
 
     def expire(self, now_s: float) -> int:
-        """Forget streams that outlived their time; call it every second or so.
+        """Forget streams, and end connections and subscriptions, that outlived their time.
+
+        Call it every second or so.
 
         Returns how many were looked at, at most EXPIRE_BATCH: then more may be due.
         """
-        return self.broker.expire(now_s, EXPIRE_BATCH)
+        ended = self.expiries.run(now_s, EXPIRE_BATCH)
+        return max(ended, self.broker.expire(now_s, EXPIRE_BATCH))
 
     def statistics(self) -> HubStatistics:
         """Return a snapshot of the numbers."""
         return HubStatistics(
-            uptime_s=self._now() - self._started_s,
+            uptime_s=self.now() - self._started_s,
             clients=len(self._clients),
             channels=len(self._channels),
             subscriptions=self.subscription_count,
@@ -144,9 +182,10 @@ class Hub(BrokerEvents):
     def forget(self, client: Client) -> None:
         """Drop a client whose transport is gone. For `Client.closed` only."""
         del self._clients[client.id]
+        self.users.remove(client)
 
     def open_channel(self, name: str, rules: ChannelRules) -> Channel:
-        """Return the channel, listened to from now on. For `subscribing.py` only."""
+        """Return the channel, listened to from now on. For `joining.py` only."""
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = Channel(name, rules, self.fan_out)
@@ -154,10 +193,36 @@ class Hub(BrokerEvents):
         return channel
 
     def close_if_unused(self, channel: Channel) -> None:
-        """Drop a channel without subscribers. For `subscribing.py` only."""
+        """Drop a channel without subscribers. For `joining.py` only."""
         if not len(channel) and not channel.waiting:
             del self._channels[channel.name]
             self.broker.unsubscribe(channel.name)
+
+    def client(self, client_id: str) -> Client | None:
+        """Return a client by its id, None if there is none (any more)."""
+        return self._clients.get(client_id)
+
+    def clients_of(self, user: str) -> list[Client]:
+        """Return the connected clients of a user, oldest first; none for "", which is nobody."""
+        return self.users.of(user)
+
+    def channel(self, name: str) -> Channel | None:
+        """Return a channel that somebody here is in, or about to be."""
+        return self._channels.get(name)
+
+    def channel_names(self) -> Iterable[str]:
+        """Return the names of all channels that somebody here is in; valid until the next call."""
+        return self._channels
+
+    def on_client_expired(self, client: Client) -> None:
+        """End a connection whose identity has ended and was not renewed in time."""
+        expired = codes.DISCONNECT_EXPIRED
+        client.disconnect(expired.code, expired.message)
+
+    def on_subscription_expired(self, subscription: Subscription) -> None:
+        """End a subscription whose right has ended and was not renewed in time."""
+        subscription.lease = None
+        subscribing.end_expired(subscription)
 
     def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
         """See `BrokerEvents.on_publication`."""
@@ -166,22 +231,21 @@ class Hub(BrokerEvents):
         if target is None or not len(target):
             return
         self._deliveries_total += len(target)
-        frame = self._frame(replies.pub_push(target.push_start, publication))
-        broken = target.deliver(frame, publication.offset, epoch)
+        broken = target.deliver(publication, epoch)
         if broken:
-            subscribing.end_broken(broken)
+            joining.end_broken(broken)
 
     def on_join(self, channel: str, info: bytes) -> None:
         """See `BrokerEvents.on_join`."""
         target = self._channels.get(channel)
         if target is not None and target.wants_joins:
-            target.deliver_join(self._frame(replies.join_push(target.push_start, info)))
+            target.deliver_join(replies.join_push(target.push_start, info))
 
     def on_leave(self, channel: str, info: bytes) -> None:
         """See `BrokerEvents.on_leave`."""
         target = self._channels.get(channel)
         if target is not None and target.wants_joins:
-            target.deliver_join(self._frame(replies.leave_push(target.push_start, info)))
+            target.deliver_join(replies.leave_push(target.push_start, info))
 
 
 def _ignore(result: object) -> None:

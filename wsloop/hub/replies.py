@@ -48,12 +48,20 @@ class _ErrorReply(msgspec.Struct):
 
 
 class ConnectResult(msgspec.Struct, omit_defaults=True):
-    """The reply to `connect`; `ping` in seconds, with `pong` if the client must answer."""
+    """The reply to `connect`.
+
+    `ping` in seconds, with `pong` if the client must answer; `ttl` in seconds, with `expires` if
+    the client must renew its token; `subs`: the server-side subscriptions, each a subscribe result.
+    """
 
     client: str
     version: str
     ping: int = 0
     pong: bool = False
+    expires: bool = False
+    ttl: int = 0
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    subs: dict[str, msgspec.Raw] = {}
 
 
 class ClientInfo(msgspec.Struct, omit_defaults=True):
@@ -65,6 +73,17 @@ class ClientInfo(msgspec.Struct, omit_defaults=True):
     user: str
     client: str
     conn_info: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    chan_info: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def client_info(user: str, client: str, conn_info: bytes, chan_info: bytes = b"") -> bytes:
+    """Return as JSON who a client is; the two infos are JSON, or b"" for none."""
+    return encode(ClientInfo(user, client, optional(conn_info), optional(chan_info)))
+
+
+def optional(json: bytes) -> msgspec.Raw | msgspec.UnsetType:
+    """Return JSON as a field of a result; b"" leaves the field out."""
+    return msgspec.Raw(json) if json else msgspec.UNSET
 
 
 def reply(command_id: int, method: str, result: bytes) -> bytes:
@@ -91,12 +110,15 @@ def subscribe_result(
     recoverable: bool = False,
     was_recovering: bool = False,
     recovered: tuple[Publication, ...] | None = None,
+    ttl_s: int | None = None,
+    data: bytes = b"",
 ) -> bytes:
     """Return the result of `subscribe`.
 
     `position` is None for a subscription that is not positioned, otherwise the position the
     client shall continue from: the top, or the one it asked to recover from if `recovered`
-    holds what it missed (None: it was not recovered).
+    holds what it missed (None: it was not recovered). `ttl_s`: when the client must renew its
+    right to the channel, None for never. `data`: what the token or the backend gives it, JSON.
     """
     fields = []
     if recoverable:
@@ -111,7 +133,16 @@ def subscribe_result(
         fields.append(b'"recovered":true')
         if recovered:
             fields.append(b'"publications":' + _list(recovered))
+    if ttl_s is not None:
+        fields.append(b'"expires":true,"ttl":%d' % ttl_s)
+    if data:
+        fields.append(b'"data":' + data)
     return b"{" + b",".join(fields) + b"}"
+
+
+def rpc_result(data: bytes) -> bytes:
+    """Return the result of `rpc`; `data` is JSON, or b"" for none."""
+    return b'{"data":' + data + b"}" if data else EMPTY
 
 
 def history_result(view: StreamView) -> bytes:
@@ -135,7 +166,8 @@ def publication(pub: Publication) -> bytes:
     """Return a publication as JSON: `offset` only if it has one, `info` only if a client made it."""
     offset = b',"offset":%d' % pub.offset if pub.offset else b""
     info = b',"info":' + pub.info if pub.info else b""
-    return b'{"data":%b%b%b}' % (pub.data, offset, info)
+    tags = b',"tags":' + pub.tags if pub.tags else b""
+    return b'{"data":%b%b%b%b}' % (pub.data, offset, info, tags)
 
 
 def push_start(channel: str) -> bytes:
@@ -158,9 +190,19 @@ def leave_push(start: bytes, info: bytes) -> bytes:
     return start + b'"leave":{"info":' + info + b"}}}"
 
 
+def subscribe_push(start: bytes, result: bytes) -> bytes:
+    """Return the push that tells a client that the server has subscribed it; `result` as in a reply."""
+    return start + b'"subscribe":' + result + b"}}"
+
+
 def unsubscribe_push(start: bytes, code: Code) -> bytes:
     """Return the push that ends a subscription; both keys are always there."""
     return b'%b"unsubscribe":{"code":%d,"reason":%b}}}' % (start, code.code, encode(code.message))
+
+
+def gap_push(channel: str, dropped: int) -> bytes:
+    """Return the push that stands where `dropped` pushes were left out; official SDKs ignore it."""
+    return b'%b"gap":{"dropped":%d}}}' % (push_start(channel), dropped)
 
 
 def one_line(data: bytes) -> bytes:

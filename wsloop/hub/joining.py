@@ -1,0 +1,223 @@
+"""How a subscription comes into its channel, and out of it again.
+
+Coming in, for the client's own subscriptions and the server's alike: occupy the name, read the
+stream, and in the very tick in which the read completes register; the caller then tells the
+client, and `announce` tells the others. Going out, in every case (unsubscribe, a gap, the end of
+the right or of the transport), passes through `end`. Who may come in is `subscribing.py`; the
+fan-out between the two is `channels.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wsloop.hub import codes, replies
+from wsloop.hub.broker import Unavailable
+from wsloop.hub.channels import Subscription
+from wsloop.hub.codes import Code
+from wsloop.hub.commands import FLAG_REJECT_UNRECOVERED
+from wsloop.hub.grants import Override
+from wsloop.hub.history import HistoryQuery, StreamPosition, StreamView, missed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wsloop.hub.client import Client
+    from wsloop.hub.commands import SubscribeRequest
+    from wsloop.hub.fan_out import Receiver
+    from wsloop.hub.grants import SubscriptionGrant
+    from wsloop.hub.namespaces import ChannelRules
+
+Joined = Callable[[bytes | Code], object]
+"""Called once with the subscribe result, the subscription being registered, or with an error."""
+
+NO_OVERRIDE = Override()
+
+
+def occupy(client: Client, name: str, rules: ChannelRules, *, is_server_side: bool = False) -> Subscription:
+    """Return a subscription that is begun: the client has the name, and the channel is kept."""
+    channel = client.hub.open_channel(name, rules)
+    channel.waiting += 1
+    subscription = Subscription(client, channel)
+    subscription.is_server_side = is_server_side
+    client.subscriptions[name] = subscription
+    return subscription
+
+
+def is_wanted(subscription: Subscription) -> bool:
+    """Tell whether a subscription that was begun has not been ended in the meantime."""
+    return subscription.client.subscriptions.get(subscription.channel.name) is subscription
+
+
+def give_up(subscription: Subscription) -> None:
+    """Undo `occupy`."""
+    client, channel = subscription.client, subscription.channel
+    channel.waiting -= 1
+    if is_wanted(subscription):
+        del client.subscriptions[channel.name]
+    client.hub.close_if_unused(channel)
+
+
+def join(
+    subscription: Subscription,
+    request: SubscribeRequest,
+    grant: SubscriptionGrant,
+    joined: Joined,
+    receiver: Receiver | None = None,
+) -> None:
+    """Read the stream as far as the client needs it, and register.
+
+    `joined` gets the result to tell the client, then the caller calls `announce`; or it gets an
+    error, and the subscription is given up. `receiver` is registered instead of the client's own.
+    """
+    channel, hub = subscription.channel, subscription.client.hub
+    options, override = channel.rules.options, grant.override or NO_OVERRIDE
+    has_history = channel.rules.has_history
+    recoverable = has_history and (
+        _either(override.force_recovery, options.force_recovery)
+        or (options.allow_recovery and request.recoverable)
+    )
+    positioned = recoverable or (
+        has_history
+        and (
+            _either(override.force_positioning, options.force_positioning)
+            or (options.allow_positioning and request.positioned)
+        )
+    )
+    subscription.is_present = _either(override.presence, options.presence)
+    subscription.announces = _either(override.join_leave, options.join_leave)
+    subscription.wants_joins = subscription.announces and (
+        _either(override.force_push_join_leave, options.force_push_join_leave) or request.join_leave
+    )
+    if grant.info:
+        subscription.info = subscription.client.info_with(grant.info)
+    if receiver is not None:
+        subscription.receiver = receiver
+    ttl_s = _lease(subscription, grant)
+    result = functools.partial(replies.subscribe_result, ttl_s=ttl_s, data=grant.data)
+    if not positioned:
+        _register(subscription, None, result(None), joined)
+        return
+    recovering = recoverable and request.recover
+    query = HistoryQuery(hub.options.recovery_limit, request.offset) if recovering else HistoryQuery()
+
+    def done(view: StreamView | Unavailable) -> None:
+        if isinstance(view, Unavailable):
+            _refuse(subscription, codes.INTERNAL_ERROR, joined)
+            return
+        found = missed(view, request.offset, request.epoch) if recovering else None
+        if recovering and found is None and request.flag & FLAG_REJECT_UNRECOVERED:
+            _refuse(subscription, codes.UNRECOVERABLE_POSITION, joined)
+            return
+        # An SDK counts on from the offset it asked with, one per recovered publication.
+        start = view.top if found is None else StreamPosition(request.offset, view.top.epoch)
+        told = result(start, recoverable=recoverable, was_recovering=recovering, recovered=found)
+        _register(subscription, view.top, told, joined)
+
+    hub.broker.history(channel.name, query, channel.rules.retention, done)
+
+
+def announce(subscription: Subscription) -> None:
+    """Tell the others that somebody has come; after the client was told, since it hears it too."""
+    if subscription.active and subscription.announces:
+        subscription.is_announced = True
+        subscription.client.hub.broker.publish_join(subscription.channel.name, subscription.info)
+
+
+def end(subscription: Subscription, code: Code) -> None:
+    """Take a subscription out of its channel and tell the others; no effect if it is not in."""
+    if subscription.lease is not None:
+        subscription.lease.cancel()
+    if not subscription.active:
+        return
+    client, channel = subscription.client, subscription.channel
+    hub = client.hub
+    channel.remove(subscription)
+    hub.subscription_count -= 1
+    if subscription.is_present:
+        hub.presence.remove(channel.name, client.id)
+    if subscription.is_announced:
+        hub.broker.publish_leave(channel.name, subscription.info)
+    hub.hooks.on_unsubscribe(client.person, channel.name, code.code, code.message)
+    if not len(channel):
+        hub.hooks.on_channel_vacated(channel.name)
+    hub.close_if_unused(channel)
+
+
+def end_all(client: Client) -> None:
+    """End all of a client's subscriptions: its transport is gone."""
+    subscriptions = list(client.subscriptions.values())
+    client.subscriptions.clear()
+    for subscription in subscriptions:
+        end(subscription, codes.UNSUBSCRIBE_DISCONNECT)
+
+
+def end_with_push(subscription: Subscription, code: Code) -> None:
+    """End a subscription from the server's side: the client is told, behind all it was promised."""
+    client, channel = subscription.client, subscription.channel
+    if is_wanted(subscription):
+        del client.subscriptions[channel.name]
+    client.hub.fan_out.settle(subscription.receiver)
+    client.tell(replies.unsubscribe_push(channel.push_start, code))
+    end(subscription, code)
+
+
+def end_broken(subscriptions: Iterable[Subscription]) -> None:
+    """Deal with subscriptions that missed something.
+
+    The client subscribes again and recovers; what the server subscribed it to, it recovers by
+    connecting again.
+    """
+    for subscription in subscriptions:
+        if subscription.is_server_side:
+            insufficient = codes.DISCONNECT_INSUFFICIENT_STATE
+            subscription.client.disconnect(insufficient.code, insufficient.message)
+        else:
+            end_with_push(subscription, codes.UNSUBSCRIBE_INSUFFICIENT)
+
+
+def _either(override: bool | None, option: bool) -> bool:
+    return option if override is None else override
+
+
+def _lease(subscription: Subscription, grant: SubscriptionGrant) -> int | None:
+    """Let the right to the channel end when the grant says.
+
+    Returns the seconds in which the client has to renew it, None if it need not.
+    """
+    if not grant.expire_at:
+        return None
+    hub = subscription.client.hub
+    left_s = max(0, int(grant.expire_at - hub.unix_s()))
+    grace_s = 0.0 if grant.from_backend else hub.options.expired_grace_s
+    subscription.lease = hub.expiries.lease(
+        hub.now() + left_s + grace_s, functools.partial(hub.on_subscription_expired, subscription)
+    )
+    return None if grant.from_backend else left_s
+
+
+def _register(subscription: Subscription, top: StreamPosition | None, result: bytes, joined: Joined) -> None:
+    """Register and have the client told in one tick, so that the reply precedes every push."""
+    if not is_wanted(subscription):
+        _refuse(subscription, codes.INTERNAL_ERROR, joined)
+        return
+    client, channel = subscription.client, subscription.channel
+    hub = client.hub
+    channel.waiting -= 1
+    stale = channel.add(subscription, top)
+    hub.subscription_count += 1
+    if len(channel) == 1:
+        hub.hooks.on_channel_occupied(channel.name)
+    if subscription.is_present:
+        hub.presence.add(channel.name, client.id, client.user, subscription.info)
+    joined(result)
+    end_broken(stale)
+
+
+def _refuse(subscription: Subscription, error: Code, joined: Joined) -> None:
+    if subscription.lease is not None:
+        subscription.lease.cancel()
+    give_up(subscription)
+    joined(error)
