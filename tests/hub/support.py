@@ -18,8 +18,11 @@ from wsloop.testing.clock import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsloop.hub.backend import Backend, Hooks
     from wsloop.hub.client import Client
+    from wsloop.hub.grants import Identity
     from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
+    from wsloop.hub.verifier import Verifier
 
 FRAME = b"F"
 """Stands before each payload that was framed, so that tests can tell."""
@@ -88,6 +91,9 @@ class World:
         namespaces: dict[str, Namespace] | None = None,
         broker: Callable[[MemoryBroker], Any] = lambda broker: broker,
         presence: Presence | None = None,
+        verifier: Verifier | None = None,
+        backend: Backend | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.entropy = CountedEntropy()
@@ -103,16 +109,19 @@ class World:
             unix_s=self.clock.unix_s,
             entropy=self.entropy,
             frame=lambda payload: FRAME + payload,
+            verifier=verifier,
+            backend=backend,
+            hooks=hooks,
         )
 
-    def open(self, *, app_pings: bool = True) -> Peer:
+    def open(self, *, app_pings: bool = True, identity: Identity | None = None) -> Peer:
         """Open a connection, on which nothing was said yet."""
         subscriber = RecordedSubscriber()
-        return Peer(subscriber, self.hub.new_client(subscriber, app_pings=app_pings))
+        return Peer(subscriber, self.hub.new_client(subscriber, app_pings=app_pings, identity=identity))
 
-    def connect(self) -> Peer:
-        """Open a connection and have it connected."""
-        peer = self.open()
+    def connect(self, identity: Identity | None = None) -> Peer:
+        """Open a connection and have it connected, as `identity` or anonymous."""
+        peer = self.open(identity=identity)
         peer.say({"id": 1, "connect": {}})
         peer.take()
         return peer
@@ -130,7 +139,7 @@ class Peer:
     @property
     def info(self) -> dict[str, str]:
         """What others are told about this client."""
-        return {"user": "", "client": self.client.id}
+        return {"user": self.client.user, "client": self.client.id}
 
     @property
     def close_code(self) -> int | None:
@@ -141,7 +150,7 @@ class Peer:
         """Send commands in one message."""
         self.client.receive("\n".join(json.dumps(command) for command in commands))
 
-    def ask(self, method: str, **request: object) -> Any:
+    def ask(self, method: str, /, **request: object) -> Any:
         """Send a command and return its reply without the id; pushes heard meanwhile stay."""
         self._next_id += 1
         self.say({"id": self._next_id, method: request})
