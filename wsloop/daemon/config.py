@@ -35,6 +35,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
 Deflate = Literal["off", "on", "auto"]
+ApiKey = Annotated[str, msgspec.Meta(pattern="^[!-~]{8,255}$")]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,7 +52,7 @@ class ServerSettings(_Section, frozen=True):
     port: Port = 8765  # 0 lets the kernel choose; the banner tells
     bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
     backlog: Positive = 1024  # connections the kernel queues before accept
-    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 128
+    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 256
     limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
     limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
@@ -68,6 +69,19 @@ class WsSettings(_Section, frozen=True):
     ping_timeout: Seconds = 10.0  # s an answer may take
     send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
     per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
+
+
+class AdminSettings(_Section, frozen=True):
+    """`[admin]`: the listener for the operator's own software: health, and the server API."""
+
+    enabled: bool = True  # whether there is one
+    host: str = "127.0.0.1"  # name or address
+    port: Port | None = None  # default 8766, which --dev does without if it is in use; 0: any free one
+    tls: bool = False  # speak TLS with the certificate of `[tls]`
+    api_key: ApiKey | None = None  # what callers of the API show; also from WSLOOP_ADMIN__API_KEY
+    api_insecure: bool = (
+        False  # whoever reaches the listener may call the API; on with --dev without a key
+    )
 
 
 class TlsSettings(_Section, frozen=True):
@@ -109,6 +123,7 @@ class Settings(_Section, frozen=True):
     dev: bool = False
     server: ServerSettings = ServerSettings()
     ws: WsSettings = WsSettings()
+    admin: AdminSettings = AdminSettings()
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
@@ -145,6 +160,8 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
             "ws.ping_timeout must be less than ws.ping_interval",
             f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
         )
+    if settings.admin.tls and not settings.tls.certfile:
+        raise ConfigError("admin.tls is on without a certificate", "set tls.certfile")
     if settings.tls.keyfile and not settings.tls.certfile:
         raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
     _check_namespaces(settings, text, path)
