@@ -79,9 +79,7 @@ class AdminSettings(_Section, frozen=True):
     port: Port | None = None  # default 8766, which --dev does without if it is in use; 0: any free one
     tls: bool = False  # speak TLS with the certificate of `[tls]`
     api_key: ApiKey | None = None  # what callers of the API show; also from WSLOOP_ADMIN__API_KEY
-    api_insecure: bool = (
-        False  # whoever reaches the listener may call the API; on with --dev without a key
-    )
+    api_insecure: bool = False  # whoever reaches the listener may call the API; on with --dev without a key
 
 
 class TlsSettings(_Section, frozen=True):
