@@ -29,7 +29,7 @@ from wsloop.server.app import App, Page, Route, Service
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines
-from wsloop.server.messaging import MessagingHandler, frame_text
+from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks, Server
 
 if TYPE_CHECKING:
@@ -127,7 +127,6 @@ def assemble(ports: Ports, options: Options) -> House:
         now=now,
         unix_s=ports.unix_s,
         entropy=ports.entropy,
-        frame=frame_text,
         fan_out=fan_out,
     )
     server = Server(

@@ -7,6 +7,7 @@ entropy and its application; the simulator hands it others and runs the same cod
 from __future__ import annotations
 
 import functools
+import heapq
 import logging
 import socket
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsloop.server")
 
+SLOWEST = 20
+"""How many slow peers are shown at once: a screenful."""
+
 
 ADMIN_CONNECTIONS = 128
 """Connections on admin listeners. They use descriptors that clients never get (`compose.py`); a pool of
@@ -54,11 +58,45 @@ class OutboxMarks:
     """From here on the peer is not read any more, and has `stall_s` to take a mark's worth."""
     low_bytes: int = 64 * 1024
     """Below this it is read again; apart from the high mark, so that the two do not flap."""
+    hard_messages: int = 10_000
+    """With more messages of others waiting, the namespace's policy applies. One that waits costs some
+    200 bytes besides its own: 2 MB for a peer."""
+    age_s: float = 60.0
+    """Nor may one wait longer than this; 0: any time. Who is a minute behind is better off with a
+    reconnect, or the newest only. Heartbeat and stall find the dead sooner."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless 0 < low < high <= hard."""
+        """Raise ValueError unless 0 < low < high <= hard, and for messages or an age below 0."""
         if not 0 < self.low_bytes < self.high_bytes <= self.hard_bytes:
             raise ValueError("outbox marks must satisfy 0 < low < high <= hard")
+        if self.hard_messages < 1 or self.age_s < 0:
+            raise ValueError("an outbox holds 1 message or more, for a time that is not negative")
+
+
+class SlowTotals:
+    """Counters about peers that read too slowly: warned, closed; messages dropped, lanes cut off."""
+
+    __slots__ = ("closed_total", "cut_total", "dropped_total", "warned_total")
+
+    def __init__(self) -> None:
+        self.warned_total = self.closed_total = self.dropped_total = self.cut_total = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlowPeer:
+    """A connection for which something waits, or of whose messages some were dropped.
+
+    `client` and `user` are "" where the connection is not messaging. `age_s`: how long the oldest
+    message has waited, or the kernel has been full.
+    """
+
+    connection: int
+    client: str
+    user: str
+    queued_bytes: int
+    queued_messages: int
+    age_s: float
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +139,8 @@ class Server:
         self.fan_out = fan_out or PacedFanOut(reactor)
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
+        self.slow = SlowTotals()
+        self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
         self.draining = False
         self._network = network
@@ -234,4 +274,26 @@ class Server:
         refused_total = self._refuser.totals.total()
         return ServerStatistics(
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )
+
+    def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
+        """Return the `count` connections for which most waits, the first the worst; costs a walk over all.
+
+        Ties are broken by messages dropped.
+        """
+        behind = (each for each in self.registry.snapshot() if each.queued_bytes or each.dropped)
+        worst = heapq.nlargest(count, behind, key=lambda each: (each.queued_bytes, each.dropped))
+        return [self._slow_peer(connection) for connection in worst]
+
+    def _slow_peer(self, connection: Connection) -> SlowPeer:
+        client, user = connection.member.identity if connection.member is not None else ("", "")
+        since_s = connection.behind_since_s()
+        return SlowPeer(
+            connection.id,
+            client,
+            user,
+            connection.queued_bytes,
+            connection.queued_messages,
+            0.0 if since_s is None else self.reactor.now - since_s,
+            connection.dropped,
         )
