@@ -8,7 +8,7 @@ connected to what.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +18,7 @@ from wsloop.hub.hub import EXPIRE_BATCH, Hub
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.namespaces import Namespaces, dev_namespaces
 from wsloop.hub.operations.core import Operations
-from wsloop.hub.operations.results import Process
+from wsloop.hub.operations.results import Process, SlowConnection
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
 from wsloop.loop.clock import unix_time
@@ -144,7 +144,7 @@ def assemble(ports: Ports, options: Options) -> House:
         certificates=options.certificates,
     )
     _sweep(reactor, hub)
-    return House(reactor, server, hub, _admin_app(options, ports, hub, reactor))
+    return House(reactor, server, hub, _admin_app(options, ports, hub, server))
 
 
 def _namespaces(options: Options) -> Namespaces:
@@ -182,17 +182,18 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     return App(routes, site, options.allowed_origins, options.loopback_only)
 
 
-def _admin_app(options: Options, ports: Ports, hub: Hub, reactor: Reactor) -> App:
+def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:
     """Return what the operator's software is served."""
     text = f"wsloop {__version__}\n\nhealth: /healthz\n"
     services: dict[str, Service] = {}
     if options.api_key is not None:
         operations = Operations(
             hub,
-            later=reactor.call_soon,
+            later=server.turn.go_on_later,
             uid=ports.entropy(8).hex(),
             name=options.node_name,
             process=ports.process,
+            slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
         )
         services[api.PREFIX] = api.Api(operations, options.api_key)
         text += f"server API: POST {api.PREFIX}METHOD\n"

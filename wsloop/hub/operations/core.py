@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from wsloop.hub.client import Client
     from wsloop.hub.hub import Hub
-    from wsloop.hub.operations.results import Process
+    from wsloop.hub.operations.results import Process, SlowConnection
 
 Finished = Callable[[Result | codes.Code], object]
 """A completion: called exactly once; it does not raise."""
 
 Later = Callable[[Callable[[], object]], object]
-"""Has something called in the next turn."""
+"""Has something called later, in the turn after this one at the latest."""
 
 Item = TypeVar("Item")
 
@@ -37,19 +37,27 @@ class Operations:
     """What the operations act on.
 
     Arguments: `hub`; `later` has a callable called in the next turn; `uid` and `name` of this process,
-    for `info`; `process` tells what it uses.
+    for `info`; `process` tells what it uses; `slowest` returns that many connections, the worst first.
     """
 
-    __slots__ = ("hub", "later", "name", "process", "uid")
+    __slots__ = ("hub", "later", "name", "process", "slowest", "uid")
 
     def __init__(
-        self, hub: Hub, *, later: Later, uid: str, name: str, process: Callable[[], Process]
+        self,
+        hub: Hub,
+        *,
+        later: Later,
+        uid: str,
+        name: str,
+        process: Callable[[], Process],
+        slowest: Callable[[int], list[SlowConnection]],
     ) -> None:
         self.hub = hub
         self.later = later
         self.uid = uid
         self.name = name
         self.process = process
+        self.slowest = slowest
 
     def in_portions(
         self,

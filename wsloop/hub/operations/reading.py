@@ -22,6 +22,7 @@ from wsloop.hub.operations.results import (
     Node,
     PresenceResult,
     PresenceStatsResult,
+    SlowestResult,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         InfoRequest,
         PresenceRequest,
         PresenceStatsRequest,
+        SlowestRequest,
     )
     from wsloop.hub.presence import PresenceStats
 
@@ -154,6 +156,11 @@ def info(operations: Operations, request: InfoRequest, done: Finished) -> None:
         process=operations.process(),
     )
     done(InfoResult(nodes=[node]))
+
+
+def slowest(operations: Operations, request: SlowestRequest, done: Finished) -> None:
+    """Carry out `slowest`."""
+    done(SlowestResult(connections=operations.slowest(request.limit)))
 
 
 def _require_presence(operations: Operations, channel: str) -> None:

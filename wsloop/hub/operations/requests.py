@@ -196,6 +196,12 @@ class ConnectionsRequest(Request, frozen=True, kw_only=True):
     cursor: str = ""  # go on behind the page that ended with this
 
 
+class SlowestRequest(Request, frozen=True, kw_only=True):
+    """List the connections for which most waits."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20  # how many at most
+
+
 class BatchRequest(Request, frozen=True, kw_only=True):
     """Carry out many methods in one request."""
 

@@ -153,6 +153,24 @@ class ConnectionsResult(Result, frozen=True, omit_defaults=True):
     cursor: str = ""  # there are more: go on with this
 
 
+class SlowConnection(msgspec.Struct, frozen=True):
+    """A connection that does not take what it is sent."""
+
+    connection: int  # its number in the logs
+    client: str  # "" if it is not messaging
+    user: str  # "" if anonymous
+    queued_bytes: int  # what waits for it
+    queued_messages: int  # how many of others' messages wait
+    age_s: float  # seconds that the oldest has waited
+    dropped: int  # messages dropped by the policy of their channels
+
+
+class SlowestResult(Result, frozen=True):
+    """The slowest connections."""
+
+    connections: list[SlowConnection]  # the worst first; none for which nothing waits
+
+
 class BatchResult(Result, frozen=True):
     """What became of each command, in order. Not inside `result`: it is the whole answer."""
 

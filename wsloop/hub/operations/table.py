@@ -152,6 +152,7 @@ METHODS: dict[str, Method] = {
     "history_remove": Method(requests.HistoryRemoveRequest, results.EmptyResult, reading.history_remove),
     "channels": Method(requests.ChannelsRequest, results.ChannelsResult, reading.channels),
     "connections": Method(requests.ConnectionsRequest, results.ConnectionsResult, users.connections),
+    "slowest": Method(requests.SlowestRequest, results.SlowestResult, reading.slowest),
     "info": Method(requests.InfoRequest, results.InfoResult, reading.info),
     "batch": Method(requests.BatchRequest, results.BatchResult, batch),
 }
