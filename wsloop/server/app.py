@@ -115,10 +115,36 @@ class Response:
 
 Page = Callable[[], Response]
 
+Answered = Callable[[Response], object]
+"""A completion: called exactly once, now or later."""
+
+
+class Service(Protocol):
+    """Answers the requests at all paths below a prefix; they may have bodies, answers may come later.
+
+    Each connection has one request at a service at most: what it pipelines behind waits.
+    """
+
+    def admit(self, request: Request) -> int:
+        """Judge a request by its head; return how many bytes its body may have, 0 if it is to be dropped.
+
+        Raises HandshakeError to refuse it, the body unread.
+        """
+        ...
+
+    def answer(self, request: Request, done: Answered) -> None:
+        """Answer a request that was admitted; raises HandshakeError to refuse it.
+
+        An answer that does not come within `Deadlines.handshake_s` becomes a 504.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What is served: WebSocket routes and plain pages, each by its exact path.
+    """What is served: WebSocket routes and plain pages, each by its exact path, and services.
+
+    `services` are keyed by what their paths begin with, from slash to slash ("/api/").
 
     `allowed_origins` are the browser origins besides the page's own that may open a
     WebSocket here, each exactly as a browser sends it ("https://example.org"). `loopback_only`
@@ -130,3 +156,4 @@ class App:
     pages: Mapping[str, Page]
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
+    services: Mapping[str, Service] = field(default_factory=dict)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wsloop.buffers.ring import Ring
     from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
-    from wsloop.server.app import Route
+    from wsloop.server.app import App, Route
     from wsloop.server.server import Server
     from wsloop.server.turn import Turn
     from wsloop.transport.base import Transport
@@ -49,14 +49,14 @@ class Connection(Upkeep):
     """One accepted socket, from accept to close.
 
     Owns its transport, its outbox and, while unparsed bytes wait, a ring borrowed from the
-    server's pool. `server` provides the ports: reactor, entropy, pool, application.
+    server's pool. `server` provides the ports: reactor, entropy, pool. `app` is what it is served.
     """
 
     __slots__ = ("_close_code", "_close_reason", "_control_due_s", "_going_on", "_http", "_outgrown")
 
-    def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
+    def __init__(self, server: Server, transport: Transport, connection_id: int, app: App) -> None:
         super().__init__(server, transport, connection_id)
-        self._http: HttpPhase | None = HttpPhase(server, self)
+        self._http: HttpPhase | None = HttpPhase(server, self, app)
         self._control_due_s = 0.0
         self._going_on = self._outgrown = False
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
@@ -165,7 +165,7 @@ class Connection(Upkeep):
             self._http.receive(data)
 
     def restart_deadline(self) -> None:
-        """Give the next request on the connection a full deadline of its own."""
+        """Give the next request on the connection, or its answer, a full deadline of its own."""
         reactor = self._server.reactor
         reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
 
@@ -407,7 +407,7 @@ class Connection(Upkeep):
     # -- the end of it ------------------------------------------------------------
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Begin the close handshake behind what is queued; without a WebSocket, just end.
+        """Begin the close handshake behind what is queued; without a WebSocket, end behind its answer.
 
         `reason` is cut at a character boundary to the 123 bytes that fit a close frame.
         """
@@ -420,6 +420,8 @@ class Connection(Upkeep):
             self.enqueue(self._session.take_output())
             self.finish()
         elif self.state in (State.ACCEPTING, State.HANDSHAKING):
+            if self._http is not None and self._http.end_after_answer():
+                return
             if self._outbox.size:
                 self.finish()
             else:

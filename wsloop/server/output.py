@@ -202,8 +202,8 @@ class Output:
             self._on_error(error)
 
     def hold(self) -> bool:
-        """Do not read until `resume`: the peer publishes faster than it is sent on. False if it is held."""
-        if self._held or self.state is not _OPEN:
+        """Do not read until `resume`: the peer is ahead of what can be done. False if it is held."""
+        if self._held or self.state not in (State.HANDSHAKING, _OPEN):
             return False
         self._held = True
         self._watch()
