@@ -246,14 +246,12 @@ class Slowness(Output):
 
     def _tend_age(self) -> float:
         """Let go of what has waited too long, or of who takes so long; return when to look again."""
-        age_s, now_s = self._server.outbox.age_s, self._server.reactor.now
+        now_s = self._server.reactor.now
         due_s = self._age_due_s()
         if due_s > now_s:
             return due_s
         self._relieve()
-        due_s = self._age_due_s()
-        # The newest of a conflated channel, which stays, is looked at no more often than it has to be.
-        return max(due_s, now_s + AGE_STEP_S) if due_s > now_s else now_s + age_s
+        return max(self._age_due_s(), now_s + AGE_STEP_S)
 
     def _age_due_s(self) -> float:
         """Return when the oldest message is too old; never, if there is none or it may be of any age."""
