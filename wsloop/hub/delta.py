@@ -85,7 +85,8 @@ def checksum(target: bytes) -> int:
     """Return the sum of the 32-bit big-endian words of `target`, padded with zeros, modulo 2^32."""
     words = len(target) // 4
     tail = int.from_bytes(target[words * 4 :].ljust(4, b"\0"), "big")
-    return (sum(struct.unpack_from(f">{words}I", target)) + tail) & 0xFFFFFFFF
+    total: int = sum(struct.unpack_from(f">{words}I", target)) + tail
+    return total & 0xFFFFFFFF
 
 
 def number(value: int) -> bytes:
