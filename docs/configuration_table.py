@@ -1,9 +1,10 @@
-"""Write the table of settings into docs/reference/configuration.md, from the settings themselves.
+"""Write the tables of settings into docs/reference/, from the settings themselves.
 
-    python docs/configuration_table.py           rewrites the page
-    python docs/configuration_table.py --check   exits with 1 if it is out of date
+    python docs/configuration_table.py           rewrites the pages
+    python docs/configuration_table.py --check   exits with 1 if one is out of date
 
-A key's meaning is the comment behind it in `wsloop/daemon/config.py`; its flag is found on the
+A key's meaning is the comment behind it in `wsloop/daemon/config.py`, for the options of namespaces in
+`wsloop/hub/namespaces.py`; its flag is found on the
 command line by the section and key it sets.
 """
 
@@ -17,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from wsloop.daemon import cli, config
+from wsloop.hub.namespaces import Namespace
 
-PAGE = Path(__file__).parent / "reference" / "configuration.md"
+REFERENCE = Path(__file__).parent / "reference"
 BEGIN, END = "<!-- settings: generated -->\n", "<!-- settings: end -->\n"
 
 
@@ -31,20 +33,32 @@ def flags() -> dict[tuple[str, str], str]:
     return found
 
 
+def meanings(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the comment behind each field of a struct."""
+    return dict(re.findall(r"^    (\w+): .*?#\s*(.+)$", inspect.getsource(kind), re.MULTILINE))
+
+
+def spelt(value: object) -> str:
+    """Return a default as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "[]" if value == () else repr(value).replace("'", '"')
+
+
 def rows(section: str, kind: type[msgspec.Struct]) -> list[str]:
     """Return the table's rows for one section."""
-    comments = dict(re.findall(r"^    (\w+): .*?#\s*(.+)$", inspect.getsource(kind), re.MULTILINE))
+    comments = meanings(kind)
     flag_of = flags()
     lines = []
     for field in msgspec.structs.fields(kind):
-        default = "" if field.default in (None, ()) else f"`{field.default!r}`".replace("'", '"')
+        default = "" if field.default in (None, ()) else f"`{spelt(field.default)}`"
         flag = flag_of.get((section, field.name), "")
         lines.append(f"| `{field.name}` | {default} | {flag} | {comments[field.name]} |")
     return lines
 
 
-def table() -> str:
-    """Return all sections as Markdown."""
+def settings_table() -> str:
+    """Return all sections as Markdown; the options of namespaces have a page of their own."""
     parts = []
     for field in msgspec.structs.fields(config.Settings):
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
@@ -53,21 +67,36 @@ def table() -> str:
     return "\n".join(parts)
 
 
-def page(text: str) -> str:
+def namespace_table() -> str:
+    """Return the options of a namespace as Markdown."""
+    comments = meanings(Namespace)
+    lines = ["", "| option | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(Namespace):
+        lines.append(f"| `{field.name}` | `{spelt(field.default)}` | {comments[field.name]} |")
+    return "\n".join([*lines, ""])
+
+
+TABLES = {"configuration.md": settings_table, "channels.md": namespace_table}
+
+
+def made(text: str, table: str) -> str:
     """Return the page `text` with the part between the marks made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def main() -> int:
-    """Write, or check, the page; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    made = page(text)
-    if "--check" in sys.argv:
-        return int(made != text)
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    """Write, or check, the pages; return the exit code."""
+    stale = 0
+    for name, table in TABLES.items():
+        page = REFERENCE / name
+        text = page.read_text(encoding="utf-8")
+        fresh = made(text, table())
+        stale |= fresh != text
+        if "--check" not in sys.argv:
+            page.write_text(fresh, encoding="utf-8")
+    return int(stale) if "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from wsloop.daemon.addresses import check
 from wsloop.daemon.config import ServerSettings, Settings, load
 from wsloop.errors import ConfigError, StartupError, UsageError
+from wsloop.hub.namespaces import Namespace, dev_namespaces
+from wsloop.hub.options import HubOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +67,43 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
             "fd://03 is named twice as an address",
             "name it once",
         ),
+        (
+            "[namespaces.chat]\nhistory_size = 1\n[namespaces.news]\nhistory_siez = 1\n",
+            "wsloop.toml:4: unknown key 'history_siez'",
+            "did you mean 'history_size'?",
+        ),
+        (
+            "[channels]\npresense = true\n",
+            "wsloop.toml:2: unknown key 'presense'",
+            "did you mean 'presence'?",
+        ),
+        (
+            "[client]\nallow_anon = true\n",
+            "wsloop.toml:2: unknown key 'allow_anon'",
+            "did you mean 'allow_anonymous'?",
+        ),
+        (
+            "[channels]\nhistory_size = 1\n[namespaces.chat]\nhistory_size = -1\n",
+            "wsloop.toml:4: namespaces.chat.history_size: expected `int` >= 0",
+            "",
+        ),
+        ("[namespaces]\nchat = 1\n", "wsloop.toml:2: namespaces.chat: expected `object`, got `int`", ""),
+        ("namespaces = 1\n", "wsloop.toml:1: namespaces: expected `object`, got `int`", ""),
+        (
+            "[channels]\npresence = true\nforce_recovery = true\n",
+            "wsloop.toml:3: channels.force_recovery: has no effect without history",
+            "set history_size and history_ttl_s",
+        ),
+        (
+            '[namespaces."a b"]\n',
+            "namespaces.a b: a namespace cannot be called 'a b'",
+            "letters, digits and _ . - only, 64 at most",
+        ),
+        (
+            "[namespaces.chat]\n[client]\npersonal_channel = true\npersonal_namespace = 'chta'\n",
+            "wsloop.toml:4: client.personal_namespace: no namespace 'chta' is configured",
+            "configured: chat",
+        ),
         ("dev = true\n", "wsloop.toml: dev mode is switched on by the flag --dev only", ""),
     ],
 )
@@ -76,6 +115,21 @@ def test_a_mistake_is_told_with_its_place_and_a_hint(
     assert message in caught.value.message
     assert caught.value.hint == hint
     assert caught.value.exit_code == 78
+
+
+def test_namespaces_come_from_the_file_and_the_default_one_begins_closed(tmp_path: Path) -> None:
+    path = written(tmp_path, "[namespaces.chat]\npresence = true\nhistory_ttl_s = 5\nhistory_size = 1\n")
+    chat = Namespace(presence=True, history_ttl_s=5.0, history_size=1)
+    assert load(path, {}).all_namespaces() == {"": Namespace(), "chat": chat}
+    assert load(path, {}, dev=True).all_namespaces() == {"": dev_namespaces()[""], "chat": chat}
+    path = written(tmp_path, "[channels]\npresence = true\n")
+    opened = Namespace(presence=True)
+    assert load(path, {}).all_namespaces() == {"": opened}
+    assert load(path, {}, dev=True).all_namespaces() == {**dev_namespaces(), "": opened}
+
+
+def test_the_defaults_for_clients_are_the_hubs() -> None:
+    assert Settings().client.hub_options() == HubOptions()
 
 
 def test_a_missing_file_and_one_that_is_no_text_are_told(tmp_path: Path) -> None:

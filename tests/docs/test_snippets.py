@@ -76,9 +76,16 @@ def test_a_file_of_settings_is_one_that_the_daemon_takes(text: str, tmp_path: Pa
     path.write_text(text, encoding="utf-8")
     settings = load(path, {})
     for section, values in tomllib.loads(text).items():
-        for key, value in values.items():
-            taken = getattr(getattr(settings, section), key)
-            assert taken == (tuple(value) if isinstance(value, list) else value)
+        if section == "namespaces":
+            for name, options in values.items():
+                assert_taken(options, settings.namespaces[name])
+        else:
+            assert_taken(values, getattr(settings, section))
+
+
+def assert_taken(values: dict[str, object], section: object) -> None:
+    for key, value in values.items():
+        assert getattr(section, key) == (tuple(value) if isinstance(value, list) else value)
 
 
 def wsloop_commands() -> list[tuple[str, str]]:

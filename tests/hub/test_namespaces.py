@@ -20,6 +20,9 @@ PLAIN, NEWS = Namespace(), Namespace(presence=True)
 NAMESPACES = Namespaces({"": PLAIN, "news": NEWS})
 
 
+EVERYBODY = dev_namespaces()[""]
+
+
 def code_of(channel: str) -> int:
     with pytest.raises(ReplyError) as caught:
         NAMESPACES.rules_of(channel)
@@ -53,9 +56,43 @@ def test_without_a_default_namespace_plain_names_are_102() -> None:
         Namespaces({"news": NEWS}).rules_of("a")
 
 
-@pytest.mark.parametrize("channel", ["a" * 256, "caf\u00e9", "\U0001f600", "news:\x80"])
+@pytest.mark.parametrize("channel", ["a" * 256, "nope:" + "a" * 251, "caf\u00e9", "\U0001f600", "news:\x80"])
 def test_a_name_too_long_or_not_ascii_is_107(channel: str) -> None:
     assert code_of(channel) == 107
+
+
+REGEX = Namespaces(
+    {"": Namespace(channel_regex="[a-z]+"), "w": Namespace(channel_regex="\\w{1,3}"), "any": Namespace()}
+)
+
+
+@pytest.mark.parametrize("channel", ["abc", "$abc", "w:a_1", "$w:a", "w:\u00e9\u00e9", "any:#1"])
+def test_a_name_that_matches_behind_the_namespace_is_taken(channel: str) -> None:
+    REGEX.rules_of(channel)
+
+
+@pytest.mark.parametrize(
+    ("channel", "code"),
+    [
+        ("", 107),
+        ("ABC", 107),
+        ("abc1", 107),
+        ("abc\n", 107),
+        ("w:", 107),
+        ("w:abcd", 107),
+        ("w:a-b", 107),
+        ("$w:a:b", 107),
+        ("any:\u00e9", 107),
+        ("w:" + "a" * 254, 107),
+        ("w:" + "\u00e9" * 127, 107),
+        ("w:\ud83d", 107),
+        ("none:\u00e9", 102),
+    ],
+)
+def test_a_name_must_match_as_a_whole(channel: str, code: int) -> None:
+    with pytest.raises(ReplyError) as caught:
+        REGEX.rules_of(channel)
+    assert caught.value.error.code == code
 
 
 @pytest.mark.parametrize(
@@ -91,6 +128,11 @@ def test_the_defaults_allow_nothing() -> None:
 @pytest.mark.parametrize(
     ("channel", "options", "user", "allowed"),
     [
+        ("$c#u", EVERYBODY, "u", False),
+        ("$c", EVERYBODY, "", False),
+        ("c#v", EVERYBODY, "u", False),
+        ("c#", EVERYBODY, "", False),
+        ("c#u", Namespace(allow_user_limited_channels=True), "", False),
         ("c", Namespace(allow_subscribe_for_client=True), "u", True),
         ("c", Namespace(allow_subscribe_for_client=True), "", False),
         ("c", Namespace(allow_subscribe_for_anonymous=True), "", False),

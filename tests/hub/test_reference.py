@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from wsloop.hub import codes
 from wsloop.hub.dispatcher import COMMANDS
-from wsloop.hub.namespaces import Namespace
-from wsloop.hub.options import HubOptions
-
-if TYPE_CHECKING:
-    import msgspec
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -47,14 +41,3 @@ def test_commands_are_refused_with_known_codes() -> None:
     known = {code.code for code in vars(codes).values() if isinstance(code, codes.Code)}
     refusals = " ".join(row[3] for row in table("client-protocol.md", "Commands"))
     assert {int(number) for number in re.findall(r"\d{3,4}", refusals)} <= known
-
-
-@pytest.mark.parametrize(
-    ("heading", "options"), [("Options of a namespace", Namespace()), ("Limits of the hub", HubOptions())]
-)
-def test_all_options_are_listed_with_their_defaults(heading: str, options: msgspec.Struct) -> None:
-    def spell(value: object) -> str:
-        return str(value).lower() if isinstance(value, bool) else str(value)
-
-    listed = [(row[0], row[1]) for row in table("channels.md", heading)]
-    assert set(listed) <= {(name, spell(getattr(options, name))) for name in options.__struct_fields__}

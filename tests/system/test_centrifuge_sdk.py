@@ -129,13 +129,13 @@ def test_it_reads_the_history_from_either_end(daemon: Daemon) -> None:
     run(scenario())
 
 
-def test_an_unknown_namespace_and_an_unknown_method_are_errors_not_ends(daemon: Daemon) -> None:
+def test_an_unknown_namespace_and_an_rpc_that_nobody_serves_are_errors_not_ends(daemon: Daemon) -> None:
     async def scenario() -> None:
         async with person(daemon.url(MESSAGING), "chat:errors") as ann:
             for awaitable, code in (
                 (ann.client.publish("nowhere:room", {}), 102),
                 (ann.client.presence("nowhere:room"), 102),
-                (ann.client.rpc("anything", {}), 104),
+                (ann.client.rpc("anything", {}), 108),
             ):
                 with pytest.raises(ReplyError) as refusal:
                     await soon(awaitable)

@@ -10,7 +10,7 @@ import click
 
 from wsloop import __version__
 from wsloop.daemon import streams
-from wsloop.daemon.config import MAX_COUNT, MAX_SECONDS
+from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.transport.bind import parse_bind
 

@@ -77,6 +77,8 @@ def options(settings: Settings) -> Options:
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,
         certificates=certificates(settings.tls),
+        namespaces=settings.all_namespaces(),
+        hub=settings.client.hub_options(),
     )
 
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+import typing
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from wsloop.daemon import addresses
+from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS
+from wsloop.daemon.places import place
 from wsloop.errors import ConfigError, UsageError
+from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
+from wsloop.hub.namespaces import Namespace, dev_namespaces
+from wsloop.hub.options import HubOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_SECONDS = 86_400 * 365
-MAX_COUNT = 2**31 - 1
-"""What is larger is a slip of the finger, and no longer fits the system calls it ends in."""
-
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
+Grace = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
@@ -81,6 +84,25 @@ class LogSettings(_Section, frozen=True):
     format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
 
 
+class ClientSettings(_Section, frozen=True):
+    """`[client]`: what holds for all clients of the messaging protocol."""
+
+    allow_anonymous: bool = False  # clients without a token may connect; on with --dev
+    anonymous_info: bool = False  # their `connect.data` is shown to others, for demonstrations; on with --dev
+    info_limit_bytes: Count = 1024  # the longest such object that is shown; longer ones are ignored
+    personal_channel: bool = False  # each user is subscribed at connect to its own channel, `#user`
+    personal_namespace: str = ""  # the namespace that those channels are in
+    broadcast_channel: str = ""  # a channel that everybody is subscribed to at connect
+    expired_grace_s: Grace = 25.0  # s after its end in which a connection or subscription may be renewed
+    channel_limit: Positive = 128  # subscriptions of one client
+    recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
+    history_limit: Positive = 300  # publications in one history reply
+
+    def hub_options(self) -> HubOptions:
+        """Return them in the hub's terms; what comes from other sections is left at its default."""
+        return HubOptions(**msgspec.structs.asdict(self))
+
+
 class Settings(_Section, frozen=True):
     """All settings of a daemon."""
 
@@ -89,6 +111,15 @@ class Settings(_Section, frozen=True):
     ws: WsSettings = WsSettings()
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
+    client: ClientSettings = ClientSettings()
+    channels: Namespace | None = None
+    namespaces: dict[str, Namespace] = {}
+
+    def all_namespaces(self) -> dict[str, Namespace]:
+        """Return the options of each namespace by name, those of the default one as ""."""
+        default = dev_namespaces() if self.dev else {"": Namespace()}
+        own = {} if self.channels is None else {"": self.channels}
+        return {**default, **own, **self.namespaces}
 
 
 def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool = False) -> Settings:
@@ -116,6 +147,7 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
         )
     if settings.tls.keyfile and not settings.tls.certfile:
         raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
+    _check_namespaces(settings, text, path)
     addresses.check(settings.server, overrides.get("server", {}))
     return settings
 
@@ -132,38 +164,63 @@ def _read(path: Path | None) -> str:
 
 def _check(tree: dict[str, Any], text: str, path: Path | None) -> None:
     """Raise ConfigError for the first mistake of `tree`, with its line in `text`."""
+    namespaces = tree.get("namespaces")
+    # One by one, as a mistake inside a dict is told without the key that leads to it.
+    for name, options in namespaces.items() if isinstance(namespaces, dict) else ():
+        _convert(options, Namespace, text, path, f"namespaces.{name}")
+    _convert(tree, Settings, text, path, "")
+
+
+def _convert(tree: object, kind: type, text: str, path: Path | None, above: str) -> None:
+    """Raise ConfigError if `tree`, the table `above`, is not of a kind; UsageError without a file."""
     try:
-        msgspec.convert(tree, Settings)
+        msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         message = str(error)
         unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
         if unknown and path is not None:
-            key = unknown[1]
-            hint = _did_you_mean(key, unknown[2] or "")
-            raise ConfigError(f"{_place(path, text, key)}unknown key {key!r}", hint) from None
+            key, table = unknown[1], _joined(above, unknown[2] or "")
+            hint = _did_you_mean(key, table)
+            raise ConfigError(f"{place(path, text, table, key)}unknown key {key!r}", hint) from None
         found = re.search(r"(.*) - at `\$\.?([^`]*)`", message)
-        reason, where = (found[1], found[2]) if found else (message, "")
+        reason, where = (found[1], _joined(above, found[2])) if found else (message, above)
         fault = f"{where}: {reason[0].lower()}{reason[1:]}"
         if path is None:
             raise UsageError(fault, "see wsloop serve --help") from None
-        key = where.rpartition(".")[2].partition("[")[0]
-        raise ConfigError(_place(path, text, key) + fault) from None
+        table, _, key = where.rpartition(".")
+        raise ConfigError(place(path, text, table, key.partition("[")[0]) + fault) from None
 
 
-def _place(path: Path, text: str, key: str) -> str:
-    """Return "file:line: " of `key` where that can be told, else "file: "."""
-    pattern = re.compile(rf"^\s*(\[{re.escape(key)}\]|[\"']?{re.escape(key)}[\"']?\s*=)")
-    for number, line in enumerate(text.splitlines(), 1):
-        if key and pattern.match(line):
-            return f"{path}:{number}: "
-    return f"{path}: "
+def _joined(table: str, key: str) -> str:
+    return f"{table}.{key}".strip(".")
 
 
-def _did_you_mean(key: str, section: str) -> str:
-    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    if section in sections:
-        known = [field.name for field in msgspec.structs.fields(sections[section])]
-    else:
-        known = [name for name in sections if name != "dev"]
+def _check_namespaces(settings: Settings, text: str, path: Path | None) -> None:
+    """Raise ConfigError for options of namespaces or of `[client]` that contradict each other."""
+    namespaces = settings.all_namespaces()
+    found = client_mistake(settings.client.hub_options(), namespaces)
+    table = "client"
+    for name, options in namespaces.items():
+        mistake = (name_mistake(name) if name else None) or namespace_mistake(options)
+        if mistake is not None:
+            found, table = mistake, f"namespaces.{name}" if name else "channels"
+            break
+    if found is not None:
+        where = place(path, text, table, found.key) if path is not None else ""
+        raise ConfigError(f"{where}{_joined(table, found.key)}: {found.fault}", found.hint)
+
+
+def _did_you_mean(key: str, table: str) -> str:
+    in_namespace = table.startswith("namespaces.")
+    kind: type[msgspec.Struct] = Namespace if in_namespace else Settings
+    for name in () if in_namespace else filter(None, table.split(".")):
+        kind = section_type(next(field.type for field in msgspec.structs.fields(kind) if field.name == name))
+    known = [field.name for field in msgspec.structs.fields(kind) if field.name != "dev"]
     near = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def section_type(declared: Any) -> type[msgspec.Struct]:  # noqa: ANN401 - of a field: anything
+    """Return the struct that a section is declared as, whether it may be absent or not."""
+    kinds = [declared, *typing.get_args(declared)]
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct))

@@ -1,6 +1,6 @@
 """A channel as it lives in this process: its subscriptions, and the way that reaches them all.
 
-Subscriptions that are given the same bytes form an audience: a push is encoded and framed once for
+Subscriptions that are given the same bytes form an audience: a push is encoded once for
 each audience, and the same bytes object is given to every receiver in it. This file keeps promise
 P4, no silent gap: a positioned subscription sees offsets k, k + 1, k + 2 of one epoch, and is
 handed back to the caller where that would not be so. It knows neither commands nor the
@@ -12,15 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.hub import replies
-from wsloop.hub.fan_out import Receiver
+from wsloop.hub.fan_out import Lane, Receiver, kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from wsloop.hub.client import Client
     from wsloop.hub.codec import Codec
     from wsloop.hub.expiry import Lease
-    from wsloop.hub.fan_out import FanOut
+    from wsloop.hub.fan_out import FanOut, Packet
     from wsloop.hub.history import Publication, StreamPosition
     from wsloop.hub.namespaces import ChannelRules
 
@@ -32,7 +32,7 @@ LOST = 2**64
 
 
 class Subscriber(Protocol):
-    """What the hub sees of a connection; `receiver` takes the frames that it shares with others.
+    """What the hub sees of a connection; `receiver` takes the messages that it shares with others.
 
     No method raises, whatever has become of the connection, and none calls back into the hub
     before it returns: a connection that breaks meanwhile is reported by `Client.closed` later.
@@ -40,7 +40,7 @@ class Subscriber(Protocol):
 
     @property
     def receiver(self) -> Receiver:
-        """What the fan-out gives frames to."""
+        """What the fan-out gives messages to."""
         ...
 
     def may_go_on(self) -> bool:
@@ -98,37 +98,39 @@ class Subscription:
 class HeldReceiver(Receiver):
     """Stands before a receiver that must hear something else first.
 
-    Frames wait until `release`; those that a fan-out still holds then, for this object, pass through.
+    Messages wait until `release`; those that a fan-out still holds then, for this object, pass through.
     """
 
-    __slots__ = ("_frames", "_receiver")
+    __slots__ = ("_receiver", "_waiting")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._frames: list[bytes] | None = []
+        self._waiting: list[tuple[bytes, Sequence[Packet]]] | None = []
 
-    def push(self, frames: bytes) -> None:
+    def push(self, data: bytes, packets: Sequence[Packet]) -> None:
         """See `Receiver.push`."""
-        if self._frames is None:
-            self._receiver.push(frames)
+        if self._waiting is None:
+            self._receiver.push(data, packets)
         else:
-            self._frames.append(frames)
+            self._waiting.append((data, packets))
 
     def release(self) -> None:
         """Hand on what waited."""
-        frames, self._frames = self._frames, None
-        for each in frames or ():
-            self._receiver.push(each)
+        waiting, self._waiting = self._waiting, None
+        for data, packets in waiting or ():
+            self._receiver.push(data, packets)
 
 
 class Audience:
     """Subscriptions of one channel that are given the same bytes: those of one codec."""
 
-    __slots__ = ("_channel", "_receivers", "codec", "join_count", "subscriptions")
+    __slots__ = ("_channel", "_lane", "_receivers", "codec", "join_count", "subscriptions")
 
     def __init__(self, channel: Channel, codec: Codec) -> None:
         self._channel = channel
         self.codec = codec
+        policy = channel.rules.options.slow_policy
+        self._lane = kept(codec) if policy == "close" else Lane(channel.name, policy, codec)
         self.join_count = 0
         self.subscriptions: dict[Subscription, None] = {}
         # Those of all subscriptions, until one comes or goes: the same object for each publication.
@@ -162,16 +164,17 @@ class Audience:
             passed_over = self._advance(offset, broken)
             if passed_over:
                 everybody = [receiver for receiver in everybody if receiver not in passed_over]
-        self._send(everybody, replies.pub_push(self._channel.push_start, publication))
+        line = replies.pub_push(self._channel.push_start, publication)
+        self._channel.fan_out.send(everybody, self.codec.encode(line), self._lane)
 
     def deliver_join(self, line: bytes) -> None:
-        """Give a join or leave push to those who want to know."""
+        """Give a join or leave push to those who want to know; it is dropped for nobody."""
         if not self.join_count:
             return
-        if self.join_count == len(self.subscriptions):
-            self._send(self._everybody(), line)
-        else:
-            self._send([each.receiver for each in self.subscriptions if each.wants_joins], line)
+        everybody = self._everybody()
+        if self.join_count < len(self.subscriptions):
+            everybody = [each.receiver for each in self.subscriptions if each.wants_joins]
+        self._channel.fan_out.send(everybody, self.codec.encode(line), kept(self.codec))
 
     def _advance(self, offset: int, broken: list[Subscription]) -> set[Receiver] | None:
         """Move each position on to `offset`; return the receivers that must not get it, or None."""
@@ -188,10 +191,6 @@ class Audience:
                     broken.append(subscription)
         return passed_over
 
-    def _send(self, receivers: Sequence[Receiver], line: bytes) -> None:
-        channel = self._channel
-        channel.fan_out.send(receivers, channel.frame(self.codec.encode(line)))
-
     def _everybody(self) -> Sequence[Receiver]:
         if self._receivers is None:
             self._receivers = [each.receiver for each in self.subscriptions]
@@ -207,12 +206,10 @@ class Channel:
     """
 
     __slots__ = (
-        "_audiences", "_count", "epoch", "fan_out", "frame", "name", "push_start", "rules", "top", "waiting",
+        "_audiences", "_count", "epoch", "fan_out", "name", "push_start", "rules", "top", "waiting",
     )  # fmt: skip
 
-    def __init__(
-        self, name: str, rules: ChannelRules, fan_out: FanOut, frame: Callable[[bytes], bytes]
-    ) -> None:
+    def __init__(self, name: str, rules: ChannelRules, fan_out: FanOut) -> None:
         self.name = name
         self.rules = rules
         self.push_start = replies.push_start(name)
@@ -220,7 +217,6 @@ class Channel:
         self.top = 0
         self.waiting = 0
         self.fan_out = fan_out
-        self.frame = frame
         self._count = 0
         # One nearly always, so a list is searched faster than a dict.
         self._audiences: list[Audience] = []

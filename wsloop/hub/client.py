@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes, dispatcher, joining, replies
 from wsloop.hub.backend import Person
+from wsloop.hub.channels import NOT_POSITIONED
 from wsloop.hub.client_state import OPEN_STATES, ClientState, step
 
 if TYPE_CHECKING:
@@ -128,6 +129,20 @@ class Client:
         joining.end_all(self)
         if was_known:
             self.hub.hooks.on_disconnect(self.person, code, reason)
+
+    def must_be_whole(self, channel: str) -> bool:
+        """Return whether no push of `channel` may be left out unnoticed, as the client counts them.
+
+        True as well where it has no subscription: then none is expected.
+        """
+        subscription = self.subscriptions.get(channel)
+        return subscription is None or subscription.offset != NOT_POSITIONED
+
+    def miss(self, channel: str) -> None:
+        """End the subscription to `channel`, of which something was dropped, so that the client recovers."""
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.active:
+            joining.end_broken((subscription,))
 
     def disconnect(self, code: int, reason: str) -> None:
         """Ask the transport to close with this code; only the first call has an effect.

@@ -2,7 +2,7 @@
 
 Connections hand in messages through `Client` (client.py); publications come back from the
 broker through the three `on_` methods here and go out through `Channel.deliver`. Knows no
-socket, frame format, clock or source of randomness: `frame`, `now` and `entropy` are given.
+socket, frame, clock or source of randomness: `fan_out`, `now` and `entropy` are given.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Hub(BrokerEvents):
 
     Arguments: `broker` and `presence`, the ports, used by this hub alone; `namespaces` and
     `options`; `now` returns monotonic seconds, `unix_s` those of the calendar; `entropy(n)` returns
-    n unguessable bytes, for client ids; `frame` makes one push's JSON into the bytes that every receiver is
-    given; `fan_out`, which gives them (None: at once); `verifier` of tokens (None: none is valid);
+    n unguessable bytes, for client ids; `fan_out` gives pushes to receivers (None: at once);
+    `verifier` of tokens (None: none is valid);
     `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens.
 
     All methods are called on the one thread of the loop.
@@ -77,7 +77,6 @@ class Hub(BrokerEvents):
         now: Callable[[], float],
         unix_s: Callable[[], float],
         entropy: Callable[[int], bytes],
-        frame: Callable[[bytes], bytes],
         fan_out: FanOut | None = None,
         verifier: Verifier | None = None,
         backend: Backend | None = None,
@@ -97,7 +96,6 @@ class Hub(BrokerEvents):
         self.users = Users()
         self.expiries = Expiries()
         self._entropy = entropy
-        self._frame = frame
         self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
         self._publications_total = 0
@@ -190,7 +188,7 @@ class Hub(BrokerEvents):
         """Return the channel, listened to from now on. For `joining.py` only."""
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = Channel(name, rules, self.fan_out, self._frame)
+            channel = self._channels[name] = Channel(name, rules, self.fan_out)
             self.broker.subscribe(name)
         return channel
 

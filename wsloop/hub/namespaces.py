@@ -8,7 +8,8 @@ options and the client's user; `dispatcher.py` asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -24,66 +25,67 @@ USER_BOUNDARY = "#"
 USER_SEPARATOR = ","
 
 MAX_NAME_BYTES = 255
-"""The SDKs' servers have this limit; names are ASCII, so bytes are characters."""
+"""In UTF-8; the SDKs' servers have this limit."""
+
+MAX_NAMESPACE_CHARS = 64
+NAMESPACE_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAMESPACE_CHARS}}}")
+"""What a namespace may be called: nothing that means something else in a channel's name, and short
+enough to leave room for the rest."""
 
 
-class Namespace(msgspec.Struct, frozen=True):
+MAX_REGEX_CHARS = 512
+"""Enough for any rule about names; a longer one is a list, which belongs into tokens."""
+
+Regex = Annotated[str, msgspec.Meta(max_length=MAX_REGEX_CHARS)]
+SlowPolicy = Literal["close", "drop-oldest", "conflate"]
+Kept = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+"""Publications; each is an object in memory, so a larger number is a slip of the finger."""
+
+Lifetime = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 365)]
+"""Seconds."""
+
+
+class Namespace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Options of all channels of one namespace. The defaults allow nothing but receiving.
 
-    History: `history_size` publications for `history_ttl_s` seconds; 0 of either keeps none.
-    `history_meta_ttl_s`: how long an unused stream's epoch and top are remembered.
-    `presence`: who is in the channel can be asked. `join_leave`: comings and goings are pushed
-    to clients that ask for it, with `force_push_join_leave` to all.
-    `recovery_mode`: what a client that comes back is given: "stream", all it missed, or "cache",
-    the newest publication only.
-    `channel_regex`: what a name, behind the namespace and its boundary, must match as a whole; "" for any.
-    `allowed_delta_types`: "fossil" lets subscribers ask for differences; `delta_publish` computes
-    them for all publications, not only those that were published so.
-    `allow_tags_filter`: subscribers may ask for a part of the publications by their tags.
-    `allow_wildcard`: a subscription may name many channels with `*`.
-    `allow_channel_compaction`: pushes may carry a number instead of the channel's name.
-    `slow_policy`: what becomes of a subscriber that reads too slowly: "close" ends its connection,
-    "drop-oldest" and "conflate" (newest per channel) drop publications, and tell it so.
-    `..._proxy`: the backend is asked.
-    `allow_positioning`, `allow_recovery`: a client may ask for gap detection, or for what it
-    missed; `force_...` gives it unasked. Both need history.
-    `allow_ACTION_for_WHOM`: client is anybody with a user, subscriber anybody in the channel,
-    anonymous extends the other two to clients without a user.
+    The comment behind an option is its documentation, here and in the reference. In `allow_ACTION_for_WHOM`
+    client is anybody with a user, subscriber anybody in the channel, and anonymous extends the other
+    two to clients without a user. Positioning is gap detection; it and recovery need history.
     """
 
-    presence: bool = False
-    join_leave: bool = False
-    force_push_join_leave: bool = False
-    history_size: int = 0
-    history_ttl_s: float = 0.0
-    history_meta_ttl_s: float = 3600.0
-    recovery_mode: Literal["stream", "cache"] = "stream"
-    channel_regex: str = ""
-    allowed_delta_types: tuple[Literal["fossil"], ...] = ()
-    delta_publish: bool = False
-    allow_tags_filter: bool = False
-    allow_wildcard: bool = False
-    allow_channel_compaction: bool = False
-    slow_policy: Literal["close", "drop-oldest", "conflate"] = "close"
-    subscribe_proxy: bool = False
-    publish_proxy: bool = False
-    sub_refresh_proxy: bool = False
-    allow_positioning: bool = False
-    force_positioning: bool = False
-    allow_recovery: bool = False
-    force_recovery: bool = False
-    allow_user_limited_channels: bool = False
-    allow_subscribe_for_client: bool = False
-    allow_subscribe_for_anonymous: bool = False
-    allow_publish_for_client: bool = False
-    allow_publish_for_subscriber: bool = False
-    allow_publish_for_anonymous: bool = False
-    allow_presence_for_client: bool = False
-    allow_presence_for_subscriber: bool = False
-    allow_presence_for_anonymous: bool = False
-    allow_history_for_client: bool = False
-    allow_history_for_subscriber: bool = False
-    allow_history_for_anonymous: bool = False
+    presence: bool = False  # who is in the channel can be asked
+    join_leave: bool = False  # comings and goings are pushed to clients that ask for it
+    force_push_join_leave: bool = False  # and to all others
+    history_size: Kept = 0  # publications kept; 0 keeps and numbers none
+    history_ttl_s: Lifetime = 0.0  # seconds each is kept; 0 keeps none
+    history_meta_ttl_s: Lifetime = 3600.0  # seconds an unused stream's epoch and top offset are remembered
+    recovery_mode: Literal["stream", "cache"] = "stream"  # who comes back gets all it missed, or the newest
+    channel_regex: Regex = ""  # what names must match, behind the namespace; lets them be other than ASCII
+    allowed_delta_types: tuple[Literal["fossil"], ...] = ()  # differences that subscribers may ask for
+    delta_publish: bool = False  # differences for all publications, not only for those published so
+    allow_tags_filter: bool = False  # subscribers may ask for a part of the publications, by their tags
+    allow_wildcard: bool = False  # a subscription may name many channels with `*`
+    allow_channel_compaction: bool = False  # pushes may carry a number instead of the channel's name
+    slow_policy: SlowPolicy = "close"  # who reads slowly is closed, loses the oldest, or all but the newest
+    subscribe_proxy: bool = False  # the backend is asked who may subscribe
+    publish_proxy: bool = False  # the backend is asked who may publish, and may change it
+    sub_refresh_proxy: bool = False  # the backend is asked whether a subscription may go on
+    allow_positioning: bool = False  # clients may ask for gap detection
+    force_positioning: bool = False  # and get it unasked
+    allow_recovery: bool = False  # clients may ask for what they missed
+    force_recovery: bool = False  # and get it unasked
+    allow_user_limited_channels: bool = False  # users may subscribe to channels that name them
+    allow_subscribe_for_client: bool = False  # clients with a user may subscribe
+    allow_subscribe_for_anonymous: bool = False  # and anonymous ones
+    allow_publish_for_client: bool = False  # clients with a user may publish
+    allow_publish_for_subscriber: bool = False  # if they are subscribed
+    allow_publish_for_anonymous: bool = False  # what is allowed above holds for anonymous ones
+    allow_presence_for_client: bool = False  # clients with a user may ask who is there
+    allow_presence_for_subscriber: bool = False  # if they are subscribed
+    allow_presence_for_anonymous: bool = False  # what is allowed above holds for anonymous ones
+    allow_history_for_client: bool = False  # clients with a user may read history
+    allow_history_for_subscriber: bool = False  # if they are subscribed
+    allow_history_for_anonymous: bool = False  # what is allowed above holds for anonymous ones
 
     @property
     def retention(self) -> Retention:
@@ -98,11 +100,18 @@ class ChannelRules(msgspec.Struct, frozen=True):
 
     options: Namespace
     retention: Retention
+    pattern: re.Pattern[str] | None = None
 
     @property
     def has_history(self) -> bool:
         """Whether publications are numbered and kept."""
         return self.retention.size > 0
+
+
+def rules_for(options: Namespace) -> ChannelRules:
+    """Return the rules that options make. Raises re.error for a `channel_regex` that is none."""
+    pattern = re.compile(options.channel_regex) if options.channel_regex else None
+    return ChannelRules(options, options.retention, pattern)
 
 
 class Namespaces:
@@ -111,20 +120,27 @@ class Namespaces:
     __slots__ = ("_rules",)
 
     def __init__(self, options: Mapping[str, Namespace]) -> None:
-        self._rules = {name: ChannelRules(option, option.retention) for name, option in options.items()}
+        self._rules = {name: rules_for(option) for name, option in options.items()}
 
     def rules_of(self, channel: str) -> ChannelRules:
         """Return the rules for a channel.
 
-        Raises ReplyError 107 if the name is too long or not ASCII, 102 if its namespace is not
-        configured.
+        Raises ReplyError 102 if its namespace is not configured, 107 if the name is too long,
+        does not match the namespace's `channel_regex` or, where there is none, is not ASCII. The
+        regex is about what stands behind the namespace and its boundary, or behind the `$` of a
+        private channel without namespace.
         """
-        if len(channel) > MAX_NAME_BYTES or not channel.isascii():
+        is_ascii = channel.isascii()
+        if (len(channel) if is_ascii else len(channel.encode(errors="replace"))) > MAX_NAME_BYTES:
             raise codes.ReplyError(codes.BAD_REQUEST)
-        name, boundary, _ = channel.removeprefix(PRIVATE_PREFIX).partition(NAMESPACE_BOUNDARY)
+        whole = channel.removeprefix(PRIVATE_PREFIX)
+        name, boundary, rest = whole.partition(NAMESPACE_BOUNDARY)
         rules = self._rules.get(name if boundary else "")
         if rules is None or (boundary and not name):
             raise codes.ReplyError(codes.UNKNOWN_CHANNEL)
+        pattern = rules.pattern
+        if not is_ascii if pattern is None else not pattern.fullmatch(rest if boundary else whole):
+            raise codes.ReplyError(codes.BAD_REQUEST)
         return rules
 
 

@@ -200,6 +200,11 @@ def unsubscribe_push(start: bytes, code: Code) -> bytes:
     return b'%b"unsubscribe":{"code":%d,"reason":%b}}}' % (start, code.code, encode(code.message))
 
 
+def gap_push(channel: str, dropped: int) -> bytes:
+    """Return the push that stands where `dropped` pushes were left out; official SDKs ignore it."""
+    return b'%b"gap":{"dropped":%d}}}' % (push_start(channel), dropped)
+
+
 def one_line(data: bytes) -> bytes:
     """Return `data`, which must be JSON in UTF-8, on one line.
 

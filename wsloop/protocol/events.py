@@ -14,12 +14,13 @@ HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A complete, well-formed HTTP request; its body, if it had one, was read and dropped.
+    """A complete, well-formed HTTP request.
 
     `target` is the request-target as sent; `path` and `query` are its parts, still
     percent-encoded ("*" for `OPTIONS *`). `is_upgrade` is true only if every rule of RFC 6455
     section 4.2.1 holds, so that `Handshake.accept` may follow. `subprotocols` are the client's
-    offers in its order of preference; `extensions` its offers, one per item, unparsed.
+    offers in its order of preference; `extensions` its offers, one per item, unparsed. `body` is
+    its content if it was wanted (`Handshake`); else it was read and dropped.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     subprotocols: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     http_version: str = "1.1"
+    body: bytes = b""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of a header, or None; several are joined (RFC 9110 section 5.3).

@@ -11,17 +11,21 @@ and no socket. What is answered when is told in `docs/reference/handshake.md`. N
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import h11
+import msgspec
 from wsproto.handshake import server_extensions_handshake
 from wsproto.utilities import generate_accept_token
 
 from wsloop.errors import HandshakeError, StateError
 from wsloop.protocol import plain_request
+from wsloop.protocol.body import Body
 from wsloop.protocol.http_head import HeadScanner, skip_empty_lines
+from wsloop.protocol.limits import MAX_LENGTH
 from wsloop.protocol.upgrade import examine
 
 if TYPE_CHECKING:
@@ -36,9 +40,9 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 """A (name, value) pair of an answer."""
 
-BODY_CHUNKS = 256
-"""Chunks of a body that is dropped anyway. Breach: 413. A chunk of one byte costs its sender six
-and h11 some 7 us: 64 KiB of them would hold up the turn for 80 ms."""
+Wanted = Callable[["Request"], int]
+"""Asked once the head of a plain request has arrived: how many bytes of its body are kept at most, 0
+for none. Raises HandshakeError to refuse the request before its body is read."""
 
 
 class HandshakeState(Enum):
@@ -119,13 +123,12 @@ class Handshake:
     Four verbs: `receive` bytes, get a `Request`; `accept`, `respond` or `refuse` it, get bytes
     to send. While a request is unanswered further bytes are only kept, without a bound: the
     caller should not read meanwhile. `is_plain` False leaves every request to h11: what comes
-    out is the same, later. Not thread-safe.
+    out is the same, later. `wanted` tells which bodies are kept; None: none. Not thread-safe.
     """
 
     __slots__ = (
-        "_body_left",
+        "_body",
         "_buffer",
-        "_chunks_left",
         "_eof",
         "_head",
         "_http",
@@ -134,12 +137,13 @@ class Handshake:
         "_method",
         "_request",
         "_scanner",
+        "_wanted",
         "keep_alive",
         "state",
         "trailing",
     )
 
-    def __init__(self, limits: Limits, *, is_plain: bool = True) -> None:
+    def __init__(self, limits: Limits, *, is_plain: bool = True, wanted: Wanted | None = None) -> None:
         self.state = HandshakeState.READING
         self.keep_alive = False
         """After `respond`: True if another request may follow on this connection."""
@@ -154,7 +158,8 @@ class Handshake:
         self._is_plain = is_plain
         self._request: Request | None = None
         self._method = ""
-        self._body_left = self._chunks_left = 0
+        self._wanted = wanted
+        self._body: Body | None = None
         self._eof = False
 
     def receive(self, data: Buffer) -> Request | None:
@@ -268,7 +273,7 @@ class Handshake:
             raise ValueError(f"{status} is no final answer")
         output, reusable = self._respond(status, list(headers), body)
         self.keep_alive = reusable and not (self._eof and not self._buffer)
-        self._request = None
+        self._request = self._body = None
         self._head = b""
         # A later refusal may come before h11 has parsed a method: it is not an answer to HEAD.
         self._method = ""
@@ -316,14 +321,11 @@ class Handshake:
         self._scanner = None
         # One h11 per request, since bytes behind a request stay here, where the scanner sees them.
         # The size is more than h11 is ever fed: its limit would depend on the cut of the bytes.
-        self._http = h11.Connection(
-            h11.SERVER, max_incomplete_event_size=self._limits.head_bytes + self._limits.body_bytes
-        )
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_LENGTH)
         self._http.receive_data(bytes(self._buffer[:head_bytes]))
         del self._buffer[:head_bytes]
-        self._request = self._judge(self._http)
-        self._body_left = self._limits.body_bytes
-        self._chunks_left = BODY_CHUNKS
+        self._request = request = self._judge(self._http)
+        self._body = self._expect_body(self._http, request)
         return True
 
     def _judge(self, http: h11.Connection) -> Request:
@@ -336,51 +338,36 @@ class Handshake:
             raise AssertionError("h11 was fed a whole head and returned no request")
         self._method = parsed.method.decode("ascii")
         headers = tuple((name, value) for name, value in parsed.headers)
-        request = examine(
+        return examine(
             self._method, parsed.target.decode("ascii"), parsed.http_version.decode("ascii"), headers
         )
-        if int(request.header(b"content-length") or 0) > self._limits.body_bytes:
-            raise self._too_large()
-        return request
+
+    def _expect_body(self, http: h11.Connection, request: Request) -> Body:
+        """Decide what becomes of the body behind a head; raises HandshakeError to refuse the request."""
+        wanted_bytes = self._wanted(request) if self._wanted and not request.is_upgrade else 0
+        body = Body(http, wanted_bytes or self._limits.body_bytes, is_kept=wanted_bytes > 0)
+        body.check_length(int(request.header(b"content-length") or 0))
+        return body
 
     def _read_body(self) -> bool:
-        """Feed h11 the body and drop what it makes of it; True once the request is complete.
+        """Take the body, or what there is of it; True once the request is complete."""
+        request, body = self._request, self._body
+        assert request is not None
+        assert body is not None
+        try:
+            complete = body.read(self._buffer)
+        except h11.RemoteProtocolError as error:
+            raise _translate(error) from None
+        if complete and body.is_kept:
+            self._request = msgspec.structs.replace(request, body=body.content)
+        return complete
 
-        A client that waits for 100 (Continue) gets its final answer instead, and is told that
-        the connection closes (RFC 9110 section 10.1.1), for its body is not wanted.
-        """
-        http = self._connection()
-        while True:
-            try:
-                event = http.next_event()
-            except h11.RemoteProtocolError as error:
-                raise _translate(error) from None
-            if type(event) is h11.Data and event.chunk_end:
-                self._chunks_left -= 1
-                if self._chunks_left < 0:
-                    raise HandshakeError(413, f"the body comes in more than {BODY_CHUNKS} chunks")
-            if type(event) is h11.EndOfMessage:
-                self._buffer[:0] = http.trailing_data[0]
-                return True
-            if event is h11.NEED_DATA:
-                if http.they_are_waiting_for_100_continue:
-                    return True
-                if not self._buffer:
-                    return False
-                self._feed_body(http)
-
-    def _feed_body(self, http: h11.Connection) -> None:
-        """Give h11 what may still belong to the body; it gives back what lies behind it."""
-        if not self._body_left:
-            raise self._too_large()
-        piece = bytes(self._buffer[: self._body_left])
-        del self._buffer[: len(piece)]
-        self._body_left -= len(piece)
-        http.receive_data(piece)
-
-    def _too_large(self) -> HandshakeError:
-        """RFC 9110 section 15.5.14."""
-        return HandshakeError(413, f"the body is larger than {self._limits.body_bytes} bytes")
+    def take_interim(self) -> bytes:
+        """Return what must be sent at once for the peer to go on with its body: a 100, or b""."""
+        if self._body is None:
+            return b""
+        interim, self._body.interim = self._body.interim, b""
+        return interim
 
     def _end(self) -> None:
         """End the input: cleanly between requests, else with a 400 (RFC 9112 section 8)."""
@@ -407,7 +394,7 @@ class Handshake:
             if self._head:
                 self._http.receive_data(self._head)
                 self._judge(self._http)
-                self._read_body()
+                Body(self._http, 0, is_kept=False).read(bytearray())
         return self._http
 
     def _move(self, step: HandshakeStep) -> None:
@@ -419,7 +406,7 @@ class Handshake:
 
     def _let_go(self) -> None:
         """Free what only a further request would need."""
-        self._http = None
+        self._http = self._body = None
         self._head = b""
         self._scanner = None
         self._buffer = bytearray()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from wsloop.protocol.limits import Limits
 
 if TYPE_CHECKING:
+    from wsloop.hub.fan_out import Lane
     from wsloop.protocol.deflate import DeflateOptions
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -67,6 +68,29 @@ class Handler(Protocol):
         ...
 
 
+class Member(Protocol):
+    """Who a connection is to the hub, for connections that are given lanes (`hub/fan_out.py`).
+
+    Without one nothing is dropped: a slow peer is closed.
+    """
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The client's id and its user, for an operator's eyes."""
+        ...
+
+    def must_be_whole(self, lane: Lane) -> bool:
+        """Tell whether the peer must miss nothing of the lane; changes nothing."""
+        ...
+
+    def on_cut(self, lane: Lane) -> None:
+        """Hear that messages of such a lane were dropped, and no others are taken in until this returns.
+
+        Called in phase 7. What tells the peer of it is to be sent now.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A WebSocket path: how its handlers are made and what its messages may cost.
@@ -91,10 +115,36 @@ class Response:
 
 Page = Callable[[], Response]
 
+Answered = Callable[[Response], object]
+"""A completion: called exactly once, now or later."""
+
+
+class Service(Protocol):
+    """Answers the requests at all paths below a prefix; they may have bodies, answers may come later.
+
+    Each connection has one request at a service at most: what it pipelines behind waits.
+    """
+
+    def admit(self, request: Request) -> int:
+        """Judge a request by its head; return how many bytes its body may have, 0 if it is to be dropped.
+
+        Raises HandshakeError to refuse it, the body unread.
+        """
+        ...
+
+    def answer(self, request: Request, done: Answered) -> None:
+        """Answer a request that was admitted; raises HandshakeError to refuse it.
+
+        An answer that does not come within `Deadlines.handshake_s` becomes a 504.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What is served: WebSocket routes and plain pages, each by its exact path.
+    """What is served: WebSocket routes and plain pages, each by its exact path, and services.
+
+    `services` are keyed by what their paths begin with, from slash to slash ("/api/").
 
     `allowed_origins` are the browser origins besides the page's own that may open a
     WebSocket here, each exactly as a browser sends it ("https://example.org"). `loopback_only`
@@ -106,3 +156,4 @@ class App:
     pages: Mapping[str, Page]
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
+    services: Mapping[str, Service] = field(default_factory=dict)

@@ -11,6 +11,8 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wsloop import __version__
 from wsloop.hub.hub import EXPIRE_BATCH, Hub
 from wsloop.hub.memory_broker import MemoryBroker
@@ -25,12 +27,13 @@ from wsloop.server.app import App, Page, Route
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines
-from wsloop.server.messaging import MessagingHandler, frame_text
+from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from wsloop.hub.namespaces import Namespace
     from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
@@ -61,7 +64,8 @@ class Ports:
 class Options:
     """What an operator decides.
 
-    `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS.
+    `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS. `namespaces`
+    None: dev mode's, or none at all. Of `hub` the version and the interval of pings are set here.
     """
 
     dev: bool = False
@@ -78,6 +82,8 @@ class Options:
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
     certificates: Certificates | None = None
+    namespaces: Mapping[str, Namespace] | None = None
+    hub: HubOptions = field(default_factory=HubOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +106,11 @@ def assemble(ports: Ports, options: Options) -> House:
     hub = Hub(
         MemoryBroker(now, ports.entropy),
         MemoryPresence(),
-        namespaces=Namespaces(dev_namespaces() if options.dev else {}),
-        options=HubOptions(
-            version=__version__,
-            allow_anonymous=options.dev,
-            anonymous_info=options.dev,
-            ping_interval_s=max(1, round(options.deadlines.ping_interval_s)),
-        ),
+        namespaces=_namespaces(options),
+        options=_hub_options(options),
         now=now,
         unix_s=ports.unix_s,
         entropy=ports.entropy,
-        frame=frame_text,
         fan_out=fan_out,
     )
     server = Server(
@@ -129,6 +129,22 @@ def assemble(ports: Ports, options: Options) -> House:
     )
     _sweep(reactor, hub)
     return House(reactor, server, hub)
+
+
+def _namespaces(options: Options) -> Namespaces:
+    if options.namespaces is not None:
+        return Namespaces(options.namespaces)
+    return Namespaces(dev_namespaces() if options.dev else {})
+
+
+def _hub_options(options: Options) -> HubOptions:
+    return msgspec.structs.replace(
+        options.hub,
+        version=__version__,
+        allow_anonymous=options.dev or options.hub.allow_anonymous,
+        anonymous_info=options.dev or options.hub.anonymous_info,
+        ping_interval_s=max(1, round(options.deadlines.ping_interval_s)),
+    )
 
 
 def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:

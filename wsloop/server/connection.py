@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wsloop.buffers.ring import Ring
     from wsloop.protocol.deflate_offers import Agreement
     from wsloop.protocol.events import Event, Request
-    from wsloop.server.app import Route
+    from wsloop.server.app import App, Route
     from wsloop.server.server import Server
     from wsloop.server.turn import Turn
     from wsloop.transport.base import Transport
@@ -49,14 +49,14 @@ class Connection(Upkeep):
     """One accepted socket, from accept to close.
 
     Owns its transport, its outbox and, while unparsed bytes wait, a ring borrowed from the
-    server's pool. `server` provides the ports: reactor, entropy, pool, application.
+    server's pool. `server` provides the ports: reactor, entropy, pool. `app` is what it is served.
     """
 
     __slots__ = ("_close_code", "_close_reason", "_control_due_s", "_going_on", "_http", "_outgrown")
 
-    def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
+    def __init__(self, server: Server, transport: Transport, connection_id: int, app: App) -> None:
         super().__init__(server, transport, connection_id)
-        self._http: HttpPhase | None = HttpPhase(server, self)
+        self._http: HttpPhase | None = HttpPhase(server, self, app)
         self._control_due_s = 0.0
         self._going_on = self._outgrown = False
         self._close_code, self._close_reason = int(CloseCode.ABNORMAL), ""
@@ -165,7 +165,7 @@ class Connection(Upkeep):
             self._http.receive(data)
 
     def restart_deadline(self) -> None:
-        """Give the next request on the connection a full deadline of its own."""
+        """Give the next request on the connection, or its answer, a full deadline of its own."""
         reactor = self._server.reactor
         reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
 
@@ -354,6 +354,8 @@ class Connection(Upkeep):
 
     def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
         """Follow a close or a failure; count pings and pongs, and answer the pings."""
+        if self._lines is not None:
+            self._seal()
         if isinstance(event, CloseReceived | Failed):
             self._note_close(event.code, event.reason)
             session.answer_close()
@@ -367,7 +369,7 @@ class Connection(Upkeep):
             latest = next(late for late in reversed(events) if type(late) is Ping)
             if event is latest or not self._interest & WRITE:
                 session.answer_ping(event.payload)
-                self.enqueue(session.take_output())
+                self._queue_ahead(session.take_output())
 
     def _may_control(self) -> bool:
         """Count one control frame; a peer that sends too many of them is closed.
@@ -405,10 +407,12 @@ class Connection(Upkeep):
     # -- the end of it ------------------------------------------------------------
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Begin the close handshake behind what is queued; without a WebSocket, just end.
+        """Begin the close handshake behind what is queued; without a WebSocket, end behind its answer.
 
         `reason` is cut at a character boundary to the 123 bytes that fit a close frame.
         """
+        if self._lines is not None:
+            self._seal()
         if self.state is State.OPEN:
             assert self._session is not None
             self._note_close(code, reason)
@@ -416,6 +420,8 @@ class Connection(Upkeep):
             self.enqueue(self._session.take_output())
             self.finish()
         elif self.state in (State.ACCEPTING, State.HANDSHAKING):
+            if self._http is not None and self._http.end_after_answer():
+                return
             if self._outbox.size:
                 self.finish()
             else:
@@ -437,9 +443,7 @@ class Connection(Upkeep):
             self._http = None
             reactor = self._server.reactor
             reactor.rearm(self._timer, reactor.now + self._server.deadlines.close_s)
-        if not self._flush_wanted:
-            self._flush_wanted = True
-            self._server.reactor.request_flush(self._flush)
+        self.flush_later()
 
     def _after_last_bytes(self) -> None:
         """Everything is said: close, or half-close and wait for the peer's end.
@@ -460,7 +464,7 @@ class Connection(Upkeep):
             return
         if log.isEnabledFor(logging.DEBUG):
             log.debug("connection %d: %s: %s", self.id, self.peer, why)
-        self._cork = None
+        self._cork = self._lines = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor
         reactor.cancel(self._timer)
@@ -476,7 +480,7 @@ class Connection(Upkeep):
         self._transport.close()
         self._outbox.clear()
         self._let_go_of_input()
-        self._backlog = None
+        self._backlog = self._mailbox = self.member = None
         self._server.forget(self)
         handler, self._handler = self._handler, None
         self._http = self._session = None

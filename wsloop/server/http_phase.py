@@ -1,12 +1,14 @@
 """The part of a connection's life in which it speaks HTTP; dropped with the upgrade.
 
 Answers plain requests one after the other (keep-alive, pipelined), refuses what is wrong, and
-hands the connection over when a request becomes a WebSocket. Decides nothing about HTTP itself:
-`protocol/handshake.py` judges the bytes, `pages.py` the paths.
+hands the connection over when a request becomes a WebSocket. While a service has yet to answer, the
+peer is not read. Decides nothing about HTTP itself: `protocol/handshake.py` judges the bytes,
+`pages.py` the paths.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from wsloop.server import pages
 
 if TYPE_CHECKING:
     from wsloop.protocol.events import Request
-    from wsloop.server.app import Response
+    from wsloop.server.app import App, Response, Service
     from wsloop.server.connection import Connection
     from wsloop.server.server import Server
 
@@ -27,16 +29,38 @@ REQUESTS_PER_TURN = 16
 """Most pipelined plain requests answered per connection and turn; the rest in the next."""
 
 
+class _Owed:
+    """An answer that a service owes: `response` once it is there; `waiting` stopped to wait for it."""
+
+    __slots__ = ("response", "waiting")
+
+    def __init__(self) -> None:
+        self.response: Response | None = None
+        self.waiting: Connection | None = None
+
+    def complete(self, response: Response) -> None:
+        """Take the answer; it is sent in a later turn if somebody waits."""
+        self.response = response
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting.resume()
+
+
 class HttpPhase:
     """One connection's requests. Refers to its connection, which drops it to end the cycle."""
 
-    __slots__ = ("_connection", "_handshake", "_has_begun", "_server")
+    __slots__ = ("_app", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_server")
 
-    def __init__(self, server: Server, connection: Connection) -> None:
+    def __init__(self, server: Server, connection: Connection, app: App) -> None:
         self._server = server
         self._connection = connection
-        self._handshake = Handshake(server.http_limits)
-        self._has_begun = False
+        self._app = app
+        wanted = None
+        if app.services:
+            wanted = functools.partial(pages.wanted_bytes, app, connection.peer_host, connection.is_secure)
+        self._handshake = Handshake(server.http_limits, wanted=wanted)
+        self._has_begun = self._is_last = False
+        self._owed: _Owed | None = None
 
     def receive(self, data: bytes) -> None:
         """Take bytes of the peer's; answer every request that they complete."""
@@ -47,8 +71,10 @@ class HttpPhase:
             self._refuse(error)
 
     def go_on(self) -> None:
-        """Answer the pipelined requests that were over the last turn's budget."""
+        """Send the answer that was waited for; answer what was over the last turn's budget."""
         try:
+            if self._owed is not None and not self._pay(self._owed):
+                return
             self._serve(self._handshake.next_request())
         except HandshakeError as error:
             self._refuse(error)
@@ -61,14 +87,23 @@ class HttpPhase:
             self._refuse(error)
 
     def time_out(self, *, is_reading: bool) -> None:
-        """End a head that dribbles with 408; say nothing to a peer that said, or reads, nothing.
+        """End a request that dribbles with 408; say nothing to a peer that said, or reads, nothing.
 
-        RFC 9110 section 15.5.9; browsers open connections ahead of need and would show the text.
+        RFC 9110 section 15.5.9; browsers open connections ahead of need and would show the text. A
+        service that does not answer in time is a 504.
         """
-        if self._has_begun and is_reading:
+        if self._owed is not None:
+            self._owed.waiting = None
+            self._refuse(HandshakeError(504, "there was no answer in time"))
+        elif self._has_begun and is_reading:
             self._refuse(HandshakeError(408, "the request took too long"))
         else:
             self._connection.lose("idle before a request", abort=not is_reading)
+
+    def end_after_answer(self) -> bool:
+        """Have the connection end behind the answer that is waited for; False if there is none."""
+        self._is_last = True
+        return self._owed is not None
 
     def _serve(self, request: Request | None) -> None:
         """Answer requests until one upgrades, one ends the connection, or none is complete."""
@@ -77,18 +112,46 @@ class HttpPhase:
             if request.is_upgrade:
                 self._upgrade(request)
                 return
-            if not self._respond(pages.answer(self._server.app, request, self._connection.peer_host)):
+            service = pages.service_of(self._app, request)
+            if service is not None:
+                goes_on = self._ask(service, request)
+            else:
+                goes_on = self._respond(pages.answer(self._app, request, self._connection.peer_host))
+            if not goes_on:
                 return
             budget -= 1
             if not budget:
                 self._connection.go_on_later()
                 return
             request = self._handshake.next_request()
+        interim = self._handshake.take_interim()
+        if interim:
+            self._connection.enqueue((interim,))
+
+    def _ask(self, service: Service, request: Request) -> bool:
+        """Have a service answer; return whether the next request may be looked at now."""
+        owed = _Owed()
+        service.answer(request, owed.complete)
+        if owed.response is not None:
+            return self._respond(owed.response)
+        self._owed = owed
+        owed.waiting = self._connection
+        self._connection.hold()
+        self._connection.restart_deadline()
+        return False
+
+    def _pay(self, owed: _Owed) -> bool:
+        """Send an answer if it has come; return whether another request may follow."""
+        if owed.response is None:
+            return False
+        self._owed = None
+        return self._respond(owed.response)
 
     def _respond(self, response: Response) -> bool:
         """Send a plain answer; return whether another request may follow on this connection."""
         handshake = self._handshake
-        self._connection.enqueue((handshake.respond(response.status, response.headers, response.body),))
+        headers = (*response.headers, (b"Connection", b"close")) if self._is_last else response.headers
+        self._connection.enqueue((handshake.respond(response.status, headers, response.body),))
         if not handshake.keep_alive:
             self._connection.finish()
             return False
@@ -104,7 +167,7 @@ class HttpPhase:
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         connection = self._connection
-        route = pages.route(self._server.app, request, connection.peer_host, is_secure=connection.is_secure)
+        route = pages.route(self._app, request, connection.peer_host, is_secure=connection.is_secure)
         self._server.check_draining()
         offered = request.subprotocols
         subprotocol = (

@@ -19,6 +19,7 @@ from wsloop.server.app import App, Page, Response, Route
 
 if TYPE_CHECKING:
     from wsloop.protocol.events import Request
+    from wsloop.server.app import Service
 
 TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 NO_STORE = (b"Cache-Control", b"no-store")
@@ -59,6 +60,24 @@ def _hashes(html: str, tag: str) -> str:
     found = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", html, re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found)
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+
+
+def service_of(app: App, request: Request) -> Service | None:
+    """Return the service below whose prefix the request's path is."""
+    return app.services.get(request.path[: request.path.find("/", 1) + 1])
+
+
+def wanted_bytes(app: App, peer_host: str, is_secure: bool, request: Request) -> int:
+    """Return how many bytes of a request's body are wanted; raises HandshakeError to refuse the request.
+
+    A service is asked only about requests that no page of somebody else's has made.
+    """
+    service = service_of(app, request)
+    if service is None:
+        return 0
+    _check_host(app, request, peer_host)
+    _check_origin(app, request, is_secure=is_secure)
+    return service.admit(request)
 
 
 def answer(app: App, request: Request, peer_host: str) -> Response:

@@ -6,6 +6,8 @@ entropy and its application; the simulator hands it others and runs the same cod
 
 from __future__ import annotations
 
+import functools
+import heapq
 import logging
 import socket
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 from wsloop.buffers.pool import RingPool
 from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
-from wsloop.server.admission import Admission, key_of
+from wsloop.server.admission import Admission, Refusal, key_of
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
@@ -36,6 +38,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsloop.server")
 
+SLOWEST = 20
+"""How many slow peers are shown at once: a screenful."""
+
+
+ADMIN_CONNECTIONS = 128
+"""Connections on admin listeners. They use descriptors that clients never get (`compose.py`); a pool of
+the operator's own backend is rarely larger than a hundred."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxMarks:
@@ -48,11 +58,45 @@ class OutboxMarks:
     """From here on the peer is not read any more, and has `stall_s` to take a mark's worth."""
     low_bytes: int = 64 * 1024
     """Below this it is read again; apart from the high mark, so that the two do not flap."""
+    hard_messages: int = 10_000
+    """With more messages of others waiting, the namespace's policy applies. One that waits costs some
+    200 bytes besides its own: 2 MB for a peer."""
+    age_s: float = 60.0
+    """Nor may one wait longer than this; 0: any time. Who is a minute behind is better off with a
+    reconnect, or the newest only. Heartbeat and stall find the dead sooner."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless 0 < low < high <= hard."""
+        """Raise ValueError unless 0 < low < high <= hard, and for messages or an age below 0."""
         if not 0 < self.low_bytes < self.high_bytes <= self.hard_bytes:
             raise ValueError("outbox marks must satisfy 0 < low < high <= hard")
+        if self.hard_messages < 1 or self.age_s < 0:
+            raise ValueError("an outbox holds 1 message or more, for a time that is not negative")
+
+
+class SlowTotals:
+    """Counters about peers that read too slowly: warned, closed; messages dropped, lanes cut off."""
+
+    __slots__ = ("closed_total", "cut_total", "dropped_total", "warned_total")
+
+    def __init__(self) -> None:
+        self.warned_total = self.closed_total = self.dropped_total = self.cut_total = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlowPeer:
+    """A connection for which something waits, or of whose messages some were dropped.
+
+    `client` and `user` are "" where the connection is not messaging. `age_s`: how long the oldest
+    message has waited, or the kernel has been full.
+    """
+
+    connection: int
+    client: str
+    user: str
+    queued_bytes: int
+    queued_messages: int
+    age_s: float
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +111,7 @@ class ServerStatistics:
 
 
 class Server:
-    """Accepts connections on any number of listeners and serves one `App` to them."""
+    """Accepts connections on any number of listeners, and serves each its `App`."""
 
     def __init__(
         self,
@@ -95,6 +139,8 @@ class Server:
         self.fan_out = fan_out or PacedFanOut(reactor)
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
+        self.slow = SlowTotals()
+        self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
         self.draining = False
         self._network = network
@@ -103,6 +149,7 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
 
@@ -113,12 +160,24 @@ class Server:
 
         With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
         """
+        return self._listen(bind, self._on_accept, secure=True)
+
+    def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
+        """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
+
+        Its connections neither count against the clients' limits nor are they refused by them: a server
+        that is full must still be told what to do. There may be ADMIN_CONNECTIONS of them.
+        `secure` makes it speak TLS, if there are certificates.
+        """
+        return self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+
+    def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
-        if self._certificates is not None and sock.family != socket.AF_UNIX:
+        if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self._certificates.wrap
         listener = Listener(
-            self.reactor, sock, self._on_accept, spare=self._network.spare(), make_transport=make_transport
+            self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
         self._listeners.append(listener)
         return listener
@@ -127,18 +186,33 @@ class Server:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
         key = key_of(transport.peer_host)
-        refusal = self._admission.judge(key, len(self.registry), self.reactor.now)
+        open_count = len(self.registry) - len(self._admin_ids)
+        refusal = self._admission.judge(key, open_count, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
+        elif self._add(transport, self.app) is not None:
+            self._admission.enter(key)
+
+    def _on_accept_admin(self, app: App, transport: Transport) -> None:
+        """Make a connection of what the operator's software has opened."""
+        self._accepted_total += 1
+        if len(self._admin_ids) >= ADMIN_CONNECTIONS:
+            self._refuser.refuse(transport, Refusal.FULL)
             return
+        connection = self._add(transport, app)
+        if connection is not None:
+            self._admin_ids.add(connection.id)
+
+    def _add(self, transport: Transport, app: App) -> Connection | None:
+        """Make a connection and register it; None, and the transport dropped, if it cannot be watched."""
         try:
-            connection = Connection(self, transport, self.registry.next_id())
+            connection = Connection(self, transport, self.registry.next_id(), app)
         except (OSError, ValueError) as error:  # ENOSPC: epoll's limit for a user; ValueError: select's
             log.warning("a connection from %s was dropped, it cannot be watched: %s", transport.peer, error)
             transport.abort()
-            return
+            return None
         self.registry.add(connection)
-        self._admission.enter(key)
+        return connection
 
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
@@ -163,8 +237,14 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Be told by a connection that it is gone; the last one ends a drain."""
         if self.registry.remove(connection):
-            self._admission.leave(key_of(connection.peer_host))
+            self._leave(connection)
         self._end_drain_if_empty()
+
+    def _leave(self, connection: Connection) -> None:
+        if connection.id in self._admin_ids:
+            self._admin_ids.remove(connection.id)
+        else:
+            self._admission.leave(key_of(connection.peer_host))
 
     def _end_drain_if_empty(self) -> None:
         if self.draining and not len(self.registry) and self._on_drained is not None:
@@ -194,4 +274,26 @@ class Server:
         refused_total = self._refuser.totals.total()
         return ServerStatistics(
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )
+
+    def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
+        """Return the `count` connections for which most waits, the first the worst; costs a walk over all.
+
+        Ties are broken by messages dropped.
+        """
+        behind = (each for each in self.registry.snapshot() if each.queued_bytes or each.dropped)
+        worst = heapq.nlargest(count, behind, key=lambda each: (each.queued_bytes, each.dropped))
+        return [self._slow_peer(connection) for connection in worst]
+
+    def _slow_peer(self, connection: Connection) -> SlowPeer:
+        client, user = connection.member.identity if connection.member is not None else ("", "")
+        since_s = connection.behind_since_s()
+        return SlowPeer(
+            connection.id,
+            client,
+            user,
+            connection.queued_bytes,
+            connection.queued_messages,
+            0.0 if since_s is None else self.reactor.now - since_s,
+            connection.dropped,
         )

@@ -7,7 +7,7 @@ sockets and entropy are virtual. One seed is one history: the same turns, bytes 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 from wsloop.server.assembly import CONNECTION_PATH, Options, Ports, assemble
 from wsloop.testing.client import MemoryClient, MessagingMemoryClient
@@ -50,14 +50,14 @@ class MemoryServer:
         self.server.listen(ADDRESS)
 
     @overload
-    def dial(self) -> MemoryClient: ...
+    def dial(self, *, at: TcpBind = ADDRESS) -> MemoryClient: ...
 
     @overload
-    def dial(self, kind: type[AnyClient]) -> AnyClient: ...
+    def dial(self, kind: type[AnyClient], *, at: TcpBind = ADDRESS) -> AnyClient: ...
 
-    def dial(self, kind: type[MemoryClient] = MemoryClient) -> MemoryClient:
-        """Return a client that is connected but has not said a word yet."""
-        client = kind(self.reactor, self.network.connect(ADDRESS), self._chance)
+    def dial(self, kind: type[MemoryClient] = MemoryClient, *, at: TcpBind = ADDRESS) -> MemoryClient:
+        """Return a client that is connected, to the listener at `at`, but has not said a word yet."""
+        client = kind(self.reactor, self.network.connect(at), self._chance)
         self._clients.append(client)
         return client
 
@@ -107,7 +107,7 @@ class MemoryServer:
         self.reactor.run_once()
         self.reactor.close()
 
-    def __enter__(self) -> MemoryServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
