@@ -22,7 +22,7 @@ from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import ServerSettings, Settings, TlsSettings
+    from wsloop.daemon.config import ServerSettings, Settings, TlsSettings, WsSettings
     from wsloop.loop.wakeup import SocketpairWakeup
     from wsloop.transport.certificates import Certificates
 
@@ -72,7 +72,9 @@ def options(settings: Settings) -> Options:
     return Options(
         dev=settings.dev,
         deadlines=Deadlines(ping_interval_s=ws.ping_interval, pong_timeout_s=ws.ping_timeout),
-        outbox=_marks(ws.send_limit),
+        outbox=_marks(ws),
+        messages_per_frame=ws.messages_per_frame,
+        batch_delay_s=ws.batch_delay / 1000,
         echo_limits=_limits(settings, ECHO_MESSAGE_BYTES),
         messaging_limits=_limits(settings, MESSAGING_MESSAGE_BYTES),
         echo_deflate=DeflateOptions() if ws.per_message_deflate == "on" else None,
@@ -131,10 +133,17 @@ def _limits(settings: Settings, default_message_bytes: int) -> Limits:
     )
 
 
-def _marks(hard_bytes: int) -> OutboxMarks:
-    """Return the marks for a hard limit: a quarter of it is the soft one, as by default."""
+def _marks(ws: WsSettings) -> OutboxMarks:
+    """Return the marks for the hard limits: a quarter of the bytes is the soft one, as by default."""
+    hard_bytes = ws.send_limit
     high_bytes = max(2, min(OutboxMarks().high_bytes, hard_bytes // 4))
-    return OutboxMarks(max(hard_bytes, high_bytes), high_bytes, max(1, high_bytes // 4))
+    return OutboxMarks(
+        max(hard_bytes, high_bytes),
+        high_bytes,
+        max(1, high_bytes // 4),
+        hard_messages=ws.send_limit_messages,
+        age_s=ws.send_limit_age,
+    )
 
 
 def descriptor_limit() -> int:

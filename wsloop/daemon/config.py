@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from wsloop.daemon import addresses
-from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS
+from wsloop.daemon.bounds import MAX_COUNT, MAX_DELAY_MS, MAX_FRAME_MESSAGES, MAX_SECONDS
 from wsloop.daemon.places import place
 from wsloop.errors import ConfigError, UsageError
 from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
@@ -30,6 +30,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
+FrameMessages = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAME_MESSAGES)]
+Delay = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_MS)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -68,6 +70,10 @@ class WsSettings(_Section, frozen=True):
     ping_interval: Seconds = 25.0  # s between signs of life
     ping_timeout: Seconds = 10.0  # s an answer may take
     send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
+    send_limit_messages: Positive = 10_000  # messages of others waiting for one peer
+    send_limit_age: Grace = 60.0  # s that one of them may wait; 0: any time
+    messages_per_frame: FrameMessages = 16  # messages that share a frame, 1: none do
+    batch_delay: Delay = 0.0  # ms that a push waits for others to share its frame; 0: what one turn brings
     per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
 
 

@@ -28,6 +28,7 @@ from wsloop.server import api, pages
 from wsloop.server.app import App, Page, Route, Service
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks, Server
@@ -81,6 +82,8 @@ class Options:
     dev: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
     outbox: OutboxMarks = field(default_factory=OutboxMarks)
+    messages_per_frame: int = MESSAGES_PER_FRAME
+    batch_delay_s: float = 0.0
     echo_limits: Limits = field(default_factory=Limits)
     messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
     echo_deflate: DeflateOptions | None = None
@@ -118,7 +121,9 @@ def assemble(ports: Ports, options: Options) -> House:
     def now() -> float:
         return reactor.now
 
-    fan_out = PacedFanOut(reactor)
+    fan_out = PacedFanOut(
+        reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
+    )
     hub = Hub(
         MemoryBroker(now, ports.entropy),
         MemoryPresence(),
