@@ -229,16 +229,15 @@ def _protocol(client: Client) -> str:
 def _described(client: Client) -> ConnectionInfo:
     """Return what is told of a client."""
     identity = client.identity
-    token = ConnectionTokenInfo()
-    meta = b""
+    came_with, meta = ConnectionTokenInfo(), b""
     if identity is not None:
-        token, meta = ConnectionTokenInfo(identity.token_id, identity.issued_at), identity.meta
+        came_with, meta = ConnectionTokenInfo(identity.token_id, identity.issued_at), identity.meta
     state = ConnectionState(
         channels={
             name: ChannelContext(SUBSCRIBED_BY_SERVER if subscription.is_server_side else 0)
             for name, subscription in client.subscriptions.items()
         },
-        connection_token=token if token != ConnectionTokenInfo() else msgspec.UNSET,
+        connection_token=came_with if came_with != ConnectionTokenInfo() else msgspec.UNSET,
         meta=replies.optional(meta),
     )
     app_name, app_version = client.app
