@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import socket
 from typing import TYPE_CHECKING
 
+from wsloop.daemon import process
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.protocol.deflate import DeflateOptions
@@ -26,15 +28,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsloop.daemon")
 
-RESERVED_DESCRIPTORS = 128
-"""Descriptors not given to connections: standard streams, poller, wakeup, two for each listener, up to
-32 peers that linger while they are refused; and as much again for what libraries open."""
+RESERVED_DESCRIPTORS = 256
+"""Descriptors not given to clients: standard streams, poller, wakeup, two for each listener, up to 32
+peers that linger while they are refused, 128 of the operator's own connections; the rest, some 80, is
+for what libraries open."""
 
 SELECT_DESCRIPTORS = 1024
 """FD_SETSIZE: from this number up select(2) can watch no descriptor."""
 
 KEY_PASSWORD_VARIABLE = b"WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted key. In no file and on no command line, where others could read it."""
+
+API_KEY_VARIABLE = "WSLOOP_ADMIN__API_KEY"
+"""Of the server API; goes before the file's."""
 
 ACCEPTS_PER_S = 200
 """Default of `--limit-accept-rate`: the handshakes take 2 % of a core then, 20 % over TLS. Development
@@ -53,6 +59,7 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
         network=SocketNetwork(),
         entropy=os.urandom,
         wakeup=wakeup,
+        process=process.usage,
     )
 
 
@@ -81,7 +88,17 @@ def options(settings: Settings) -> Options:
         certificates=certificates(settings.tls),
         namespaces=settings.all_namespaces(),
         hub=settings.client.hub_options(),
+        api_key=api_key(settings),
+        node_name=f"{socket.gethostname()}_{server.port}",
     )
+
+
+def api_key(settings: Settings) -> str | None:
+    """Return what callers of the server API must show, "" for nothing; None if the API is not served."""
+    key = os.environ.get(API_KEY_VARIABLE) or settings.admin.api_key
+    if key is None and (settings.dev or settings.admin.api_insecure):
+        return ""
+    return key
 
 
 def _room(server: ServerSettings) -> int:
