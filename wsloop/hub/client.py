@@ -133,7 +133,8 @@ class Client:
     def must_be_whole(self, channel: str) -> bool:
         """Return whether no push of `channel` may be left out unnoticed.
 
-        The client counts them, or needs each to understand the next. True as well where it has no subscription: then none is expected.
+        The client counts them, or needs each to understand the next. True as well where it has no
+        subscription: then none is expected.
         """
         subscription = self.subscriptions.get(channel)
         return subscription is None or subscription.offset != NOT_POSITIONED or subscription.wish.delta
