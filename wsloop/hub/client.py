@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wsloop.hub import codes, dispatcher, joining, replies
 from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from wsloop.hub.hub import Hub
 
 
+NAMELESS = ("", "")
+"""What most applications call themselves; shared."""
+
 _NONE: list[str | bytes] = []
 """No lines; never added to."""
 
@@ -33,11 +38,12 @@ class Client:
     `id` is a random UUID, unknown to the client before its connect is accepted. `identity` is who
     it is, None until that is known; `user` is "" if anonymous. `info` is what others see of it,
     JSON. `app_pings` is false if the transport itself pings (RFC 6455 pings), so that connect
-    promises none. `headers` of its upgrade request that the backend may see.
+    promises none. `headers` of its upgrade request that the backend may see. `app` is the name and
+    the version that it calls itself by.
     """
 
     __slots__ = (
-        "_lines", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
+        "_lines", "app", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
         "subscriber", "subscriptions", "user",
     )  # fmt: skip
 
@@ -59,6 +65,7 @@ class Client:
         self.app_pings = app_pings
         self.identity = identity
         self.headers = headers
+        self.app = NAMELESS
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
@@ -183,6 +190,23 @@ class Client:
             self.lease = hub.expiries.lease(deadline_s, self._on_expired)
         else:
             self.lease.move(deadline_s)
+
+    def renew(self, expire_at: int, info: bytes = b"") -> None:
+        """Let the identity end at `expire_at`, Unix seconds, 0 for never.
+
+        `info`, JSON, replaces what others see of the client from now on, unless it is b"".
+        """
+        assert self.identity is not None
+        self.identity = msgspec.structs.replace(
+            self.identity, expire_at=expire_at, info=info or self.identity.info
+        )
+        if info:
+            self.info = replies.client_info(self.user, self.id, info)
+        if expire_at:
+            self.set_expiry(expire_at, has_grace=not self.identity.from_backend)
+        elif self.lease is not None:
+            self.lease.cancel()
+            self.lease = None
 
     def _on_expired(self) -> None:
         self.lease = None

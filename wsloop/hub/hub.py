@@ -225,6 +225,10 @@ class Hub(BrokerEvents):
         """Return the connected clients of a user, oldest first; none for "", which is nobody."""
         return self.users.of(user)
 
+    def all_clients(self) -> list[Client]:
+        """Return all clients, those included that have not connected yet."""
+        return list(self._clients.values())
+
     def channel(self, name: str) -> Channel | None:
         """Return a channel that somebody here is in, or about to be."""
         return self._channels.get(name)

@@ -155,14 +155,19 @@ def rpc_result(data: bytes) -> bytes:
 
 def history_result(view: StreamView) -> bytes:
     """Return the result of `history`; all three keys are always there."""
-    publications, top = _list(view.publications), view.top
-    return b'{"publications":%b,"epoch":"%b","offset":%d}' % (publications, top.epoch.encode(), top.offset)
+    listed, top = publications(view.publications), view.top
+    return b'{"publications":%b,"epoch":"%b","offset":%d}' % (listed, top.epoch.encode(), top.offset)
 
 
 def presence_result(members: Mapping[str, bytes]) -> bytes:
-    """Return the result of `presence`: client id -> info, each info JSON already."""
+    """Return the result of `presence`."""
+    return b'{"presence":' + members_object(members) + b"}"
+
+
+def members_object(members: Mapping[str, bytes]) -> bytes:
+    """Return who is in a channel as an object: client id -> info, each info JSON already."""
     infos = b",".join([b'"%b":%b' % (client.encode(), info) for client, info in members.items()])
-    return b'{"presence":{' + infos + b"}}"
+    return b"{" + infos + b"}"
 
 
 def presence_stats_result(stats: PresenceStats) -> bytes:
@@ -224,6 +229,12 @@ def subscribe_push(start: bytes, result: bytes) -> bytes:
     return start + b'"subscribe":' + result + b"}}"
 
 
+def refresh_push(ttl_s: int) -> bytes:
+    """Return the push that tells a client that its identity ends in `ttl_s` seconds; 0: it does not."""
+    ends = b'"expires":true,"ttl":%d' % ttl_s if ttl_s else b""
+    return b'{"push":{"refresh":{' + ends + b"}}}"
+
+
 def unsubscribe_push(start: bytes, code: Code) -> bytes:
     """Return the push that ends a subscription; both keys are always there."""
     return b'%b"unsubscribe":{"code":%d,"reason":%b}}}' % (start, code.code, encode(code.message))
@@ -248,5 +259,6 @@ def one_line(data: bytes) -> bytes:
         raise PayloadError(f"not JSON: {error}") from error
 
 
-def _list(publications: Iterable[Publication]) -> bytes:
-    return b"[" + b",".join([publication(pub) for pub in publications]) + b"]"
+def publications(pubs: Iterable[Publication]) -> bytes:
+    """Return publications as a JSON array."""
+    return b"[" + b",".join([publication(pub) for pub in pubs]) + b"]"
