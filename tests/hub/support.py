@@ -16,16 +16,14 @@ from wsloop.hub.presence import MemoryPresence, Presence
 from wsloop.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wsloop.hub.backend import Backend, Hooks
     from wsloop.hub.client import Client
+    from wsloop.hub.fan_out import Packet
     from wsloop.hub.grants import Identity
     from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
     from wsloop.hub.verifier import Verifier
-
-FRAME = b"F"
-"""Stands before each payload that was framed, so that tests can tell."""
 
 
 class CountedEntropy:
@@ -44,7 +42,7 @@ class RecordedSubscriber(Subscriber):
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.frames: list[bytes] = []
+        self.pushes: list[bytes] = []
         self.closed_with: list[tuple[int, str]] = []
         self.connected = 0
         self.pongs = 0
@@ -60,11 +58,11 @@ class RecordedSubscriber(Subscriber):
     def receiver(self) -> RecordedSubscriber:
         return self
 
-    def push(self, frame: bytes) -> None:
-        assert frame.startswith(FRAME)
+    def push(self, data: bytes, packets: Sequence[Packet]) -> None:
+        assert data == b"".join(packet.data for packet in packets)
         if not self.closed_with:
-            self.frames.append(frame)
-            self.lines.append(frame.removeprefix(FRAME))
+            self.pushes.append(data)
+            self.lines.append(data)
 
     def disconnect(self, code: int, reason: str) -> None:
         self.closed_with.append((code, reason))
@@ -108,7 +106,6 @@ class World:
             now=self.clock.now,
             unix_s=self.clock.unix_s,
             entropy=self.entropy,
-            frame=lambda payload: FRAME + payload,
             verifier=verifier,
             backend=backend,
             hooks=hooks,

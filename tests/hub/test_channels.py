@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hub.support import FRAME, RecordedSubscriber, World
+from tests.hub.support import RecordedSubscriber, World
 from wsloop.hub import replies
+from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.broker import Retention
-from wsloop.hub.channels import NOT_POSITIONED, Channel, Subscription
-from wsloop.hub.fan_out import DirectFanOut
+from wsloop.hub.channels import Channel, Subscription
+from wsloop.hub.fan_out import DirectFanOut, Packet
 from wsloop.hub.history import Publication, StreamPosition
 from wsloop.hub.namespaces import ChannelRules, Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RULES = ChannelRules(Namespace(), Retention())
 
@@ -22,7 +28,7 @@ class Room:
 
     def __init__(self) -> None:
         self.world = World()
-        self.channel = Channel("c", RULES, DirectFanOut(), lambda line: FRAME + line)
+        self.channel = Channel("c", RULES, DirectFanOut())
 
     def enter(self, position: StreamPosition | None, *, wants_joins: bool = False) -> Subscription:
         subscription = Subscription(self.world.connect().client, self.channel)
@@ -36,12 +42,12 @@ def publication(offset: int) -> Publication:
 
 
 def push(offset: int) -> bytes:
-    return FRAME + replies.pub_push(replies.push_start("c"), publication(offset))
+    return replies.pub_push(replies.push_start("c"), publication(offset))
 
 
 def heard(subscription: Subscription) -> list[bytes]:
     assert isinstance(subscription.receiver, RecordedSubscriber)
-    return subscription.receiver.frames
+    return subscription.receiver.pushes
 
 
 def test_every_subscriber_is_given_the_same_bytes_object() -> None:
@@ -112,7 +118,7 @@ def test_joins_go_to_those_who_want_them() -> None:
     room = Room()
     curious, other = room.enter(None, wants_joins=True), room.enter(None)
     assert room.channel.wants_joins
-    room.channel.deliver_join(FRAME)
+    room.channel.deliver_join(replies.join_push, b"{}")
     assert (len(heard(curious)), len(heard(other))) == (1, 0)
     room.channel.remove(curious)
     assert not room.channel.wants_joins
@@ -122,7 +128,7 @@ def test_a_subscriber_that_leaves_during_delivery_disturbs_nobody() -> None:
     room = Room()
 
     class Leaver(RecordedSubscriber):
-        def push(self, frame: bytes) -> None:
+        def push(self, data: bytes, packets: Sequence[Packet]) -> None:
             room.channel.remove(leaving)
 
     leaving = room.enter(None)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub.support import FRAME, World
+from tests.hub.support import World
 from wsloop.errors import StateError
 from wsloop.hub.client_state import TRANSITIONS, ClientState
 from wsloop.hub.codes import ReplyError
@@ -19,27 +19,27 @@ def test_client_ids_are_random_uuids() -> None:
     assert len(set(ids)) == 50
 
 
-def test_a_push_is_framed_once_for_all_subscribers() -> None:
+def test_a_push_is_encoded_once_for_all_subscribers() -> None:
     world = World()
     peers = [world.connect() for _ in range(3)]
     for peer in peers:
         peer.ask("subscribe", channel="c")
     world.hub.publish("c", b"1")
-    first, *others = [peer.subscriber.frames[-1] for peer in peers]
-    assert first == FRAME + b'{"push":{"channel":"c","pub":{"data":1,"offset":1}}}'
+    first, *others = [peer.subscriber.pushes[-1] for peer in peers]
+    assert first == b'{"push":{"channel":"c","pub":{"data":1,"offset":1}}}'
     assert all(other is first for other in others)
 
 
-def test_a_channel_nobody_listens_to_is_framed_for_nobody() -> None:
+def test_a_channel_nobody_listens_to_is_encoded_for_nobody() -> None:
     world = World()
     peer = world.connect()
     peer.ask("subscribe", channel="c")
     peer.ask("unsubscribe", channel="c")
-    framed = len(peer.subscriber.frames)
+    pushed = len(peer.subscriber.pushes)
     world.hub.on_publication("c", Any, "e")  # type: ignore[arg-type]
     world.hub.on_join("c", b"{}")
     world.hub.on_leave("c", b"{}")
-    assert len(peer.subscriber.frames) == framed
+    assert len(peer.subscriber.pushes) == pushed
 
 
 def test_the_server_publishes_without_info_and_on_one_line() -> None:

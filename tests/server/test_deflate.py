@@ -9,6 +9,8 @@ import pytest
 
 from tests.protocol.deflate_kit import deflated
 from tests.protocol.kit import client_frame
+from wsloop.hub.codec import JSON
+from wsloop.hub.fan_out import kept
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.frames import Opcode, encode_frame
 from wsloop.server.assembly import Options
@@ -103,7 +105,7 @@ def test_a_broadcast_is_compressed_once_for_all_and_only_for_those_who_agreed(
 
     monkeypatch.setattr(TcpTransport, "write", write)
     frame = encode_frame(Opcode.TEXT, LONG.encode())
-    house.server.fan_out.send(connections, frame)
+    house.server.fan_out.send(connections, LONG.encode(), kept(JSON))
     house.run_for(0.1)
     assert len(sent) == len(clients)
     assert len({id(data) for data in sent}) == 2

@@ -35,7 +35,7 @@ class Outbox:
     Attributes, for reading only: `size`, the bytes queued; `is_high`; the two marks.
     """
 
-    __slots__ = ("_first", "_rest", "high_bytes", "is_high", "low_bytes", "size")
+    __slots__ = ("_before", "_first", "_rest", "_whole", "high_bytes", "is_high", "low_bytes", "size")
 
     def __init__(self, high_bytes: int = 262_144, low_bytes: int = 65_536) -> None:
         if not 0 <= low_bytes < high_bytes:
@@ -46,6 +46,9 @@ class Outbox:
         self.is_high = False
         self._first: Piece | None = None
         self._rest: deque[Piece] | None = None
+        # The piece that left before the first, and the first as it was when part of it has left.
+        self._before: Piece | None = None
+        self._whole: Piece | None = None
 
     def __bool__(self) -> bool:
         """Return whether anything is queued."""
@@ -105,7 +108,7 @@ class Outbox:
         if count_bytes == self.size:
             # `clear`, written out: every frame that leaves in one piece passes here.
             self.size = 0
-            self._first = self._rest = None
+            self._first = self._rest = self._before = self._whole = None
             self.is_high = False
             return
         self.size -= count_bytes
@@ -116,17 +119,37 @@ class Outbox:
     def clear(self) -> int:
         """Forget everything queued and return how many bytes that was."""
         dropped_bytes, self.size = self.size, 0
-        self._first = self._rest = None
+        self._first = self._rest = self._before = self._whole = None
         self.is_high = False
         return dropped_bytes
+
+    def begun(self) -> tuple[Piece | None, Piece | None, int]:
+        """Return the piece that left last, the whole of the first, and how many bytes of that have left.
+
+        To tell what must still follow for a peer to make sense of what it has: the first of these
+        belongs with the second where the two were queued as one.
+        """
+        first = self._first
+        if first is None or self._whole is None:
+            return self._before, first, 0
+        return self._before, self._whole, len(self._whole) - len(first)
+
+    def keep(self, count_bytes: int) -> None:
+        """Forget all but the oldest `count_bytes`, and with them what had `begun`."""
+        kept = self.gather(self.pieces, count_bytes) if count_bytes else []
+        self.clear()
+        for piece in kept:
+            self.append(piece)
 
     def _drop(self, count_bytes: int) -> None:
         """Remove `count_bytes` bytes, fewer than are queued, from the front of the pieces."""
         first = self._first
         while first is not None and count_bytes >= len(first):
             count_bytes -= len(first)
+            self._before, self._whole = self._whole or first, None
             first = self._rest.popleft() if self._rest else None
         if first is not None and count_bytes:
+            self._whole = self._whole or first
             first = memoryview(first)[count_bytes:]
         self._first = first
         # One empty deque is 760 bytes: a connection that is slow once does not keep it.

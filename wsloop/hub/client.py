@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wsloop.hub import codes, dispatcher, joining, replies
+from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
 from wsloop.hub.client_state import OPEN_STATES, ClientState, step
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from wsloop.hub.hub import Hub
 
 
+NAMELESS = ("", "")
+"""What most applications call themselves; shared."""
+
 _NONE: list[str | bytes] = []
 """No lines; never added to."""
 
@@ -32,11 +38,12 @@ class Client:
     `id` is a random UUID, unknown to the client before its connect is accepted. `identity` is who
     it is, None until that is known; `user` is "" if anonymous. `info` is what others see of it,
     JSON. `app_pings` is false if the transport itself pings (RFC 6455 pings), so that connect
-    promises none. `headers` of its upgrade request that the backend may see.
+    promises none. `headers` of its upgrade request that the backend may see. `app` is the name and
+    the version that it calls itself by.
     """
 
     __slots__ = (
-        "_lines", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
+        "_lines", "app", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
         "subscriber", "subscriptions", "user",
     )  # fmt: skip
 
@@ -58,6 +65,7 @@ class Client:
         self.app_pings = app_pings
         self.identity = identity
         self.headers = headers
+        self.app = NAMELESS
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
@@ -129,6 +137,21 @@ class Client:
         if was_known:
             self.hub.hooks.on_disconnect(self.person, code, reason)
 
+    def must_be_whole(self, channel: str) -> bool:
+        """Return whether no push of `channel` may be left out unnoticed.
+
+        The client counts them, or needs each to understand the next. True as well where it has no
+        subscription: then none is expected.
+        """
+        subscription = self.subscriptions.get(channel)
+        return subscription is None or subscription.offset != NOT_POSITIONED or subscription.wish.delta
+
+    def miss(self, channel: str) -> None:
+        """End the subscription to `channel`, of which something was dropped, so that the client recovers."""
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.active:
+            joining.end_broken((subscription,))
+
     def disconnect(self, code: int, reason: str) -> None:
         """Ask the transport to close with this code; only the first call has an effect.
 
@@ -167,6 +190,23 @@ class Client:
             self.lease = hub.expiries.lease(deadline_s, self._on_expired)
         else:
             self.lease.move(deadline_s)
+
+    def renew(self, expire_at: int, info: bytes = b"") -> None:
+        """Let the identity end at `expire_at`, Unix seconds, 0 for never.
+
+        `info`, JSON, replaces what others see of the client from now on, unless it is b"".
+        """
+        assert self.identity is not None
+        self.identity = msgspec.structs.replace(
+            self.identity, expire_at=expire_at, info=info or self.identity.info
+        )
+        if info:
+            self.info = replies.client_info(self.user, self.id, info)
+        if expire_at:
+            self.set_expiry(expire_at, has_grace=not self.identity.from_backend)
+        elif self.lease is not None:
+            self.lease.cancel()
+            self.lease = None
 
     def _on_expired(self) -> None:
         self.lease = None

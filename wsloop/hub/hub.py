@@ -2,7 +2,7 @@
 
 Connections hand in messages through `Client` (client.py); publications come back from the
 broker through the three `on_` methods here and go out through `Channel.deliver`. Knows no
-socket, frame format, clock or source of randomness: `frame`, `now` and `entropy` are given.
+socket, frame, clock or source of randomness: `fan_out`, `now` and `entropy` are given.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from wsloop.hub.codec import JSON, Codec
 from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
+from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
 
@@ -60,8 +61,8 @@ class Hub(BrokerEvents):
 
     Arguments: `broker` and `presence`, the ports, used by this hub alone; `namespaces` and
     `options`; `now` returns monotonic seconds, `unix_s` those of the calendar; `entropy(n)` returns
-    n unguessable bytes, for client ids; `frame` makes one push's JSON into the bytes that every receiver is
-    given; `fan_out`, which gives them (None: at once); `verifier` of tokens (None: none is valid);
+    n unguessable bytes, for client ids; `fan_out` gives pushes to receivers (None: at once);
+    `verifier` of tokens (None: none is valid);
     `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens.
 
     All methods are called on the one thread of the loop.
@@ -77,7 +78,6 @@ class Hub(BrokerEvents):
         now: Callable[[], float],
         unix_s: Callable[[], float],
         entropy: Callable[[int], bytes],
-        frame: Callable[[bytes], bytes],
         fan_out: FanOut | None = None,
         verifier: Verifier | None = None,
         backend: Backend | None = None,
@@ -96,12 +96,13 @@ class Hub(BrokerEvents):
         self.hooks = hooks or NoHooks()
         self.users = Users()
         self.expiries = Expiries()
+        self.filters = Filters()
         self._entropy = entropy
-        self._frame = frame
         self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
         self._publications_total = 0
         self._deliveries_total = 0
+        self._last_number = 0
         self._clients: dict[str, Client] = {}
         self._channels: dict[str, Channel] = {}
         broker.attach(self)
@@ -190,9 +191,14 @@ class Hub(BrokerEvents):
         """Return the channel, listened to from now on. For `joining.py` only."""
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = Channel(name, rules, self.fan_out, self._frame)
+            channel = self._channels[name] = Channel(name, rules, self.fan_out)
             self.broker.subscribe(name)
         return channel
+
+    def next_number(self) -> int:
+        """Return a number to stand for a channel in pushes; no other has or had it."""
+        self._last_number += 1
+        return self._last_number
 
     def close_if_unused(self, channel: Channel) -> None:
         """Drop a channel without subscribers. For `joining.py` only."""
@@ -207,6 +213,10 @@ class Hub(BrokerEvents):
     def clients_of(self, user: str) -> list[Client]:
         """Return the connected clients of a user, oldest first; none for "", which is nobody."""
         return self.users.of(user)
+
+    def all_clients(self) -> list[Client]:
+        """Return all clients, those included that have not connected yet."""
+        return list(self._clients.values())
 
     def channel(self, name: str) -> Channel | None:
         """Return a channel that somebody here is in, or about to be."""
@@ -241,13 +251,13 @@ class Hub(BrokerEvents):
         """See `BrokerEvents.on_join`."""
         target = self._channels.get(channel)
         if target is not None and target.wants_joins:
-            target.deliver_join(replies.join_push(target.push_start, info))
+            target.deliver_join(replies.join_push, info)
 
     def on_leave(self, channel: str, info: bytes) -> None:
         """See `BrokerEvents.on_leave`."""
         target = self._channels.get(channel)
         if target is not None and target.wants_joins:
-            target.deliver_join(replies.leave_push(target.push_start, info))
+            target.deliver_join(replies.leave_push, info)
 
 
 def _ignore(result: object) -> None:

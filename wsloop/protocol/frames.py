@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from wsloop.protocol.limits import MAX_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Buffer = bytes | bytearray | memoryview
 """What received bytes may lie in; a memoryview must be of single bytes."""
@@ -79,6 +83,21 @@ def encode_frame(opcode: int, payload: bytes | bytearray) -> bytes:
     if length <= 125:
         return _SHORT_HEADERS[opcode][length] + payload
     return encode_header(opcode, length) + payload
+
+
+def frame_ends(frames: Buffer) -> Iterator[int]:
+    """Yield where each of our own frames, unmasked and joined, ends; the last may be cut off.
+
+    Of a bare header, whose payload is elsewhere, the end lies beyond the buffer.
+    """
+    end, size = 0, len(frames)
+    while end + 2 <= size:
+        start, length = end + 2, frames[end + 1]
+        if length > MAX_CONTROL_BYTES:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(frames[end + 2 : start], "big")
+        end = start + length
+        yield end
 
 
 SHORT_BYTES = 1024

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from wsloop.protocol.limits import Limits
 
 if TYPE_CHECKING:
+    from wsloop.hub.fan_out import Lane
     from wsloop.protocol.deflate import DeflateOptions
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -64,6 +65,29 @@ class Handler(Protocol):
 
     def on_closed(self, code: int, reason: str) -> None:
         """Clean up; called exactly once, after the transport is closed (RFC 6455 section 7.1.5)."""
+        ...
+
+
+class Member(Protocol):
+    """Who a connection is to the hub, for connections that are given lanes (`hub/fan_out.py`).
+
+    Without one nothing is dropped: a slow peer is closed.
+    """
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The client's id and its user, for an operator's eyes."""
+        ...
+
+    def must_be_whole(self, lane: Lane) -> bool:
+        """Tell whether the peer must miss nothing of the lane; changes nothing."""
+        ...
+
+    def on_cut(self, lane: Lane) -> None:
+        """Hear that messages of such a lane were dropped, and no others are taken in until this returns.
+
+        Called in phase 7. What tells the peer of it is to be sent now.
+        """
         ...
 
 

@@ -354,6 +354,8 @@ class Connection(Upkeep):
 
     def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
         """Follow a close or a failure; count pings and pongs, and answer the pings."""
+        if self._lines is not None:
+            self._seal()
         if isinstance(event, CloseReceived | Failed):
             self._note_close(event.code, event.reason)
             session.answer_close()
@@ -367,7 +369,7 @@ class Connection(Upkeep):
             latest = next(late for late in reversed(events) if type(late) is Ping)
             if event is latest or not self._interest & WRITE:
                 session.answer_ping(event.payload)
-                self.enqueue(session.take_output())
+                self._queue_ahead(session.take_output())
 
     def _may_control(self) -> bool:
         """Count one control frame; a peer that sends too many of them is closed.
@@ -409,6 +411,8 @@ class Connection(Upkeep):
 
         `reason` is cut at a character boundary to the 123 bytes that fit a close frame.
         """
+        if self._lines is not None:
+            self._seal()
         if self.state is State.OPEN:
             assert self._session is not None
             self._note_close(code, reason)
@@ -439,9 +443,7 @@ class Connection(Upkeep):
             self._http = None
             reactor = self._server.reactor
             reactor.rearm(self._timer, reactor.now + self._server.deadlines.close_s)
-        if not self._flush_wanted:
-            self._flush_wanted = True
-            self._server.reactor.request_flush(self._flush)
+        self.flush_later()
 
     def _after_last_bytes(self) -> None:
         """Everything is said: close, or half-close and wait for the peer's end.
@@ -462,7 +464,7 @@ class Connection(Upkeep):
             return
         if log.isEnabledFor(logging.DEBUG):
             log.debug("connection %d: %s: %s", self.id, self.peer, why)
-        self._cork = None
+        self._cork = self._lines = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor
         reactor.cancel(self._timer)
@@ -478,7 +480,7 @@ class Connection(Upkeep):
         self._transport.close()
         self._outbox.clear()
         self._let_go_of_input()
-        self._backlog = None
+        self._backlog = self._mailbox = self.member = None
         self._server.forget(self)
         handler, self._handler = self._handler, None
         self._http = self._session = None

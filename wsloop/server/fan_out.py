@@ -5,8 +5,9 @@ now and then somebody publishes a burst. Three things follow.
 
 - In phase 1 every receiver gets the same bytes object in one `send`; nothing is queued for a
   peer whose kernel buffer takes it.
-- What was published to the same receivers within one turn is joined once, and leaves in one
-  `send` per receiver: sixteen messages cost hardly more than one.
+- What was published to the same receivers within one turn is joined once, into frames of up to
+  sixteen messages, and leaves in one `send` per receiver: sixteen cost hardly more than one. For
+  channels that talk often and a little, messages may wait some milliseconds for one another.
 - A portion of sends, then the loop goes round: a publication to 100,000 does not keep the
   others waiting for half a second. Publications made meanwhile wait in order, and are joined.
 
@@ -19,14 +20,19 @@ the backlog is bounded by what the connections can publish in one turn.
 from __future__ import annotations
 
 from collections import deque
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from wsloop.hub.fan_out import FanOut, Receiver
+from wsloop.hub.fan_out import FanOut, Packet, Receiver
+from wsloop.server.framing import MESSAGES_PER_FRAME, frame_of, grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from wsloop.hub.fan_out import Lane
     from wsloop.loop.reactor import Reactor
+    from wsloop.loop.wheel import Timer
     from wsloop.server.connection import Connection
 
 SENDS_PER_TURN = 256
@@ -37,41 +43,62 @@ BACKLOG_SENDS = 4096
 
 
 class _Job:
-    """Frames for the same receivers, of which the first `done` have them."""
+    """Messages for the same receivers, of which the first `done` have them."""
 
-    __slots__ = ("done", "frames", "receivers", "settled")
+    __slots__ = ("_data", "_packets", "done", "messages", "receivers", "settled")
 
-    def __init__(self, receivers: Sequence[Receiver], frame: bytes) -> None:
+    def __init__(self, receivers: Sequence[Receiver], message: bytes, lane: Lane) -> None:
         self.receivers = receivers
-        self.frames = [frame]
+        self.messages = [(message, lane)]
         self.done = 0
         # Receivers that had theirs before their turn; None while there is none, as nearly always.
         self.settled: set[int] | None = None
+        self._data = b""
+        self._packets: Sequence[Packet] = ()
 
-    def data(self) -> bytes:
-        """Return all frames as one object; to be shared by all receivers."""
-        if len(self.frames) > 1:
-            self.frames = [b"".join(self.frames)]
-        return self.frames[0]
+    def pack(self, per_frame: int) -> tuple[bytes, Sequence[Packet]]:
+        """Return all messages in frames, as one object, and the frames it consists of.
+
+        Both are shared by all receivers. To be called when no message is added any more.
+        """
+        if not self._data:
+            self._packets = packets = tuple(_packets(self.messages, per_frame))
+            self._data = packets[0].data if len(packets) == 1 else b"".join([each.data for each in packets])
+        return self._data, self._packets
+
+
+def _packets(messages: Sequence[tuple[bytes, Lane]], per_frame: int) -> Iterable[Packet]:
+    """Yield frames of neighbours in one lane."""
+    for lane, of_lane in groupby(messages, key=itemgetter(1)):
+        for part in grouped([message for message, _ in of_lane], per_frame):
+            yield Packet(frame_of(part, lane.codec), part, lane)
 
 
 class PacedFanOut(FanOut):
-    """The fan-out of a server's connections. `sends_per_turn` bounds what one turn sends."""
+    """The fan-out of a server's connections.
+
+    `sends_per_turn` bounds what one turn sends. `messages_per_frame` are joined at most; 1: none.
+    `delay_s` is how long the first message waits for others to join it; 0: until the turn's end.
+    """
 
     __slots__ = (
-        "_backlog_sends",
-        "_held",
-        "_is_due",
-        "_jobs",
-        "_pending_sends",
-        "_reactor",
-        "_sends_per_turn",
-    )
+        "_backlog_sends", "_delay_s", "_held", "_is_due", "_jobs", "_pending_sends", "_reactor",
+        "_sends_per_turn", "_timer", "messages_per_frame",
+    )  # fmt: skip
 
     def __init__(
-        self, reactor: Reactor, sends_per_turn: int = SENDS_PER_TURN, backlog_sends: int = BACKLOG_SENDS
+        self,
+        reactor: Reactor,
+        sends_per_turn: int = SENDS_PER_TURN,
+        backlog_sends: int = BACKLOG_SENDS,
+        *,
+        messages_per_frame: int = MESSAGES_PER_FRAME,
+        delay_s: float = 0.0,
     ) -> None:
+        self.messages_per_frame = messages_per_frame
         self._reactor = reactor
+        self._delay_s = delay_s
+        self._timer: Timer | None = None
         self._sends_per_turn = sends_per_turn
         self._backlog_sends = backlog_sends
         self._jobs: deque[_Job] = deque()
@@ -79,19 +106,31 @@ class PacedFanOut(FanOut):
         self._is_due = False
         self._held: list[Connection] = []
 
-    def send(self, receivers: Sequence[Receiver], frame: bytes) -> None:
+    def send(self, receivers: Sequence[Receiver], message: bytes, lane: Lane) -> None:
         """See `FanOut.send`; the frames leave in phase 1 of the next turn, or of those that follow."""
         if not receivers:
             return
         jobs = self._jobs
         last = jobs[-1] if jobs else None
         if last is not None and last.receivers is receivers and not last.done and last.settled is None:
-            last.frames.append(frame)
+            last.messages.append((message, lane))
+            if self._timer is not None and len(last.messages) >= self.messages_per_frame:
+                self._run_soon()
         else:
-            jobs.append(_Job(receivers, frame))
+            jobs.append(_Job(receivers, message, lane))
             self._pending_sends += len(receivers)
         if not self._is_due:
             self._is_due = True
+            if self._delay_s:
+                self._timer = self._reactor.call_later(self._delay_s, self._run_soon)
+            else:
+                self._reactor.request_flush(self._run)
+
+    def _run_soon(self) -> None:
+        """Wait no longer: a frame is full, or the delay is over."""
+        if self._timer is not None:
+            self._reactor.cancel(self._timer)
+            self._timer = None
             self._reactor.request_flush(self._run)
 
     def settle(self, receiver: Receiver) -> None:
@@ -105,7 +144,7 @@ class PacedFanOut(FanOut):
                 job.settled = set()
             if index not in job.settled:
                 job.settled.add(index)
-                receiver.push(job.data())
+                receiver.push(*job.pack(self.messages_per_frame))
 
     def hold_if_behind(self, connection: Connection) -> None:
         """Let a connection that has just published wait, if there is a backlog."""
@@ -131,18 +170,18 @@ class PacedFanOut(FanOut):
                 connection.resume()
 
     def _serve(self, job: _Job, budget: int) -> int:
-        """Give the job's frames to at most `budget` receivers; return how many."""
-        data = job.data()
+        """Give the job's messages to at most `budget` receivers; return how many."""
+        data, packets = job.pack(self.messages_per_frame)
         begin, end = job.done, min(job.done + budget, len(job.receivers))
         # Set before anything is sent: what is published meanwhile belongs into a job of its own.
         job.done = end
         if job.settled is None:
             for receiver in job.receivers[begin:end]:
-                receiver.push(data)
+                receiver.push(data, packets)
         else:
             for index in range(begin, end):
                 if index not in job.settled:
-                    job.receivers[index].push(data)
+                    job.receivers[index].push(data, packets)
         if end == len(job.receivers):
             self._jobs.popleft()
         self._pending_sends -= end - begin

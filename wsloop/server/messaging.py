@@ -12,7 +12,7 @@ from wsloop.protocol.frames import Opcode, encode_frame
 from wsloop.server.lifecycle import State
 
 if TYPE_CHECKING:
-    from wsloop.hub.fan_out import Receiver
+    from wsloop.hub.fan_out import Lane, Receiver
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -36,13 +36,8 @@ COMMAND_UNITS = 16
 """What a command takes of the turn's sum: it costs about as much as so many plain frames."""
 
 
-def frame_text(payload: bytes) -> bytes:
-    """Return one text frame around `payload`; made once per publication, shared by all."""
-    return encode_frame(Opcode.TEXT, payload)
-
-
 class MessagingHandler:
-    """A messaging client at `/connection/websocket`: a `Handler` below, a `Subscriber` above."""
+    """A messaging client at `/connection/websocket`: `Handler` and `Member` below, `Subscriber` above."""
 
     __slots__ = (
         "_client", "_commands_left", "_connection", "_fan_out", "_frame_pings", "_turn_number",
@@ -61,6 +56,7 @@ class MessagingHandler:
         self._turn_number = self._commands_left = 0
         self._frame_pings = FRAME_PINGS in request.query.split("&")
         self._client = hub.new_client(self, app_pings=not self._frame_pings)
+        connection.member = self
         self.stale_after_s: float | None = stale_after_s
 
     # -- Handler: what the connection tells ------------------------------------------
@@ -89,7 +85,7 @@ class MessagingHandler:
         if self._frame_pings:
             self._connection.send_ping()
         else:
-            self._connection.send_frame(PING)
+            self._connection.send_beat(PING)
 
     def on_stale(self) -> None:
         """Close a client that never sent `connect`."""
@@ -101,11 +97,26 @@ class MessagingHandler:
         # The client refers to this handler: a cycle that nobody would find once the heap is frozen.
         del self._client
 
+    # -- Member: what of it may be dropped when it reads too slowly ------------------------
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The client's id, and its user, "" if anonymous."""
+        return self._client.id, self._client.user
+
+    def must_be_whole(self, lane: Lane) -> bool:
+        """Whether the client's subscription counts offsets, so that a gap would not be one."""
+        return self._client.must_be_whole(lane.channel)
+
+    def on_cut(self, lane: Lane) -> None:
+        """Have the subscription ended of which publications were dropped."""
+        self._client.miss(lane.channel)
+
     # -- Subscriber: what the hub asks for -------------------------------------------
 
     def send(self, payload: bytes) -> None:
         """Send one JSON line to this client only: an answer, perhaps with a long history."""
-        self._connection.send_reply(encode_frame(Opcode.TEXT, payload))
+        self._connection.send_line(payload)
 
     def may_go_on(self) -> bool:
         """Count a command against this connection's share of the turn, and the turn's own sum."""

@@ -2,7 +2,8 @@
 
 What one read makes a handler say is corked and leaves at the read's end, in one `send`. Everything
 else goes into the outbox and leaves in phase 1 of the next turn. A peer that does not take what
-it is sent is first not read any more, then closed as slow.
+it asked for is first not read any more, then closed as slow. What others tell it waits in a mailbox
+while its kernel buffer is full, from which it can still be dropped (`slowness.py`).
 
 `Output` is the lower half of `Connection`, in a file of its own: the two are one object, since a
 message passes through both, and a call between objects would cost it a twentieth. Read
@@ -15,6 +16,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from wsloop.buffers.outbox import Outbox
+from wsloop.hub.codec import JSON
 from wsloop.loop.poller import READ, WRITE
 from wsloop.protocol.frames import (
     JOIN_MAX_BYTES,
@@ -24,19 +26,23 @@ from wsloop.protocol.frames import (
     encode_frame,
     encode_header,
 )
+from wsloop.server.framing import FRAME_BYTES, frame_of, grouped
 from wsloop.server.lifecycle import State
-from wsloop.server.pressure import Pressure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from wsloop.buffers.outbox import Piece
+    from wsloop.hub.codec import Codec
+    from wsloop.hub.fan_out import Packet
     from wsloop.loop.wheel import Timer
     from wsloop.protocol.deflate import Compressor
     from wsloop.protocol.events import Event
     from wsloop.protocol.fast_path import FastSession
     from wsloop.protocol.limits import Limits
-    from wsloop.server.app import Handler
+    from wsloop.server.app import Handler, Member
+    from wsloop.server.mailbox import Mailbox
+    from wsloop.server.pressure import Pressure
     from wsloop.server.server import Server
     from wsloop.transport.base import Transport
 
@@ -54,9 +60,10 @@ class Output:
     """What a connection sends. `Connection` completes it, and says who owns what."""
 
     __slots__ = (
-        "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_handler", "_held", "_interest",
-        "_is_secure", "_limits", "_outbox", "_pressure", "_reply_bytes", "_send_limit_bytes", "_server",
-        "_session", "_timer", "_transport", "_was_heard", "id", "state",
+        "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_full_since_s", "_handler", "_held",
+        "_interest", "_is_secure", "_limits", "_lines", "_mailbox", "_outbox", "_pressure", "_reply_bytes",
+        "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "_was_heard", "codec",
+        "dropped", "id", "member", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -75,10 +82,21 @@ class Output:
         self._flush_wanted = self._held = self._eof = self._was_heard = False
         # While events are handed out: the short answers to them, sent together at the end.
         self._cork: list[bytes] | None = None
+        # The same for lines, which are to share frames.
+        self._lines: list[bytes] | None = None
+        # While the kernel is full: what others tell the peer. Something in it: something in the outbox.
+        self._mailbox: Mailbox | None = None
+        self._full_since_s = 0.0
         # Events that wait for the handler to be done with the one before.
         self._backlog: list[Event] | None = None
         self._pressure: Pressure | None = None
         self._timer: Timer
+        self.member: Member | None = None
+        """Who has a say in what of its messages may be dropped; a handler that is given lanes sets it."""
+        self.codec: Codec = JSON
+        """How `send_line` joins what it is given."""
+        self.dropped = 0
+        """Messages that were dropped instead of sent, in all."""
 
     # -- what the other half has ---------------------------------------------------------
 
@@ -91,6 +109,21 @@ class Output:
         raise NotImplementedError
 
     def _on_error(self, error: Exception) -> None:
+        raise NotImplementedError
+
+    def _push_behind(self, data: bytes, packets: Sequence[Packet]) -> None:
+        raise NotImplementedError
+
+    def _keep_rest(self, data: bytes, packets: Sequence[Packet], sent_bytes: int) -> None:
+        raise NotImplementedError
+
+    def _refill(self, mailbox: Mailbox) -> int:
+        raise NotImplementedError
+
+    def _make_room(self) -> bool:
+        raise NotImplementedError
+
+    def _judge_pressure(self, taken_bytes: int) -> None:
         raise NotImplementedError
 
     def _after_last_bytes(self) -> None:
@@ -149,7 +182,7 @@ class Output:
         if self.state is _OPEN and self._has_room():
             self._queue(self._compressor.recode(frame) if self._compressor else frame)
 
-    def push(self, frames: bytes) -> None:
+    def push(self, data: bytes, packets: Sequence[Packet]) -> None:
         """Send whole frames that other connections share, at once if nothing else waits.
 
         For phase 1, where `fan_out.py` calls it: each send is a boundary of its own.
@@ -157,16 +190,14 @@ class Output:
         if self.state is not _OPEN:
             return
         try:
-            if self._compressor:
-                frames = self._compressor.shared_frames(frames)
-            if self._outbox.size or self._cork is not None:
-                if self._has_room():
-                    self._queue(frames)
+            if self._outbox.size or self._cork is not None or self._mailbox is not None:
+                self._push_behind(data, packets)
                 return
-            sent_bytes = self._transport.write(frames)
-            if sent_bytes != len(frames) or self._is_secure:
-                self._outbox.append(memoryview(frames)[sent_bytes:])
-                self._after_write(sent_bytes)
+            if self._compressor:
+                data = self._compressor.shared_frames(data)
+            sent_bytes = self._transport.write(data)
+            if sent_bytes != len(data) or self._is_secure:
+                self._keep_rest(data, packets, sent_bytes)
         except Exception as error:
             self._on_error(error)
 
@@ -185,8 +216,31 @@ class Output:
             self._watch()
             self.go_on_later()
 
-    def send_reply(self, frame: bytes) -> None:
-        """Queue one whole frame that the peer has asked for, however large it is.
+    def send_line(self, line: bytes) -> None:
+        """Queue a message in `codec` that the peer has asked for, however long it is.
+
+        Those that answer one read share frames, up to `messages_per_frame`; so a handler that sends
+        lines while it is given a message sends nothing but lines then.
+        """
+        if self._cork is None or len(line) > FRAME_BYTES:
+            self._seal()
+            self._send_reply(frame_of((line,), self.codec))
+            return
+        if self._lines is None:
+            self._lines = []
+        self._lines.append(line)
+        if len(self._lines) >= self._server.messages_per_frame:
+            self._seal()
+
+    def _seal(self) -> None:
+        """Frame the lines that were collected."""
+        lines, self._lines = self._lines, None
+        if lines:
+            for part in grouped(lines, self._server.messages_per_frame):
+                self._send_reply(frame_of(part, self.codec))
+
+    def _send_reply(self, frame: bytes) -> None:
+        """Queue one whole frame that the peer has asked for.
 
         The send limit makes room for it until the outbox is empty again: a recovery of some
         megabytes is no slowness. That the peer takes it, not too slowly, is still demanded.
@@ -195,12 +249,17 @@ class Output:
         self._send_limit_bytes = max(self._send_limit_bytes, self._server.outbox.hard_bytes + len(frame))
         self.send_frame(frame)
 
+    def send_beat(self, frame: bytes) -> None:
+        """Queue a frame that asks for a sign of life: it overtakes what could be dropped."""
+        if self.state is _OPEN:
+            self._queue_ahead((frame,))
+
     def send_ping(self) -> None:
         """Queue an empty RFC 6455 ping."""
         if self.state is State.OPEN:
             assert self._session is not None
             self._session.send_ping(b"")
-            self.enqueue(self._session.take_output())
+            self._queue_ahead(self._session.take_output())
 
     # -- queueing and writing ------------------------------------------------------------
 
@@ -211,11 +270,37 @@ class Output:
 
     def _queue(self, piece: Piece) -> None:
         """Put bytes behind all that was said; they leave in phase 1 of the next turn at the latest."""
+        if self._cork or self._lines is not None:
+            self._queue_collected()
+        self._append(piece)
+        self.flush_later()
+
+    def _queue_collected(self) -> None:
+        """Queue what answers the present read, before something else is."""
+        if self._lines is not None:
+            self._seal()
         if self._cork:
             cork, self._cork = self._cork, []
             for corked in cork:
-                self._outbox.append(corked)
-        self._outbox.append(piece)
+                self._append(corked)
+
+    def _append(self, piece: Piece) -> None:
+        if self._mailbox is None:
+            self._outbox.append(piece)
+        else:
+            self._mailbox.add(piece)
+
+    def _queue_ahead(self, pieces: Iterable[Piece]) -> None:
+        """Queue whole control frames, ahead of the mailbox: they mean the same wherever they stand."""
+        if self._mailbox is None:
+            self.enqueue(pieces)
+            return
+        for piece in pieces:
+            self._outbox.append(piece)
+        self.flush_later()
+
+    def flush_later(self) -> None:
+        """Have what is queued sent in phase 1 of the next turn."""
         if not self._flush_wanted:
             self._flush_wanted = True
             self._server.reactor.request_flush(self._flush)
@@ -227,17 +312,9 @@ class Output:
         room for the largest message on top of what may wait otherwise, so that a small one right
         behind a large one is not taken for slowness.
         """
-        if self._outbox.size <= self._send_limit_bytes:
+        if self._mailbox is None and self._outbox.size <= self._send_limit_bytes:
             return True
-        self._flush()
-        if self.state is _OPEN and self._outbox.size > self._send_limit_bytes:
-            self._slow()
-        return self.state is _OPEN
-
-    def _slow(self) -> None:
-        assert self._handler is not None
-        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, self._outbox.size)
-        self.close(self._handler.slow_code, f"slow q={self._outbox.size}")
+        return self._make_room()
 
     def _write(self) -> None:
         """Give the kernel what it takes; watch for writability only if something is left."""
@@ -246,12 +323,15 @@ class Output:
         before = self._outbox.size
         if before or self._transport.has_output:
             self._transport.flush(self._outbox)
-        self._after_write(before - self._outbox.size)
+        taken_bytes = before - self._outbox.size
+        if self._mailbox is not None:
+            taken_bytes += self._refill(self._mailbox)
+        self._after_write(taken_bytes)
 
     def _after_write(self, taken_bytes: int) -> None:
         """Follow what a write has left: the marks, the poller, and the end of a closing connection."""
         outbox = self._outbox
-        if outbox.is_high or self._pressure is not None:
+        if outbox.is_high or self._pressure is not None or self._mailbox is not None:
             self._judge_pressure(taken_bytes)
         if outbox.size or self._interest != READ or self._eof or self._transport.has_output:
             self._watch()
@@ -261,20 +341,6 @@ class Output:
                 self._send_limit_bytes = self._server.outbox.hard_bytes + self._limits.message_bytes
             if self.state is State.CLOSING and not self._transport.has_output:
                 self._after_last_bytes()
-
-    def _judge_pressure(self, taken_bytes: int) -> None:
-        """Stop reading from a peer that does not read; start again when it has caught up."""
-        server, pressure = self._server, self._pressure
-        if pressure is not None:
-            pressure.note_taken(taken_bytes)
-            if not self._outbox.is_high:
-                self._pressure = None
-                self._was_heard = True
-                self.go_on_later()
-        elif self._outbox.is_high and self.state in (State.HANDSHAKING, State.OPEN):
-            self._pressure = pressure = Pressure(server.reactor.now)
-            look_s = pressure.window_ends_s(server.deadlines.stall_s)
-            server.reactor.rearm(self._timer, min(self._timer.deadline_s, look_s))
 
     @property
     def _paused(self) -> bool:
@@ -291,6 +357,8 @@ class Output:
         if self._outbox.size or self._transport.has_output:
             wanted |= WRITE
         if wanted != self._interest:
+            if wanted & ~self._interest & WRITE:
+                self._full_since_s = self._server.reactor.now
             self._interest = wanted
             self._server.reactor.set_interest(self._transport.fileno(), wanted)
 
@@ -304,6 +372,8 @@ class Output:
 
     def _uncork(self) -> None:
         """Send what was collected, in one piece; nothing is copied where there is only one."""
+        if self._lines is not None:
+            self._seal()
         cork, self._cork = self._cork, None
         if not cork:
             return
@@ -313,11 +383,11 @@ class Output:
             return
         sent_bytes = self._transport.write(data)
         if sent_bytes != len(data):
-            self._outbox.append(memoryview(data)[sent_bytes:])
+            self._outbox.append(data)
+            self._outbox.advance(sent_bytes)
             self._after_write(sent_bytes)
 
     def _end_cork(self) -> None:
         """Collect no more: what was collected is queued."""
-        cork, self._cork = self._cork, None
-        if cork:
-            self.enqueue(cork)
+        self._queue_collected()
+        self._cork = None

@@ -22,6 +22,7 @@ from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
 from wsloop.server.refusing import Refuser
 from wsloop.server.registry import Registry
+from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
@@ -54,11 +55,19 @@ class OutboxMarks:
     """From here on the peer is not read any more, and has `stall_s` to take a mark's worth."""
     low_bytes: int = 64 * 1024
     """Below this it is read again; apart from the high mark, so that the two do not flap."""
+    hard_messages: int = 10_000
+    """With more messages of others waiting, the namespace's policy applies. One that waits costs some
+    200 bytes besides its own: 2 MB for a peer."""
+    age_s: float = 60.0
+    """Nor may one wait longer than this; 0: any time. Who is a minute behind is better off with a
+    reconnect, or the newest only. Heartbeat and stall find the dead sooner."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless 0 < low < high <= hard."""
+        """Raise ValueError unless 0 < low < high <= hard, and for messages or an age below 0."""
         if not 0 < self.low_bytes < self.high_bytes <= self.hard_bytes:
             raise ValueError("outbox marks must satisfy 0 < low < high <= hard")
+        if self.hard_messages < 1 or self.age_s < 0:
+            raise ValueError("an outbox holds 1 message or more, for a time that is not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,8 @@ class Server:
         self.fan_out = fan_out or PacedFanOut(reactor)
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
+        self.slow = SlowTotals()
+        self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
         self.draining = False
         self._network = network
@@ -235,3 +246,7 @@ class Server:
         return ServerStatistics(
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
         )
+
+    def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
+        """Return the `count` connections for which most waits, the worst first; costs a walk over all."""
+        return slow_peers(self.registry.snapshot(), self.reactor.now, count)

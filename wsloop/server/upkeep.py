@@ -1,9 +1,9 @@
 """The upkeep of a connection: what is due when, on one wheel entry.
 
-An open connection has up to four things to wait for: the next ping or its answer, the handler's
-first message, the end of a frame that has begun, and a slow reader's progress. The timer is set
-for the earliest; when it fires, `_tend` looks at all four. It is moved forward only, so a
-message costs no timer operation.
+An open connection has up to five things to wait for: the next ping or its answer, the handler's
+first message, the end of a frame that has begun, a slow reader's progress, and the age of what waits
+for it. The timer is set for the earliest; when it fires, `_tend` looks at all of them. It is moved
+forward only, so a message costs no timer operation.
 
 The middle part of `Connection`, in a file of its own; see `output.py` for why.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from wsloop.protocol.close import CloseCode
 from wsloop.protocol.heartbeat import HeartbeatAction
 from wsloop.server.lifecycle import State
-from wsloop.server.output import Output
 from wsloop.server.pulse import Pulse
+from wsloop.server.slowness import Slowness
 
 if TYPE_CHECKING:
     from wsloop.buffers.ring import Ring
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsloop.server")
 
 
-class Upkeep(Output):
+class Upkeep(Slowness):
     """What time demands of a connection."""
 
     __slots__ = ("_began_s", "_pulse", "_waiting", "_waits_since_s")
@@ -52,14 +52,10 @@ class Upkeep(Output):
         self._pulse = Pulse(server.reactor.now, server.deadlines, server.jitter.draw())
         self._wake_by(self._pulse.first_ping_s)
 
-    def _wake_by(self, deadline_s: float) -> None:
-        """Have the timer fire by then; to be called too early costs less than to be moved."""
-        if deadline_s < self._timer.deadline_s:
-            self._server.reactor.rearm(self._timer, deadline_s)
-
     def _tend(self) -> None:
         """Do what is due on an open connection, then sleep until the next thing is."""
-        next_s = min(self._tend_pressure(), self._tend_input(), self._tend_stale(), self._tend_pulse())
+        slow_s = min(self._tend_pressure(), self._tend_age())
+        next_s = min(slow_s, self._tend_input(), self._tend_stale(), self._tend_pulse())
         if self.state is State.OPEN and next_s < math.inf:
             self._server.reactor.rearm(self._timer, next_s)
 
@@ -105,13 +101,3 @@ class Upkeep(Output):
         elif due.action is HeartbeatAction.PING:
             self._handler.on_ping_due()
         return due.next_deadline_s
-
-    def _tend_pressure(self) -> float:
-        """Close a peer that has stalled; return when to look again."""
-        if self._pressure is None:
-            return math.inf
-        server = self._server
-        stall_s = server.deadlines.stall_s
-        if self._pressure.is_stalled(server.reactor.now, stall_s, server.outbox.high_bytes):
-            self._slow()
-        return self._pressure.window_ends_s(stall_s)

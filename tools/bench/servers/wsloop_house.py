@@ -17,9 +17,10 @@ import msgspec
 from tools.bench.servers.options import ready
 from wsloop.daemon import compose
 from wsloop.daemon.config import load
+from wsloop.hub.codec import JSON
+from wsloop.hub.fan_out import kept
 from wsloop.loop.instrument import Instrument, Phase
 from wsloop.loop.wakeup import SocketpairWakeup
-from wsloop.protocol.frames import Opcode, encode_frame
 from wsloop.server.app import Response, Route
 from wsloop.server.assembly import Options as HouseOptions
 from wsloop.server.assembly import assemble
@@ -54,10 +55,13 @@ class Subscribers:
         self._receivers = None
 
     def publish(self, text: str, publisher: Connection) -> None:
-        """Send `text` to all, as the server sends a publication: framed once, in portions, joined."""
+        """Send `text` to all, as the server sends a publication: framed once, in portions, joined.
+
+        Not into one frame: a subscriber counts frames.
+        """
         if self._receivers is None:
             self._receivers = tuple(self._members)
-        self._fan_out.send(self._receivers, encode_frame(Opcode.TEXT, text.encode()))
+        self._fan_out.send(self._receivers, text.encode(), kept(JSON))
         self._fan_out.hold_if_behind(publisher)
 
 
