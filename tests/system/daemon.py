@@ -69,6 +69,8 @@ class Daemon:
         where = ["--uds", self._uds] if self._uds else ["--port", str(self.port)]
         if {"-b", "--bind"}.intersection(self._options):
             where = []
+        if not any(option.startswith(("--admin", "--no-admin", "-c")) for option in self._options):
+            where += ["--admin-port", "0"]
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
         self.banner = self._read_banner(self._process)
