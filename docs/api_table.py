@@ -36,7 +36,7 @@ def comments(kind: type[msgspec.Struct]) -> dict[str, str]:
     return found
 
 
-def type_name(kind: Any) -> str:  # noqa: ANN401, PLR0911 - one of msgspec's many kinds
+def type_name(kind: Any) -> str:  # noqa: ANN401 - one of msgspec's many kinds
     """Return a field's type in words."""
     if isinstance(kind, types.Metadata):
         return type_name(kind.type)
@@ -86,9 +86,9 @@ def nested(kinds: list[type[msgspec.Struct]]) -> list[type[msgspec.Struct]]:
     """Return the Structs inside those given, in the order in which they are met."""
     found: dict[type[msgspec.Struct], None] = {}
 
-    def look(kind: Any) -> None:  # noqa: ANN401
+    def look(kind: Any, *, is_inside: bool = True) -> None:  # noqa: ANN401
         if isinstance(kind, types.StructType):
-            if kind.cls not in kinds:
+            if is_inside:
                 found[kind.cls] = None
             for field in kind.fields:
                 look(field.type)
@@ -99,7 +99,7 @@ def nested(kinds: list[type[msgspec.Struct]]) -> list[type[msgspec.Struct]]:
             look(each)
 
     for kind in kinds:
-        look(types.type_info(kind))
+        look(types.type_info(kind), is_inside=False)
     return list(found)
 
 
