@@ -95,7 +95,7 @@ def _welcome(client: Client, command_id: int, request: ConnectRequest, identity:
         _check(client, identity)
         client.identify(identity)
         wanted = [
-            (name, hub.namespaces.rules_of(name), grant)
+            (name, hub.namespaces.rules_to_subscribe(name), grant)
             for name, grant in _server_side(client, identity).items()
         ]
     except codes.ReplyError as refusal:
