@@ -26,6 +26,7 @@ from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
 from wsloop.server.app import App, Page, Route, Service
+from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.framing import MESSAGES_PER_FRAME
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsloop.hub.namespaces import Namespace
+    from wsloop.hub.rate_limits import RateLimits
+    from wsloop.hub.verifier import Verifier
     from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
@@ -76,7 +79,8 @@ class Options:
     `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS. `namespaces`
     None: dev mode's, or none at all. Of `hub` the version and the interval of pings are set here.
     `api_key` is what callers of the server API must show, "" for nothing; None: there is no API.
-    `node_name` is what the API calls this process.
+    `node_name` is what the API calls this process. `verifier` judges tokens (None: none is good), and
+    with `auth` those in upgrade requests too; `rate_limits` of what clients ask for (None: none).
     """
 
     dev: bool = False
@@ -99,6 +103,9 @@ class Options:
     hub: HubOptions = field(default_factory=HubOptions)
     api_key: str | None = None
     node_name: str = "wsloop"
+    verifier: Verifier | None = None
+    auth: UpgradeAuth | None = None
+    rate_limits: RateLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,8 @@ def assemble(ports: Ports, options: Options) -> House:
         unix_s=ports.unix_s,
         entropy=ports.entropy,
         fan_out=fan_out,
+        verifier=options.verifier,
+        rate_limits=options.rate_limits,
     )
     server = Server(
         reactor,
@@ -173,9 +182,14 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     messaging = functools.partial(
         MessagingHandler, hub=hub, fan_out=fan_out, stale_after_s=options.deadlines.first_message_s
     )
-    subprotocols = frozenset({"centrifuge-json"})
     routes = {
-        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+        CONNECTION_PATH: Route(
+            messaging,
+            options.messaging_limits,
+            frozenset({"centrifuge-json"}),
+            options.messaging_deflate,
+            None if options.auth is None else TokenGate(hub, options.auth, messaging),
+        )
     }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
@@ -184,7 +198,7 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
         site["/"] = pages.text_page(text)
-    return App(routes, site, options.allowed_origins, options.loopback_only)
+    return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
 def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:

@@ -169,6 +169,8 @@ class HttpPhase:
         connection = self._connection
         route = pages.route(self._app, request, connection.peer_host, is_secure=connection.is_secure)
         self._server.check_draining()
+        if route.gate is not None:
+            route = route.gate.open(route, request, connection.peer_host)
         offered = request.subprotocols
         subprotocol = (
             next((name for name in offered if name in route.subprotocols), None) if offered else None

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes
 from wsloop.protocol.frames import Opcode, encode_frame
+from wsloop.server.admission import key_of
 from wsloop.server.lifecycle import State
 
 if TYPE_CHECKING:
     from wsloop.hub.fan_out import Lane, Receiver
+    from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -50,13 +52,21 @@ class MessagingHandler:
     shutdown_code = codes.DISCONNECT_SHUTDOWN.code
 
     def __init__(
-        self, connection: Connection, request: Request, hub: Hub, fan_out: PacedFanOut, stale_after_s: float
+        self,
+        connection: Connection,
+        request: Request,
+        hub: Hub,
+        fan_out: PacedFanOut,
+        stale_after_s: float,
+        identity: Identity | None = None,
     ) -> None:
         self._connection = connection
         self._fan_out = fan_out
         self._turn_number = self._commands_left = 0
         self._frame_pings = FRAME_PINGS in request.query.split("&")
-        self._client = hub.new_client(self, app_pings=not self._frame_pings)
+        self._client = hub.new_client(
+            self, app_pings=not self._frame_pings, identity=identity, host=key_of(connection.peer_host)
+        )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
 
