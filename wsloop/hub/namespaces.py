@@ -25,7 +25,7 @@ MAX_NAME_BYTES = 255
 """In UTF-8; the SDKs' servers have this limit."""
 
 MAX_NAMESPACE_CHARS = 64
-NAMESPACE_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAMESPACE_CHARS}}}")
+NAMESPACE_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAMESPACE_CHARS}}}+")
 """What a namespace may be called: nothing that means something else in a channel's name, and short
 enough to leave room for the rest."""
 

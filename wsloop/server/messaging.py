@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.hub import replies
+from wsloop.hub import codes, replies
 from wsloop.hub.codec import JSON
 from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
@@ -59,9 +59,9 @@ class MessagingHandler:
         "stale_after_s",
     )  # fmt: skip
 
-    no_pong_code = 3012
-    slow_code = 3008
-    shutdown_code = 3001
+    no_pong_code = codes.DISCONNECT_NO_PONG.code
+    slow_code = codes.DISCONNECT_SLOW.code
+    shutdown_code = codes.DISCONNECT_SHUTDOWN.code
 
     def __init__(
         self,
@@ -90,7 +90,9 @@ class MessagingHandler:
         """Hand a message of commands to the hub, unless the codec is binary."""
         if self._connection.codec.is_text:
             return self._receive(data)
-        self._connection.close(3501, "bad request: text frame on a binary protocol")
+        self._connection.close(
+            codes.DISCONNECT_BAD_REQUEST.code, "bad request: text frame on a binary protocol"
+        )
         return False
 
     def on_turn(self) -> bool:
@@ -103,7 +105,9 @@ class MessagingHandler:
         """Hand a message of commands to the hub, unless the codec is text."""
         if not self._connection.codec.is_text:
             return self._receive(bytes(data))
-        self._connection.close(3501, "bad request: binary frame on a text protocol")
+        self._connection.close(
+            codes.DISCONNECT_BAD_REQUEST.code, "bad request: binary frame on a text protocol"
+        )
         return False
 
     def _receive(self, message: str | bytes) -> bool:
@@ -121,7 +125,7 @@ class MessagingHandler:
 
     def on_stale(self) -> None:
         """Close a client that never sent `connect`."""
-        self._connection.close(3502, "stale: no connect command")
+        self._connection.close(codes.DISCONNECT_STALE.code, "stale: no connect command")
 
     def on_closed(self, code: int, reason: str) -> None:
         """Tell the hub, which removes subscriptions, then presence, then tells of the leave."""
