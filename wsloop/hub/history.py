@@ -25,7 +25,7 @@ EPOCH_LENGTH = 8
 """40 bits: two lives of one stream have the same name once in 10^12."""
 
 
-PUBLICATION_BYTES = 240
+PUBLICATION_BYTES = 200
 """What a kept publication takes besides its data, info and tags: the objects' own sizes."""
 
 LINE_BYTES = 32

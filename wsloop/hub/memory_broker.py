@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 UNNUMBERED = Appended(0, "")
 """The position of a publication in a channel that keeps no history."""
 
-STREAM_BYTES = 2200
+STREAM_BYTES = 2000
 """What a stream with publications takes besides these: its entry, name, deadline and two deques."""
 
 SPARE_DEADLINES = 1000
