@@ -30,14 +30,19 @@ class Daemon:
 
     `options` go on its command line, `python_options` on the interpreter's. It listens on a port
     of the kernel's choice, which it keeps when it is started again; with `uds`, on that path
-    instead, and where the options say if `-b` or `--bind` is among them.
+    instead, and where the options say if `-b` or `--bind` is among them. `port`: not the kernel's choice.
     """
 
     def __init__(
-        self, *options: str, uds: str | None = None, dev: bool = True, python_options: tuple[str, ...] = ()
+        self,
+        *options: str,
+        uds: str | None = None,
+        dev: bool = True,
+        python_options: tuple[str, ...] = (),
+        port: int = 0,
     ) -> None:
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = port
         self.banner = ""
         self._command = [sys.executable, *python_options, "-m", "wsloop", "serve"]
         self._options = (*(["--dev"] if dev else []), *options)
@@ -69,6 +74,8 @@ class Daemon:
         where = ["--uds", self._uds] if self._uds else ["--port", str(self.port)]
         if {"-b", "--bind"}.intersection(self._options):
             where = []
+        if not any(option.startswith(("--admin", "--no-admin", "-c")) for option in self._options):
+            where += ["--admin-port", "0"]
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
         self.banner = self._read_banner(self._process)

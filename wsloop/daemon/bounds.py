@@ -1,4 +1,11 @@
-"""The largest numbers that a setting takes: what is larger no longer fits the system calls it ends in."""
+"""The largest numbers that a setting takes."""
 
 MAX_SECONDS = 86_400 * 365
 MAX_COUNT = 2**31 - 1
+"""What is larger no longer fits the system calls it ends in."""
+
+MAX_FRAME_MESSAGES = 256
+"""As many replies as one turn may bring, and more."""
+
+MAX_DELAY_MS = 1000
+"""A push that waits longer would better not be a push."""

@@ -67,6 +67,9 @@ def version() -> None:
 )
 @click.option("--ssl-certfile", metavar="PATH", help="Certificate chain in PEM; TCP ports then speak TLS.")
 @click.option("--ssl-keyfile", metavar="PATH", help="Its private key, if that is in a file of its own.")
+@click.option("--admin/--no-admin", default=None, help="Health and the server API, for your own software.")
+@click.option("--admin-host", help="Address to listen on for that.  [default: 127.0.0.1]")
+@click.option("--admin-port", type=click.IntRange(0, 65535), help="Its port; 0 = any.  [default: 8766]")
 @click.option("--timeout-graceful-shutdown", type=SECONDS, metavar="S", help="Drain window.  [default: 30]")
 @click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
@@ -89,6 +92,9 @@ _SECTION_OF = {
     "ws_per_message_deflate": ("ws", "per_message_deflate"),
     "ssl_certfile": ("tls", "certfile"),
     "ssl_keyfile": ("tls", "keyfile"),
+    "admin": ("admin", "enabled"),
+    "admin_host": ("admin", "host"),
+    "admin_port": ("admin", "port"),
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
 }

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import socket
 from typing import TYPE_CHECKING
 
+from wsloop.daemon import process
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.protocol.deflate import DeflateOptions
@@ -20,21 +22,25 @@ from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import ServerSettings, Settings, TlsSettings
+    from wsloop.daemon.config import ServerSettings, Settings, TlsSettings, WsSettings
     from wsloop.loop.wakeup import SocketpairWakeup
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
 
-RESERVED_DESCRIPTORS = 128
-"""Descriptors not given to connections: standard streams, poller, wakeup, two for each listener, up to
-32 peers that linger while they are refused; and as much again for what libraries open."""
+RESERVED_DESCRIPTORS = 256
+"""Descriptors not given to clients: standard streams, poller, wakeup, two for each listener, up to 32
+peers that linger while they are refused, 128 of the operator's own connections; the rest, some 80, is
+for what libraries open."""
 
 SELECT_DESCRIPTORS = 1024
 """FD_SETSIZE: from this number up select(2) can watch no descriptor."""
 
 KEY_PASSWORD_VARIABLE = b"WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted key. In no file and on no command line, where others could read it."""
+
+API_KEY_VARIABLE = "WSLOOP_ADMIN__API_KEY"
+"""Of the server API; goes before the file's."""
 
 ACCEPTS_PER_S = 200
 """Default of `--limit-accept-rate`: the handshakes take 2 % of a core then, 20 % over TLS. Development
@@ -53,6 +59,7 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
         network=SocketNetwork(),
         entropy=os.urandom,
         wakeup=wakeup,
+        process=process.usage,
     )
 
 
@@ -65,7 +72,9 @@ def options(settings: Settings) -> Options:
     return Options(
         dev=settings.dev,
         deadlines=Deadlines(ping_interval_s=ws.ping_interval, pong_timeout_s=ws.ping_timeout),
-        outbox=_marks(ws.send_limit),
+        outbox=_marks(ws),
+        messages_per_frame=ws.messages_per_frame,
+        batch_delay_s=ws.batch_delay / 1000,
         echo_limits=_limits(settings, ECHO_MESSAGE_BYTES),
         messaging_limits=_limits(settings, MESSAGING_MESSAGE_BYTES),
         echo_deflate=DeflateOptions() if ws.per_message_deflate == "on" else None,
@@ -79,7 +88,17 @@ def options(settings: Settings) -> Options:
         certificates=certificates(settings.tls),
         namespaces=settings.all_namespaces(),
         hub=settings.client.hub_options(),
+        api_key=api_key(settings),
+        node_name=f"{socket.gethostname()}_{server.port}",
     )
+
+
+def api_key(settings: Settings) -> str | None:
+    """Return what callers of the server API must show, "" for nothing; None if the API is not served."""
+    key = os.environ.get(API_KEY_VARIABLE) or settings.admin.api_key
+    if key is None and (settings.dev or settings.admin.api_insecure):
+        return ""
+    return key
 
 
 def _room(server: ServerSettings) -> int:
@@ -114,10 +133,17 @@ def _limits(settings: Settings, default_message_bytes: int) -> Limits:
     )
 
 
-def _marks(hard_bytes: int) -> OutboxMarks:
-    """Return the marks for a hard limit: a quarter of it is the soft one, as by default."""
+def _marks(ws: WsSettings) -> OutboxMarks:
+    """Return the marks for the hard limits: a quarter of the bytes is the soft one, as by default."""
+    hard_bytes = ws.send_limit
     high_bytes = max(2, min(OutboxMarks().high_bytes, hard_bytes // 4))
-    return OutboxMarks(max(hard_bytes, high_bytes), high_bytes, max(1, high_bytes // 4))
+    return OutboxMarks(
+        max(hard_bytes, high_bytes),
+        high_bytes,
+        max(1, high_bytes // 4),
+        hard_messages=ws.send_limit_messages,
+        age_s=ws.send_limit_age,
+    )
 
 
 def descriptor_limit() -> int:

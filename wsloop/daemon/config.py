@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from wsloop.daemon import addresses
-from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS
+from wsloop.daemon.bounds import MAX_COUNT, MAX_DELAY_MS, MAX_FRAME_MESSAGES, MAX_SECONDS
 from wsloop.daemon.places import place
 from wsloop.errors import ConfigError, UsageError
 from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
@@ -30,11 +30,14 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
+FrameMessages = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAME_MESSAGES)]
+Delay = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_MS)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
 Deflate = Literal["off", "on", "auto"]
+ApiKey = Annotated[str, msgspec.Meta(pattern="^[!-~]{8,255}$")]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,7 +54,7 @@ class ServerSettings(_Section, frozen=True):
     port: Port = 8765  # 0 lets the kernel choose; the banner tells
     bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
     backlog: Positive = 1024  # connections the kernel queues before accept
-    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 128
+    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 256
     limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
     limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
@@ -67,7 +70,22 @@ class WsSettings(_Section, frozen=True):
     ping_interval: Seconds = 25.0  # s between signs of life
     ping_timeout: Seconds = 10.0  # s an answer may take
     send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
+    send_limit_messages: Positive = 10_000  # messages of others waiting for one peer
+    send_limit_age: Grace = 60.0  # s that one of them may wait; 0: any time
+    messages_per_frame: FrameMessages = 16  # messages that share a frame, 1: none do
+    batch_delay: Delay = 0.0  # ms that a push waits for others to share its frame; 0: what one turn brings
     per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
+
+
+class AdminSettings(_Section, frozen=True):
+    """`[admin]`: the listener for the operator's own software: health, and the server API."""
+
+    enabled: bool = True  # whether there is one
+    host: str = "127.0.0.1"  # name or address
+    port: Port | None = None  # default 8766, which --dev does without if it is in use; 0: any free one
+    tls: bool = False  # speak TLS with the certificate of `[tls]`
+    api_key: ApiKey | None = None  # what callers of the API show; also from WSLOOP_ADMIN__API_KEY
+    api_insecure: bool = False  # whoever reaches the listener may call the API; on with --dev without a key
 
 
 class TlsSettings(_Section, frozen=True):
@@ -109,6 +127,7 @@ class Settings(_Section, frozen=True):
     dev: bool = False
     server: ServerSettings = ServerSettings()
     ws: WsSettings = WsSettings()
+    admin: AdminSettings = AdminSettings()
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
@@ -145,6 +164,8 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
             "ws.ping_timeout must be less than ws.ping_interval",
             f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
         )
+    if settings.admin.tls and not settings.tls.certfile:
+        raise ConfigError("admin.tls is on without a certificate", "set tls.certfile")
     if settings.tls.keyfile and not settings.tls.certfile:
         raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
     _check_namespaces(settings, text, path)

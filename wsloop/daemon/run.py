@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import ipaddress
 import logging
 import os
 import sys
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon import compose, logs
+from wsloop.daemon import admin, compose, logs
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError, UsageError
@@ -49,7 +48,8 @@ def run(settings: Settings) -> int:
         house = assemble(ports, options)
         stack.callback(_tear_down, house)
         bound = [_listen(house, bind) for bind in binds]
-        _serve(settings, house, wakeup, bound, options.certificates)
+        banner = [*_banner(settings, bound), *admin.listen(settings, house)]
+        _serve(settings, house, wakeup, banner, options.certificates)
     return 0
 
 
@@ -67,7 +67,7 @@ def _binds(settings: Settings) -> list[Bind]:
     binds = [parse_bind(text) for text in server.bind] or [TcpBind(server.host, server.port)]
     if settings.dev:
         for bind in binds:
-            if isinstance(bind, TcpBind) and not _is_loopback(bind.host):
+            if isinstance(bind, TcpBind) and not admin.is_loopback(bind.host):
                 raise UsageError(
                     f"--dev lets anybody in, so it listens on this machine only, not on {bind.host}",
                     "leave --host away, or start without --dev",
@@ -75,15 +75,6 @@ def _binds(settings: Settings) -> list[Bind]:
             if isinstance(bind, FdBind):
                 raise UsageError("--dev does not take an inherited socket", "use --host and --port")
     return binds
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(house: House, bind: Bind) -> Bind:
@@ -101,7 +92,7 @@ def _serve(
     settings: Settings,
     house: House,
     wakeup: SocketpairWakeup,
-    bound: list[Bind],
+    banner: list[str],
     certificates: Certificates | None,
 ) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
@@ -120,7 +111,7 @@ def _serve(
     reload = None if certificates is None else functools.partial(_reload, certificates)
     handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
     try:
-        _print_banner(settings, bound)
+        _print_banner(banner)
         _settle_the_heap()
         reactor.run()
     finally:
@@ -149,7 +140,7 @@ def _settle_the_heap() -> None:
     gc.set_threshold(10_000, 50, 100)
 
 
-def _print_banner(settings: Settings, bound: list[Bind]) -> None:
+def _banner(settings: Settings, bound: list[Bind]) -> list[str]:
     mode = "development mode: anybody on this machine may join" if settings.dev else "serving"
     lines = [f"wsloop {__version__}  {mode}", ""]
     http, ws = ("https", "wss") if settings.tls.certfile else ("http", "ws")
@@ -162,6 +153,10 @@ def _print_banner(settings: Settings, bound: list[Bind]) -> None:
             lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
         else:
             lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
+    return lines
+
+
+def _print_banner(lines: list[str]) -> None:
     try:
         click.echo("\n".join([*lines, "", "Ctrl+C to stop"]))
         sys.stdout.flush()

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wsloop.hub import codes, dispatcher, joining, replies
+from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
-from wsloop.hub.channels import NOT_POSITIONED
 from wsloop.hub.client_state import OPEN_STATES, ClientState, step
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
 
+
+NAMELESS = ("", "")
+"""What most applications call themselves; shared."""
 
 _NONE: list[str | bytes] = []
 """No lines; never added to."""
@@ -33,11 +38,12 @@ class Client:
     `id` is a random UUID, unknown to the client before its connect is accepted. `identity` is who
     it is, None until that is known; `user` is "" if anonymous. `info` is what others see of it,
     JSON. `app_pings` is false if the transport itself pings (RFC 6455 pings), so that connect
-    promises none. `headers` of its upgrade request that the backend may see.
+    promises none. `headers` of its upgrade request that the backend may see. `app` is the name and
+    the version that it calls itself by.
     """
 
     __slots__ = (
-        "_lines", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
+        "_lines", "app", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
         "subscriber", "subscriptions", "user",
     )  # fmt: skip
 
@@ -59,6 +65,7 @@ class Client:
         self.app_pings = app_pings
         self.identity = identity
         self.headers = headers
+        self.app = NAMELESS
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
@@ -131,12 +138,13 @@ class Client:
             self.hub.hooks.on_disconnect(self.person, code, reason)
 
     def must_be_whole(self, channel: str) -> bool:
-        """Return whether no push of `channel` may be left out unnoticed, as the client counts them.
+        """Return whether no push of `channel` may be left out unnoticed.
 
-        True as well where it has no subscription: then none is expected.
+        The client counts them, or needs each to understand the next. True as well where it has no
+        subscription: then none is expected.
         """
         subscription = self.subscriptions.get(channel)
-        return subscription is None or subscription.offset != NOT_POSITIONED
+        return subscription is None or subscription.offset != NOT_POSITIONED or subscription.wish.delta
 
     def miss(self, channel: str) -> None:
         """End the subscription to `channel`, of which something was dropped, so that the client recovers."""
@@ -182,6 +190,23 @@ class Client:
             self.lease = hub.expiries.lease(deadline_s, self._on_expired)
         else:
             self.lease.move(deadline_s)
+
+    def renew(self, expire_at: int, info: bytes = b"") -> None:
+        """Let the identity end at `expire_at`, Unix seconds, 0 for never.
+
+        `info`, JSON, replaces what others see of the client from now on, unless it is b"".
+        """
+        assert self.identity is not None
+        self.identity = msgspec.structs.replace(
+            self.identity, expire_at=expire_at, info=info or self.identity.info
+        )
+        if info:
+            self.info = replies.client_info(self.user, self.id, info)
+        if expire_at:
+            self.set_expiry(expire_at, has_grace=not self.identity.from_backend)
+        elif self.lease is not None:
+            self.lease.cancel()
+            self.lease = None
 
     def _on_expired(self) -> None:
         self.lease = None

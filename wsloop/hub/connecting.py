@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 NO_GRANT = SubscriptionGrant()
 
+MAX_APP_LENGTH = 64
+"""Characters kept of the name and of the version that an application calls itself by."""
+
 
 def connect(client: Client, command_id: int, request: ConnectRequest) -> None:
     """Carry out `connect`. Raises DisconnectError or ReplyError if the client cannot be let in."""
@@ -36,6 +39,8 @@ def connect(client: Client, command_id: int, request: ConnectRequest) -> None:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "connected already")
     # From here on no other command is heard until the reply; after an error none at all.
     client.move_to(ClientState.CONNECTING)
+    if request.name or request.version:
+        client.app = request.name[:MAX_APP_LENGTH], request.version[:MAX_APP_LENGTH]
     identity = _identity(client, request)
     if identity is not None:
         _welcome(client, command_id, request, identity)
@@ -87,7 +92,7 @@ def _welcome(client: Client, command_id: int, request: ConnectRequest, identity:
     client.identify(identity)
     try:
         wanted = [
-            (name, client.hub.namespaces.rules_of(name), grant)
+            (name, client.hub.namespaces.rules_to_subscribe(name), grant)
             for name, grant in _server_side(client, identity).items()
         ]
     except codes.ReplyError as refusal:
@@ -108,8 +113,7 @@ def _server_side(client: Client, identity: Identity) -> dict[str, SubscriptionGr
     options = client.hub.options
     channels = dict(identity.subscriptions)
     if options.personal_channel and identity.user:
-        namespace = f"{options.personal_namespace}:" if options.personal_namespace else ""
-        channels.setdefault(f"{namespace}#{identity.user}", NO_GRANT)
+        channels.setdefault(options.personal_channel_of(identity.user), NO_GRANT)
     if options.broadcast_channel:
         channels.setdefault(options.broadcast_channel, NO_GRANT)
     return channels

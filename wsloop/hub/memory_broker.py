@@ -27,6 +27,7 @@ import msgspec
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
 from wsloop.hub.history import HistoryQuery, Publication, Stream, StreamPosition, StreamView, new_epoch
 from wsloop.hub.idempotency import Keys
+from wsloop.hub.patterns import Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +99,7 @@ class MemoryBroker(Broker):
         self._events: BrokerEvents | None = None
         self._entries: dict[str, _Entry] = {}
         self._interests: set[str] = set()
+        self._patterns: Patterns[bool] = Patterns()
         self._deadlines: list[tuple[float, str]] = []
         self._keys = Keys(limits.key_window_s, limits.keys)
         self._held = self._held_bytes = self._evicted = 0
@@ -127,6 +129,14 @@ class MemoryBroker(Broker):
             self._file(channel, entry)
             self._queue(channel, entry)
 
+    def subscribe_pattern(self, pattern: str) -> None:
+        """See `Broker.subscribe_pattern`."""
+        self._patterns.add(pattern, True)
+
+    def unsubscribe_pattern(self, pattern: str) -> None:
+        """See `Broker.unsubscribe_pattern`."""
+        self._patterns.remove(pattern)
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`. The event comes before the completion, in the same call."""
         if draft.key:
@@ -153,7 +163,7 @@ class MemoryBroker(Broker):
             appended = UNNUMBERED
         if draft.key:
             self._keys.remember(channel, draft.key, appended, self._now())
-        if self._events is not None and channel in self._interests:
+        if self._events is not None and (channel in self._interests or self._patterns.match(channel)):
             self._events.on_publication(channel, publication, appended.epoch)
         done(appended)
 

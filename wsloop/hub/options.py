@@ -40,3 +40,8 @@ class HubOptions(msgspec.Struct, frozen=True):
     channel_limit: int = 128
     recovery_limit: int = 300
     history_limit: int = 300
+
+    def personal_channel_of(self, user: str) -> str:
+        """Return the channel of one user's own; meaningful with `personal_channel` only."""
+        namespace = f"{self.personal_namespace}:" if self.personal_namespace else ""
+        return f"{namespace}#{user}"

@@ -8,7 +8,7 @@ connected to what.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,15 +17,18 @@ from wsloop import __version__
 from wsloop.hub.hub import EXPIRE_BATCH, Hub
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.namespaces import Namespaces, dev_namespaces
+from wsloop.hub.operations.core import Operations
+from wsloop.hub.operations.results import Process, SlowConnection
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
 from wsloop.loop.clock import unix_time
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
-from wsloop.server import pages
-from wsloop.server.app import App, Page, Route
+from wsloop.server import api, pages
+from wsloop.server.app import App, Page, Route, Service
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks, Server
@@ -48,9 +51,14 @@ CONNECTION_PATH = "/connection/websocket"
 """Where the official SDKs look (Centrifugo client protocol)."""
 
 
+def _no_usage() -> Process:
+    """Return zeros: nobody measures a process that is not one."""
+    return Process(cpu=0.0, rss=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What comes from outside: time, readiness, sockets, entropy, and a way to be woken."""
+    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used."""
 
     clock: Clock
     poller: Poller
@@ -58,6 +66,7 @@ class Ports:
     entropy: Callable[[int], bytes]
     unix_s: WallClock = unix_time
     wakeup: WakeupPort | None = None
+    process: Callable[[], Process] = _no_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +75,15 @@ class Options:
 
     `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS. `namespaces`
     None: dev mode's, or none at all. Of `hub` the version and the interval of pings are set here.
+    `api_key` is what callers of the server API must show, "" for nothing; None: there is no API.
+    `node_name` is what the API calls this process.
     """
 
     dev: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
     outbox: OutboxMarks = field(default_factory=OutboxMarks)
+    messages_per_frame: int = MESSAGES_PER_FRAME
+    batch_delay_s: float = 0.0
     echo_limits: Limits = field(default_factory=Limits)
     messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
     echo_deflate: DeflateOptions | None = None
@@ -84,15 +97,21 @@ class Options:
     certificates: Certificates | None = None
     namespaces: Mapping[str, Namespace] | None = None
     hub: HubOptions = field(default_factory=HubOptions)
+    api_key: str | None = None
+    node_name: str = "wsloop"
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What `assemble` put together; the caller runs the reactor, and closes both it and the server."""
+    """What `assemble` put together; the caller runs the reactor, and closes both it and the server.
+
+    `admin` is what to serve on an admin listener.
+    """
 
     reactor: Reactor
     server: Server
     hub: Hub
+    admin: App
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -102,7 +121,9 @@ def assemble(ports: Ports, options: Options) -> House:
     def now() -> float:
         return reactor.now
 
-    fan_out = PacedFanOut(reactor)
+    fan_out = PacedFanOut(
+        reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
+    )
     hub = Hub(
         MemoryBroker(now, ports.entropy),
         MemoryPresence(),
@@ -128,7 +149,7 @@ def assemble(ports: Ports, options: Options) -> House:
         certificates=options.certificates,
     )
     _sweep(reactor, hub)
-    return House(reactor, server, hub)
+    return House(reactor, server, hub, _admin_app(options, ports, hub, server))
 
 
 def _namespaces(options: Options) -> Namespaces:
@@ -164,6 +185,25 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
         site["/"] = pages.text_page(text)
     return App(routes, site, options.allowed_origins, options.loopback_only)
+
+
+def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:
+    """Return what the operator's software is served."""
+    text = f"wsloop {__version__}\n\nhealth: /healthz\n"
+    services: dict[str, Service] = {}
+    if options.api_key is not None:
+        operations = Operations(
+            hub,
+            later=server.turn.go_on_later,
+            uid=ports.entropy(8).hex(),
+            name=options.node_name,
+            process=ports.process,
+            slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
+        )
+        services[api.PREFIX] = api.Api(operations, options.api_key)
+        text += f"server API: POST {api.PREFIX}METHOD\n"
+    site = {"/healthz": pages.text_page("ok\n"), "/": pages.text_page(text)}
+    return App({}, site, loopback_only=options.loopback_only, services=services)
 
 
 def _sweep(reactor: Reactor, hub: Hub) -> None:

@@ -33,7 +33,7 @@ MIN_HOLES = 16
 
 
 class Room(NamedTuple):
-    """How much may wait: bytes, messages of lanes, and none of those from before `since_s`."""
+    """How much may wait: bytes, messages of lanes, none of those as old as `since_s`."""
 
     size_bytes: int
     messages: int
@@ -146,15 +146,15 @@ class Mailbox:
         is cut off.
         """
         conflated = self._of_policy.get("conflate")
-        if conflated and (self._exceeds(room) or conflated[0].since_s < room.since_s):
+        if conflated and (self._exceeds(room) or conflated[0].since_s <= room.since_s):
             self._conflate(conflated, must_be_whole)
         oldest = self._of_policy.get("drop-oldest")
-        while oldest and (self._exceeds(room) or oldest[0].since_s < room.since_s):
+        while oldest and (self._exceeds(room) or oldest[0].since_s <= room.since_s):
             self._drop(oldest[0], must_be_whole)
             _strip(oldest)
         self._sweep()
         kept = self._of_policy.get("close")
-        return not self._exceeds(room) and not (kept and kept[0].since_s < room.since_s)
+        return not self._exceeds(room) and not (kept and kept[0].since_s <= room.since_s)
 
     def mend(self, lane: Lane) -> None:
         """Take messages of a lane in again that was cut off: its receiver knows."""

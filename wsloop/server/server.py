@@ -7,7 +7,6 @@ entropy and its application; the simulator hands it others and runs the same cod
 from __future__ import annotations
 
 import functools
-import heapq
 import logging
 import socket
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
 from wsloop.server.refusing import Refuser
 from wsloop.server.registry import Registry
+from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.server")
-
-SLOWEST = 20
-"""How many slow peers are shown at once: a screenful."""
 
 
 ADMIN_CONNECTIONS = 128
@@ -71,32 +68,6 @@ class OutboxMarks:
             raise ValueError("outbox marks must satisfy 0 < low < high <= hard")
         if self.hard_messages < 1 or self.age_s < 0:
             raise ValueError("an outbox holds 1 message or more, for a time that is not negative")
-
-
-class SlowTotals:
-    """Counters about peers that read too slowly: warned, closed; messages dropped, lanes cut off."""
-
-    __slots__ = ("closed_total", "cut_total", "dropped_total", "warned_total")
-
-    def __init__(self) -> None:
-        self.warned_total = self.closed_total = self.dropped_total = self.cut_total = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SlowPeer:
-    """A connection for which something waits, or of whose messages some were dropped.
-
-    `client` and `user` are "" where the connection is not messaging. `age_s`: how long the oldest
-    message has waited, or the kernel has been full.
-    """
-
-    connection: int
-    client: str
-    user: str
-    queued_bytes: int
-    queued_messages: int
-    age_s: float
-    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,23 +248,5 @@ class Server:
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
-        """Return the `count` connections for which most waits, the first the worst; costs a walk over all.
-
-        Ties are broken by messages dropped.
-        """
-        behind = (each for each in self.registry.snapshot() if each.queued_bytes or each.dropped)
-        worst = heapq.nlargest(count, behind, key=lambda each: (each.queued_bytes, each.dropped))
-        return [self._slow_peer(connection) for connection in worst]
-
-    def _slow_peer(self, connection: Connection) -> SlowPeer:
-        client, user = connection.member.identity if connection.member is not None else ("", "")
-        since_s = connection.behind_since_s()
-        return SlowPeer(
-            connection.id,
-            client,
-            user,
-            connection.queued_bytes,
-            connection.queued_messages,
-            0.0 if since_s is None else self.reactor.now - since_s,
-            connection.dropped,
-        )
+        """Return the `count` connections for which most waits, the worst first; costs a walk over all."""
+        return slow_peers(self.registry.snapshot(), self.reactor.now, count)

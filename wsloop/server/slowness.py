@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsloop.server")
 
+AGE_STEP_S = 1.0
+"""How often the age of what waits is looked at, at most: messages grow too old one by one."""
+
 
 class Slowness(Output):
     """The part of a connection that only slow peers have to do with."""
@@ -243,15 +246,18 @@ class Slowness(Output):
 
     def _tend_age(self) -> float:
         """Let go of what has waited too long, or of who takes so long; return when to look again."""
-        age_s, mailbox = self._server.outbox.age_s, self._mailbox
-        oldest_s = mailbox.oldest_s() if mailbox is not None else None
-        if not age_s or oldest_s is None or self.state is not State.OPEN:
-            return math.inf
         now_s = self._server.reactor.now
-        if now_s < oldest_s + age_s:
-            return oldest_s + age_s
+        due_s = self._age_due_s()
+        if due_s > now_s:
+            return due_s
         self._relieve()
-        return now_s + age_s
+        return max(self._age_due_s(), now_s + AGE_STEP_S)
+
+    def _age_due_s(self) -> float:
+        """Return when the oldest message is too old; never, if there is none or it may be of any age."""
+        age_s, mailbox = self._server.outbox.age_s, self._mailbox
+        oldest_s = mailbox.oldest_s() if mailbox is not None and self.state is State.OPEN else None
+        return math.inf if not age_s or oldest_s is None else oldest_s + age_s
 
 
 def _apart(data: bytes, packets: Sequence[Packet]) -> Iterator[tuple[bytes, Packet]]:

@@ -28,7 +28,8 @@ class MemoryServer:
     """A server in development mode on virtual ports.
 
     Arguments: `seed` of all chance; `faults` of the network; `options` of the server.
-    `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved.
+    `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved; `admin` is
+    what an admin listener would serve.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class MemoryServer:
             unix_s=self.clock.unix_s,
         )
         house = assemble(ports, options or Options(dev=True))
-        self.reactor, self.server, self.hub = house.reactor, house.server, house.hub
+        self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin
         self.server.listen(ADDRESS)
 
     @overload

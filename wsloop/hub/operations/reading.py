@@ -1,0 +1,175 @@
+"""Operations that look: into channels, at who is in them, at the process."""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wsloop.hub import codes, replies
+from wsloop.hub.broker import Unavailable
+from wsloop.hub.history import HistoryQuery
+from wsloop.hub.operations.core import bad_request
+from wsloop.hub.operations.globs import Glob
+from wsloop.hub.operations.results import (
+    ChannelInfo,
+    ChannelsResult,
+    EmptyResult,
+    HistoryResult,
+    InfoResult,
+    Metrics,
+    Node,
+    PresenceResult,
+    PresenceStatsResult,
+    SlowestResult,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wsloop.hub.history import StreamPosition, StreamView
+    from wsloop.hub.namespaces import ChannelRules
+    from wsloop.hub.operations.core import Finished, Operations
+    from wsloop.hub.operations.requests import (
+        ChannelsRequest,
+        HistoryRemoveRequest,
+        HistoryRequest,
+        InfoRequest,
+        PresenceRequest,
+        PresenceStatsRequest,
+        SlowestRequest,
+    )
+    from wsloop.hub.presence import PresenceStats
+
+ALL = 2**31
+"""More publications than any channel keeps: the operator may read them all."""
+
+NAMES_PER_TURN = 2000
+"""Channel names matched in one turn, about a millisecond's worth."""
+
+
+def presence(operations: Operations, request: PresenceRequest, done: Finished) -> None:
+    """Carry out `presence`."""
+    _require_presence(operations, request.channel)
+
+    def found(members: Mapping[str, bytes] | Unavailable) -> None:
+        if isinstance(members, Unavailable):
+            done(codes.INTERNAL_ERROR)
+        else:
+            done(PresenceResult(presence=msgspec.Raw(replies.members_object(members))))
+
+    operations.hub.presence.members(request.channel, found)
+
+
+def presence_stats(operations: Operations, request: PresenceStatsRequest, done: Finished) -> None:
+    """Carry out `presence_stats`."""
+    _require_presence(operations, request.channel)
+
+    def found(stats: PresenceStats | Unavailable) -> None:
+        if isinstance(stats, Unavailable):
+            done(codes.INTERNAL_ERROR)
+        else:
+            done(PresenceStatsResult(num_clients=stats.num_clients, num_users=stats.num_users))
+
+    operations.hub.presence.stats(request.channel, found)
+
+
+def history(operations: Operations, request: HistoryRequest, done: Finished) -> None:
+    """Carry out `history`. Error 112 for a position in another life of the stream."""
+    rules = _require_history(operations, request.channel)
+    since = request.since
+    if request.reverse and since is not None and since.offset == 0:
+        raise bad_request("there is nothing before offset 0")
+    limit = ALL if request.limit < 0 else request.limit
+    query = HistoryQuery(limit, since.offset if since else None, request.reverse)
+
+    def found(view: StreamView | Unavailable) -> None:
+        if isinstance(view, Unavailable):
+            done(codes.INTERNAL_ERROR)
+        elif since and since.epoch not in ("", view.top.epoch):
+            done(codes.UNRECOVERABLE_POSITION)
+        else:
+            listed = msgspec.Raw(replies.publications(view.publications))
+            done(HistoryResult(publications=listed, epoch=view.top.epoch, offset=view.top.offset))
+
+    operations.hub.broker.history(request.channel, query, rules.retention, found)
+
+
+def history_remove(operations: Operations, request: HistoryRemoveRequest, done: Finished) -> None:
+    """Carry out `history_remove`."""
+    _require_history(operations, request.channel)
+
+    def removed(position: StreamPosition | Unavailable) -> None:
+        done(codes.INTERNAL_ERROR if isinstance(position, Unavailable) else EmptyResult())
+
+    operations.hub.broker.remove_history(request.channel, removed)
+
+
+def channels(operations: Operations, request: ChannelsRequest, done: Finished) -> None:
+    """Carry out `channels`: those that somebody is in when they are looked at."""
+    hub = operations.hub
+    try:
+        glob = Glob(request.pattern)
+    except ValueError as fault:
+        raise bad_request(f"pattern: {fault}") from None
+    matching: list[str] = []
+
+    def look(name: str) -> None:
+        if name > request.cursor and glob.matches(name):
+            matching.append(name)
+
+    def finish() -> None:
+        page = nsmallest(request.limit, matching)
+        sizes = [(name, hub.channel(name)) for name in page]
+        done(
+            ChannelsResult(
+                channels={name: ChannelInfo(len(channel)) for name, channel in sizes if channel is not None},
+                cursor=page[-1] if len(matching) > len(page) else "",
+            )
+        )
+
+    operations.in_portions(list(hub.channel_names()), NAMES_PER_TURN, look, finish)
+
+
+def info(operations: Operations, request: InfoRequest, done: Finished) -> None:
+    """Carry out `info`."""
+    hub = operations.hub
+    now = hub.statistics()
+    items = {
+        "commands": now.commands_total,
+        "publications": now.publications_total,
+        "deliveries": now.deliveries_total,
+        "streams": now.broker.streams,
+        "kept_publications": now.broker.publications,
+    }
+    node = Node(
+        uid=operations.uid,
+        name=operations.name,
+        version=hub.options.version,
+        num_clients=now.clients,
+        num_users=len(hub.users),
+        num_subs=now.subscriptions,
+        num_channels=now.channels,
+        uptime=int(now.uptime_s),
+        metrics=Metrics(now.uptime_s, {name: float(value) for name, value in items.items()}),
+        process=operations.process(),
+    )
+    done(InfoResult(nodes=[node]))
+
+
+def slowest(operations: Operations, request: SlowestRequest, done: Finished) -> None:
+    """Carry out `slowest`."""
+    done(SlowestResult(connections=operations.slowest(request.limit)))
+
+
+def _require_presence(operations: Operations, channel: str) -> None:
+    if not operations.hub.namespaces.rules_of(channel).options.presence:
+        raise codes.ReplyError(codes.NOT_AVAILABLE)
+
+
+def _require_history(operations: Operations, channel: str) -> ChannelRules:
+    rules = operations.hub.namespaces.rules_of(channel)
+    if not rules.has_history:
+        raise codes.ReplyError(codes.NOT_AVAILABLE)
+    return rules
