@@ -122,6 +122,7 @@ def limited(world: World) -> None:
 
 def too_many_requests(world: World) -> tuple[int, str]:
     limited(world)
+    world.ask(rpc={"method": "m"})
     return world.error(rpc={"method": "m"})
 
 
