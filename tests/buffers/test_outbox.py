@@ -20,6 +20,10 @@ class OutboxModel(RuleBasedStateMachine):
         super().__init__()
         self.outbox = Outbox(HIGH, LOW)
         self.model = bytearray()
+        # The pieces that were queued since the outbox was last empty, and how much of them has left.
+        self.queued: list[bytes] = []
+        self.is_begun_known = True
+        self.left = 0
         self.sent = bytearray()
         self.appended = bytearray()
         self.was_high = False
@@ -27,6 +31,8 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.binary(max_size=20), as_view=st.booleans())
     def append(self, data: bytes, as_view: bool) -> None:
         self.outbox.append(memoryview(data) if as_view else data)
+        if data:
+            self.queued.append(data)
         self.model += data
         self.appended += data
 
@@ -56,12 +62,48 @@ class OutboxModel(RuleBasedStateMachine):
         assert self.outbox.clear() == len(self.model)
         self.sent += self.model
         self.model.clear()
+        self.forget()
 
     def take(self, offered: bytes, taken: int) -> None:
         assert self.model.startswith(offered)
         self.sent += offered[:taken]
         self.outbox.advance(taken)
         del self.model[:taken]
+        self.left += taken
+        if not self.model:
+            self.forget()
+
+    def forget(self) -> None:
+        self.queued.clear()
+        self.left = 0
+        self.is_begun_known = True
+
+    @rule(count=st.integers(0, 60))
+    def keep(self, count: int) -> None:
+        self.outbox.keep(count)
+        self.model = self.model[:count]
+        self.appended = self.sent + self.model
+        self.was_high = len(self.model) >= HIGH
+        if self.model:
+            self.is_begun_known = False
+        else:
+            self.forget()
+
+    @invariant()
+    def what_has_begun_is_known(self) -> None:
+        before, whole, left = self.outbox.begun()
+        ends, end = [0], 0
+        for piece in self.queued:
+            end += len(piece)
+            ends.append(end)
+        if not self.model:
+            assert (before, whole, left) == (None, None, 0)
+        if not self.model or not self.is_begun_known:
+            return
+        index = max(number for number, at in enumerate(ends) if at <= self.left)
+        assert left == self.left - ends[index]
+        assert whole == self.queued[index]
+        assert before == (self.queued[index - 1] if index else None)
 
     @invariant()
     def exactly_the_bytes_that_went_in_in_order(self) -> None:

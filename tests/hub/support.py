@@ -166,6 +166,8 @@ class LateBroker:
     Unavailable. Satisfies Broker and BrokerEvents.
     """
 
+    may_lose_events = True
+
     def __init__(self, inner: MemoryBroker) -> None:
         self._inner = inner
         self._events: BrokerEvents | None = None
@@ -190,6 +192,12 @@ class LateBroker:
 
     def unsubscribe(self, channel: str) -> None:
         self._inner.unsubscribe(channel)
+
+    def subscribe_pattern(self, pattern: str) -> None:
+        self._inner.subscribe_pattern(pattern)
+
+    def unsubscribe_pattern(self, pattern: str) -> None:
+        self._inner.unsubscribe_pattern(pattern)
 
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         if not self._fails(done):

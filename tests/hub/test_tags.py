@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from centrifuge.filter import Filter as Sdk
@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from wsloop.hub import tags as module
 from wsloop.hub.tags import FilterError, Filters, parse_tags, to_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEYS = st.sampled_from(["a", "b", "price"])
 VALUES = st.sampled_from(["1", "2", "10", "1.50", "-3", "x", "xy", "yx", "0.0000000000000000001"])
@@ -53,7 +56,7 @@ def judge(node: dict[str, Any], tags: dict[str, str]) -> bool:
     numbers = [Decimal(text) if to_number(text) is not None else None for text in (value, wanted)]
     left, right = numbers
     comparable = has and left is not None and right is not None
-    return {
+    says: dict[str, Callable[[], bool]] = {
         "and": lambda: all(children),
         "or": lambda: any(children),
         "not": lambda: not children[0],
@@ -70,7 +73,8 @@ def judge(node: dict[str, Any], tags: dict[str, str]) -> bool:
         "lte": lambda: comparable and left <= right,  # type: ignore[operator]
         "gt": lambda: comparable and left > right,  # type: ignore[operator]
         "gte": lambda: comparable and left >= right,  # type: ignore[operator]
-    }[node.get("op") or node["cmp"]]()
+    }
+    return says[node.get("op") or node["cmp"]]()
 
 
 def compiled(node: object) -> module.Filter:

@@ -35,7 +35,7 @@ _jws = jwt.PyJWS()
 @functools.cache
 def private_key(name: str) -> Any:
     """Return the private key of that name; the same object each time."""
-    makers = {
+    makers: dict[str, Any] = {
         "HMAC": lambda: SECRET,
         "RSA": lambda: rsa.generate_private_key(65537, 2048),
         "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -58,7 +58,7 @@ def public_pem(name: str) -> bytes:
 @functools.cache
 def public_jwk(name: str) -> dict[str, Any]:
     """Return the public key of that name as the members of a JWK."""
-    makers = {
+    makers: dict[str, Any] = {
         "RSA": jwt.algorithms.RSAAlgorithm.to_jwk,
         "P-256": jwt.algorithms.ECAlgorithm.to_jwk,
         "P-384": jwt.algorithms.ECAlgorithm.to_jwk,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,7 +11,14 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, ParseFailed
 
 from tests.protocol.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
 from wsloop.protocol.close import encode_close
-from wsloop.protocol.frames import JOIN_MAX_BYTES, Opcode, encode_frame, encode_header, parse_header
+from wsloop.protocol.frames import (
+    JOIN_MAX_BYTES,
+    Opcode,
+    encode_frame,
+    encode_header,
+    frame_ends,
+    parse_header,
+)
 
 BOUNDARIES = (0, 1, 125, 126, 127, 65535, 65536, 70000)
 lengths = st.one_of(st.sampled_from(BOUNDARIES), st.integers(0, 300), st.integers(65500, 65600))
@@ -149,3 +158,21 @@ def test_a_length_must_be_in_its_shortest_form_and_under_2_to_the_63(
 def test_a_plain_header_gives_the_frames_extent(opcode: int, length: int, fin: bool) -> None:
     frame = client_frame(opcode, b"x" * length, fin=fin)
     assert parse_header(frame, 0) == (frame[0], len(frame) - length, length, False)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8), st.integers(0, 40))
+def test_our_own_frames_are_found_by_their_ends(payloads: list[bytes], missing: int) -> None:
+    frames = [encode_frame(Opcode.TEXT, payload) for payload in payloads]
+    ends = list(accumulate(len(frame) for frame in frames))
+    assert list(frame_ends(b"".join(frames))) == ends
+    cut = b"".join(frames)[: max(0, sum(map(len, frames)) - missing)]
+    found = list(frame_ends(cut))
+    assert found == [end for end in ends if end <= len(cut)] or found[:-1] == [
+        end for end in ends if end <= len(cut)
+    ]
+
+
+@pytest.mark.parametrize("length", [200, 70_000])
+def test_the_end_of_a_bare_header_lies_beyond_it(length: int) -> None:
+    header = encode_header(Opcode.BINARY, length)
+    assert list(frame_ends(header)) == [len(header) + length]

@@ -21,6 +21,7 @@ from wsloop.hub.codec import JSON, Codec
 from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
+from wsloop.hub.patterns import Patterns
 from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
@@ -104,7 +105,9 @@ class Hub(BrokerEvents):
         self._deliveries_total = 0
         self._last_number = 0
         self._clients: dict[str, Client] = {}
+        # Those of patterns as well, under the pattern.
         self._channels: dict[str, Channel] = {}
+        self._patterns: Patterns[Channel] = Patterns()
         broker.attach(self)
 
     def new_client(
@@ -192,7 +195,11 @@ class Hub(BrokerEvents):
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = Channel(name, rules, self.fan_out)
-            self.broker.subscribe(name)
+            if rules.is_wildcard:
+                self._patterns.add(name, channel)
+                self.broker.subscribe_pattern(name)
+            else:
+                self.broker.subscribe(name)
         return channel
 
     def next_number(self) -> int:
@@ -204,7 +211,11 @@ class Hub(BrokerEvents):
         """Drop a channel without subscribers. For `joining.py` only."""
         if not len(channel) and not channel.waiting:
             del self._channels[channel.name]
-            self.broker.unsubscribe(channel.name)
+            if channel.rules.is_wildcard:
+                self._patterns.remove(channel.name)
+                self.broker.unsubscribe_pattern(channel.name)
+            else:
+                self.broker.unsubscribe(channel.name)
 
     def client(self, client_id: str) -> Client | None:
         """Return a client by its id, None if there is none (any more)."""
@@ -239,6 +250,9 @@ class Hub(BrokerEvents):
     def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
         """See `BrokerEvents.on_publication`."""
         self._publications_total += 1
+        if len(self._patterns):
+            for each in self._patterns.match(channel):
+                self._deliveries_total += each.deliver_from(channel, publication)
         target = self._channels.get(channel)
         if target is None or not len(target):
             return

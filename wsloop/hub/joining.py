@@ -75,6 +75,8 @@ def join(
     """
     channel, hub = subscription.channel, subscription.client.hub
     options, override = channel.rules.options, grant.override or NO_OVERRIDE
+    if channel.rules.is_wildcard:
+        override = NO_OVERRIDE
     has_history = channel.rules.has_history
     recoverable = has_history and (
         _either(override.force_recovery, options.force_recovery)
@@ -152,7 +154,7 @@ def end(subscription: Subscription, code: Code) -> None:
     if subscription.is_announced:
         hub.broker.publish_leave(channel.name, subscription.info)
     hub.hooks.on_unsubscribe(client.person, channel.name, code.code, code.message)
-    if not len(channel):
+    if not len(channel) and not channel.rules.is_wildcard:
         hub.hooks.on_channel_vacated(channel.name)
     hub.close_if_unused(channel)
 
@@ -228,7 +230,7 @@ def _register(
     channel.waiting -= 1
     stale = channel.add(subscription, top, base)
     hub.subscription_count += 1
-    if len(channel) == 1:
+    if len(channel) == 1 and not channel.rules.is_wildcard:
         hub.hooks.on_channel_occupied(channel.name)
     if subscription.is_present:
         hub.presence.add(channel.name, client.id, client.user, subscription.info)

@@ -90,7 +90,7 @@ def _check(client: Client, request: SubscribeRequest) -> ChannelRules:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "channel is required")
     if request.delta not in DELTA_TYPES:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "unknown delta type")
-    rules = client.hub.namespaces.rules_of(name)
+    rules = client.hub.namespaces.rules_to_subscribe(name)
     if name in client.subscriptions:
         raise codes.ReplyError(codes.ALREADY_SUBSCRIBED)
     if len(client.subscriptions) >= client.hub.options.channel_limit:

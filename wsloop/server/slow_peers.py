@@ -30,7 +30,7 @@ class SlowPeer:
 
     `client` and `user` are "" where it is not messaging. `queued_messages` are those of others that
     wait besides what is on its way; `age_s`: how long the oldest of them has waited, or the
-    kernel has been full. `dropped_messages` since it was opened.
+    kernel has been full. `dropped` messages since it was opened.
     """
 
     connection: int
@@ -39,7 +39,7 @@ class SlowPeer:
     queued_bytes: int
     queued_messages: int
     age_s: float
-    dropped_messages: int
+    dropped: int
 
 
 def slow_peers(connections: Iterable[Connection], now_s: float, count: int) -> list[SlowPeer]:
@@ -59,5 +59,5 @@ def _slow_peer(connection: Connection, now_s: float) -> SlowPeer:
         queued_bytes=connection.queued_bytes,
         queued_messages=connection.queued_messages,
         age_s=0.0 if since_s is None else now_s - since_s,
-        dropped_messages=connection.dropped,
+        dropped=connection.dropped,
     )

@@ -55,10 +55,7 @@ class Subscribers:
         self._receivers = None
 
     def publish(self, text: str, publisher: Connection) -> None:
-        """Send `text` to all, as the server sends a publication: framed once, in portions, joined.
-
-        Not into one frame: a subscriber counts frames.
-        """
+        """Send `text` to all, as the server sends a publication: framed once, in portions, joined."""
         if self._receivers is None:
             self._receivers = tuple(self._members)
         self._fan_out.send(self._receivers, text.encode(), kept(JSON))
@@ -119,9 +116,12 @@ class Pauses(Instrument):
 
 
 def house_options(options: Options) -> HouseOptions:
-    """Return the daemon's own options, as `wsloop serve --dev` has them; pings unlimited if so wanted."""
+    """Return the daemon's own options, as `wsloop serve --dev` has them; pings unlimited if so wanted.
+
+    But each message has a frame of its own, as the generator counts them and all peers send them.
+    """
     compression = {"ws": {"per_message_deflate": "on" if options.deflate else "off"}}
-    chosen = compose.options(load(None, compression, dev=True))
+    chosen = dataclasses.replace(compose.options(load(None, compression, dev=True)), messages_per_frame=1)
     if options.unlimited_pings:
         limits = dataclasses.replace(
             chosen.echo_limits, control_frames_per_s=UNLIMITED, control_burst=UNLIMITED
