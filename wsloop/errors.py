@@ -68,6 +68,19 @@ class TransportError(WsloopError):
         self.errno_name = errno_name
 
 
+class HttpError(WsloopError):
+    """A request of ours was not answered: no connection, no time, no sense, or no room to wait.
+
+    `reason` is one line for the log, of our own words or an errno's name; nothing of the peer's is in it.
+    """
+
+    peer_fault = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class PoolExhaustedError(WsloopError):
     """The ring pool has lent all it may lend; the caller must wait or shed."""
 

@@ -56,7 +56,7 @@ def test_connections_are_what_the_descriptors_allow_less_a_reserve(monkeypatch: 
     assert compose.options(Settings(server=ServerSettings(limit_concurrency=5))).max_connections == 5
 
 
-@pytest.mark.parametrize(("poller", "most"), [("auto", 4872), ("select", 896)])
+@pytest.mark.parametrize(("poller", "most"), [("auto", 4744), ("select", 768)])
 def test_a_limit_beyond_the_descriptors_is_lowered_and_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, poller: Backend, most: int
 ) -> None:

@@ -16,7 +16,10 @@ DIAGRAMS = runpy.run_path(str(ROOT / "docs" / "make_diagrams.py"))
 PICTURES = sorted(DIAGRAMS["DIAGRAMS"])
 
 
-@pytest.mark.parametrize("script", ["configuration_table.py", "cve_table.py", "make_diagrams.py"])
+SCRIPTS = ("api_table.py", "configuration_table.py", "cve_table.py", "make_diagrams.py")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_what_is_made_from_the_code_is_as_the_code_says(script: str) -> None:
     command = [sys.executable, f"docs/{script}", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

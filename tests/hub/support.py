@@ -191,6 +191,12 @@ class LateBroker:
     def unsubscribe(self, channel: str) -> None:
         self._inner.unsubscribe(channel)
 
+    def subscribe_pattern(self, pattern: str) -> None:
+        self._inner.subscribe_pattern(pattern)
+
+    def unsubscribe_pattern(self, pattern: str) -> None:
+        self._inner.unsubscribe_pattern(pattern)
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         if not self._fails(done):
             self._inner.publish(channel, draft, retention, self._later(done))

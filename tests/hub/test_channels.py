@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.hub.support import RecordedSubscriber, World
 from wsloop.hub import replies
+from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.broker import Retention
-from wsloop.hub.channels import NOT_POSITIONED, Channel, Subscription
+from wsloop.hub.channels import Channel, Subscription
 from wsloop.hub.fan_out import DirectFanOut, Packet
 from wsloop.hub.history import Publication, StreamPosition
 from wsloop.hub.namespaces import ChannelRules, Namespace
@@ -117,7 +118,7 @@ def test_joins_go_to_those_who_want_them() -> None:
     room = Room()
     curious, other = room.enter(None, wants_joins=True), room.enter(None)
     assert room.channel.wants_joins
-    room.channel.deliver_join(b"{}")
+    room.channel.deliver_join(replies.join_push, b"{}")
     assert (len(heard(curious)), len(heard(other))) == (1, 0)
     room.channel.remove(curious)
     assert not room.channel.wants_joins

@@ -63,7 +63,10 @@ def test_subscribe_result_of_a_positioned_subscription() -> None:
 
 def test_subscribe_result_of_a_recovered_subscription() -> None:
     result = replies.subscribe_result(
-        StreamPosition(10, "abcdefgh"), recoverable=True, was_recovering=True, recovered=(FULL,)
+        StreamPosition(10, "abcdefgh"),
+        recoverable=True,
+        was_recovering=True,
+        recovered=(replies.publication(FULL),),
     )
     assert result == (
         b'{"recoverable":true,"positioned":true,"epoch":"abcdefgh","offset":10,'

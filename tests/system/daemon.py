@@ -30,14 +30,19 @@ class Daemon:
 
     `options` go on its command line, `python_options` on the interpreter's. It listens on a port
     of the kernel's choice, which it keeps when it is started again; with `uds`, on that path
-    instead, and where the options say if `-b` or `--bind` is among them.
+    instead, and where the options say if `-b` or `--bind` is among them. `port`: not the kernel's choice.
     """
 
     def __init__(
-        self, *options: str, uds: str | None = None, dev: bool = True, python_options: tuple[str, ...] = ()
+        self,
+        *options: str,
+        uds: str | None = None,
+        dev: bool = True,
+        python_options: tuple[str, ...] = (),
+        port: int = 0,
     ) -> None:
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = port
         self.banner = ""
         self._command = [sys.executable, *python_options, "-m", "wsloop", "serve"]
         self._options = (*(["--dev"] if dev else []), *options)

@@ -122,6 +122,18 @@ class Broker(Protocol):
         """Stop giving the hub the channel's events. Idempotent."""
         ...
 
+    def subscribe_pattern(self, pattern: str) -> None:
+        """Give the hub the publications of all channels that a pattern matches (`patterns.py`). Idempotent.
+
+        Each is given once, however many patterns and subscriptions it is wanted for. A broker may
+        give more than match; joins and leaves are not given.
+        """
+        ...
+
+    def unsubscribe_pattern(self, pattern: str) -> None:
+        """Stop giving the hub what it has for this pattern only. Idempotent."""
+        ...
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """Append and hand out a publication; `done` gets its position once it is appended.
 

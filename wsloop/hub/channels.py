@@ -1,7 +1,6 @@
 """A channel as it lives in this process: its subscriptions, and the way that reaches them all.
 
-Subscriptions that are given the same bytes form an audience: a push is encoded once for
-each audience, and the same bytes object is given to every receiver in it. This file keeps promise
+Subscriptions that are given the same bytes form an audience (`audiences.py`). This file keeps promise
 P4, no silent gap: a positioned subscription sees offsets k, k + 1, k + 2 of one epoch, and is
 handed back to the caller where that would not be so. It knows neither commands nor the
 broker; `hub.py` feeds it, `joining.py` fills and empties it.
@@ -12,20 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.hub import replies
-from wsloop.hub.fan_out import Lane, Receiver, kept
+from wsloop.hub.audiences import NOT_POSITIONED, PLAIN, Audience, TailoredAudience
+from wsloop.hub.fan_out import Receiver
+from wsloop.hub.parcel import Parcel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from wsloop.hub.audiences import Wish
     from wsloop.hub.client import Client
-    from wsloop.hub.codec import Codec
     from wsloop.hub.expiry import Lease
     from wsloop.hub.fan_out import FanOut, Packet
     from wsloop.hub.history import Publication, StreamPosition
     from wsloop.hub.namespaces import ChannelRules
-
-NOT_POSITIONED = -1
-"""The offset of a subscription that checks none."""
 
 LOST = 2**64
 """The offset of a subscription whose stream is no more: above any other, so nothing reaches it."""
@@ -75,12 +73,12 @@ class Subscription:
     detection. `active` is false until the subscription is registered, and after it has
     ended: then it is in no channel. `announces`: whether others are told of its coming and going;
     `is_announced`: whether they were told that it came. `info` is what others see of the client here, JSON.
-    `lease` is its right to be here, None if that does not end.
+    `lease` is its right to be here, None if that does not end. `wish`: how it wants its pushes.
     """
 
     __slots__ = (
         "active", "announces", "audience", "channel", "client", "info", "is_announced", "is_present",
-        "is_server_side", "lease", "offset", "receiver", "wants_joins",
+        "is_server_side", "lease", "offset", "receiver", "wants_joins", "wish",
     )  # fmt: skip
 
     def __init__(self, client: Client, channel: Channel) -> None:
@@ -93,6 +91,7 @@ class Subscription:
         self.active = self.is_present = self.is_server_side = self.wants_joins = False
         self.announces = self.is_announced = False
         self.lease: Lease | None = None
+        self.wish: Wish = PLAIN
 
 
 class HeldReceiver(Receiver):
@@ -121,92 +120,18 @@ class HeldReceiver(Receiver):
             self._receiver.push(data, packets)
 
 
-class Audience:
-    """Subscriptions of one channel that are given the same bytes: those of one codec."""
-
-    __slots__ = ("_channel", "_lane", "_receivers", "codec", "join_count", "subscriptions")
-
-    def __init__(self, channel: Channel, codec: Codec) -> None:
-        self._channel = channel
-        self.codec = codec
-        policy = channel.rules.options.slow_policy
-        self._lane = kept(codec) if policy == "close" else Lane(channel.name, policy, codec)
-        self.join_count = 0
-        self.subscriptions: dict[Subscription, None] = {}
-        # Those of all subscriptions, until one comes or goes: the same object for each publication.
-        self._receivers: Sequence[Receiver] | None = None
-
-    def add(self, subscription: Subscription) -> None:
-        """Let a subscription in."""
-        self.subscriptions[subscription] = None
-        self.join_count += subscription.wants_joins
-        self._receivers = None
-
-    def remove(self, subscription: Subscription) -> None:
-        """Let a subscription out."""
-        del self.subscriptions[subscription]
-        self.join_count -= subscription.wants_joins
-        self._receivers = None
-
-    def refresh(self) -> None:
-        """Look up the receivers anew: that of a subscription is another one now."""
-        self._receivers = None
-
-    def deliver(self, publication: Publication, broken: list[Subscription]) -> None:
-        """Give a publication to every subscription whose next one it is.
-
-        Those that have it already are skipped; those that missed one before it are added to
-        `broken`. An offset of 0 is outside the stream and goes to all.
-        """
-        offset = publication.offset
-        everybody = self._everybody()
-        if offset:
-            passed_over = self._advance(offset, broken)
-            if passed_over:
-                everybody = [receiver for receiver in everybody if receiver not in passed_over]
-        line = replies.pub_push(self._channel.push_start, publication)
-        self._channel.fan_out.send(everybody, self.codec.encode(line), self._lane)
-
-    def deliver_join(self, line: bytes) -> None:
-        """Give a join or leave push to those who want to know; it is dropped for nobody."""
-        if not self.join_count:
-            return
-        everybody = self._everybody()
-        if self.join_count < len(self.subscriptions):
-            everybody = [each.receiver for each in self.subscriptions if each.wants_joins]
-        self._channel.fan_out.send(everybody, self.codec.encode(line), kept(self.codec))
-
-    def _advance(self, offset: int, broken: list[Subscription]) -> set[Receiver] | None:
-        """Move each position on to `offset`; return the receivers that must not get it, or None."""
-        previous = offset - 1
-        passed_over: set[Receiver] | None = None
-        for subscription in self.subscriptions:
-            if subscription.offset == previous:
-                subscription.offset = offset
-            elif subscription.offset != NOT_POSITIONED:
-                if passed_over is None:
-                    passed_over = set()
-                passed_over.add(subscription.receiver)
-                if subscription.offset < previous:
-                    broken.append(subscription)
-        return passed_over
-
-    def _everybody(self) -> Sequence[Receiver]:
-        if self._receivers is None:
-            self._receivers = [each.receiver for each in self.subscriptions]
-        return self._receivers
-
-
 class Channel:
     """The subscriptions of one channel in this process.
 
     `waiting` counts subscriptions whose history is still being read: they keep the channel.
     `epoch` and `top` are of the newest publication seen, or of the newest subscriber's
-    position: all positioned subscriptions are of one epoch.
+    position: all positioned subscriptions are of one epoch. `number` stands for the name where a
+    subscription wishes so; 0 until one does.
     """
 
     __slots__ = (
-        "_audiences", "_count", "epoch", "fan_out", "name", "push_start", "rules", "top", "waiting",
+        "_audiences", "_count", "_parcel", "epoch", "fan_out", "name", "number", "numbered_start",
+        "push_start", "rules", "top", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: ChannelRules, fan_out: FanOut) -> None:
@@ -217,7 +142,11 @@ class Channel:
         self.top = 0
         self.waiting = 0
         self.fan_out = fan_out
+        self.number = 0
+        self.numbered_start = b""
         self._count = 0
+        # What the tailored audiences share of the publication they are given now, or were last.
+        self._parcel: Parcel | None = None
         # One nearly always, so a list is searched faster than a dict.
         self._audiences: list[Audience] = []
 
@@ -233,12 +162,27 @@ class Channel:
         """Return all subscriptions."""
         return [subscription for audience in self._audiences for subscription in audience.subscriptions]
 
-    def add(self, subscription: Subscription, position: StreamPosition | None) -> list[Subscription]:
+    def set_number(self, number: int) -> None:
+        """Let `number`, which no other channel has, stand for the name where that is wished."""
+        self.number = number
+        self.numbered_start = replies.numbered_push_start(number)
+
+    def parcel(self, publication: Publication) -> Parcel:
+        """Return what the tailored audiences share of a publication."""
+        parcel = self._parcel
+        if parcel is None or parcel.publication is not publication:
+            wants_delta = publication.delta or self.rules.options.delta_publish
+            parcel = self._parcel = Parcel(publication, wants_delta=wants_delta)
+        return parcel
+
+    def add(
+        self, subscription: Subscription, position: StreamPosition | None, base: bytes | None = None
+    ) -> list[Subscription]:
         """Let a subscription in; it receives whatever is delivered from now on.
 
         `position` is the top of the stream, read in this very tick, or None for a subscription
-        that is not positioned. Returns the positioned subscriptions of an older epoch, whose
-        stream is no more.
+        that is not positioned. `base`: the payload it was given last, with the reply, None if it was
+        given none. Returns the positioned subscriptions of an older epoch, whose stream is no more.
         """
         stale: list[Subscription] = []
         if position is not None:
@@ -248,7 +192,7 @@ class Channel:
             assert position.offset >= self.top, "a stream was read in another tick than it was joined"
             subscription.offset = self.top = position.offset
         audience = self._audience_of(subscription)
-        audience.add(subscription)
+        audience.add(subscription, base)
         subscription.audience = audience
         subscription.active = True
         self._count += 1
@@ -278,17 +222,26 @@ class Channel:
             audience.deliver(publication, broken)
         return broken
 
-    def deliver_join(self, line: bytes) -> None:
-        """Give a join or leave push to those who want to know."""
+    def deliver_from(self, source: str, publication: Publication) -> int:
+        """Give everybody a publication of the channel `source`, which this one's pattern matches.
+
+        Returns to how many it was given.
+        """
+        return sum(audience.deliver_from(source, publication) for audience in self._audiences)
+
+    def deliver_join(self, push: Callable[[bytes, bytes], bytes], info: bytes) -> None:
+        """Give a join or leave push, `push(start, info)`, to those who want to know."""
         for audience in self._audiences:
-            audience.deliver_join(line)
+            if audience.join_count:
+                audience.deliver_join(push(audience.push_start, info))
 
     def _audience_of(self, subscription: Subscription) -> Audience:
-        codec = subscription.client.codec
+        codec, wish = subscription.client.codec, subscription.wish
         for audience in self._audiences:
-            if audience.codec is codec:
+            if audience.codec is codec and audience.wish == wish:
                 return audience
-        audience = Audience(self, codec)
+        kind = Audience if wish is PLAIN else TailoredAudience
+        audience = kind(self, codec, wish)
         self._audiences.append(audience)
         return audience
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wsloop.hub import codes, dispatcher, joining, replies
+from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
-from wsloop.hub.channels import NOT_POSITIONED
 from wsloop.hub.client_state import OPEN_STATES, ClientState, step
 
 if TYPE_CHECKING:
@@ -138,12 +138,13 @@ class Client:
             self.hub.hooks.on_disconnect(self.person, code, reason)
 
     def must_be_whole(self, channel: str) -> bool:
-        """Return whether no push of `channel` may be left out unnoticed, as the client counts them.
+        """Return whether no push of `channel` may be left out unnoticed.
 
-        True as well where it has no subscription: then none is expected.
+        The client counts them, or needs each to understand the next. True as well where it has no
+        subscription: then none is expected.
         """
         subscription = self.subscriptions.get(channel)
-        return subscription is None or subscription.offset != NOT_POSITIONED
+        return subscription is None or subscription.offset != NOT_POSITIONED or subscription.wish.delta
 
     def miss(self, channel: str) -> None:
         """End the subscription to `channel`, of which something was dropped, so that the client recovers."""

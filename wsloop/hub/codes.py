@@ -16,58 +16,123 @@ from wsloop.errors import WsloopError
 
 
 class Code(msgspec.Struct, frozen=True, gc=False):
-    """A number for the SDK and a text for its owner; `temporary` says that a retry may help."""
+    """A number for the SDK and a text for its owner; `temporary` says that a retry may help.
+
+    For the reference, which is made from these: `when` it is sent, or else why this server `never`
+    sends it, though SDKs know it.
+    """
 
     code: int
     message: str
     temporary: bool = False
+    when: str = ""
+    never: str = ""
 
 
-INTERNAL_ERROR = Code(100, "internal server error", temporary=True)
-UNAUTHORIZED = Code(101, "unauthorized")
-UNKNOWN_CHANNEL = Code(102, "unknown channel")
-PERMISSION_DENIED = Code(103, "permission denied")
-METHOD_NOT_FOUND = Code(104, "method not found")
-ALREADY_SUBSCRIBED = Code(105, "already subscribed")
-LIMIT_EXCEEDED = Code(106, "limit exceeded")
-BAD_REQUEST = Code(107, "bad request")
-NOT_AVAILABLE = Code(108, "not available")
-TOKEN_EXPIRED = Code(109, "token expired")
-EXPIRED = Code(110, "expired")
-TOO_MANY_REQUESTS = Code(111, "too many requests", temporary=True)
-UNRECOVERABLE_POSITION = Code(112, "unrecoverable position")
-CONCURRENT_PAGINATION = Code(113, "concurrent pagination", temporary=True)
+INTERNAL_ERROR = Code(
+    100, "internal server error", temporary=True, when="the broker or the backend does not answer"
+)
+UNAUTHORIZED = Code(101, "unauthorized", never="a client without a token that needs one is closed with 3501")
+UNKNOWN_CHANNEL = Code(102, "unknown channel", when="the namespace is not configured")
+PERMISSION_DENIED = Code(
+    103, "permission denied", when="neither a token, the namespace nor the backend allows it to this client"
+)
+METHOD_NOT_FOUND = Code(104, "method not found", when="the command is none that the server knows")
+ALREADY_SUBSCRIBED = Code(105, "already subscribed", when="a second `subscribe` to the same channel")
+LIMIT_EXCEEDED = Code(106, "limit exceeded", when="more subscriptions than `channel_limit` for one client")
+BAD_REQUEST = Code(
+    107,
+    "bad request",
+    when="a channel's name breaks the rules; a filter that is none; `reverse` since offset 0",
+)
+NOT_AVAILABLE = Code(
+    108, "not available", when="presence, history or `rpc` is off; a kind of subscription that is not offered"
+)
+TOKEN_EXPIRED = Code(109, "token expired", when="the token was valid once: get another")
+EXPIRED = Code(110, "expired", never="what has expired is 109 in a reply, and 3005 or 2501 later")
+TOO_MANY_REQUESTS = Code(111, "too many requests", temporary=True, never="no rate is limited yet")
+UNRECOVERABLE_POSITION = Code(
+    112, "unrecoverable position", when="the stream is not the one the client knows"
+)
+CONCURRENT_PAGINATION = Code(
+    113,
+    "concurrent pagination",
+    temporary=True,
+    never="only kinds of subscription that are not offered are read in pages",
+)
 
-DISCONNECT_CONNECTION_CLOSED = Code(3000, "connection closed")
-DISCONNECT_SHUTDOWN = Code(3001, "shutdown")
-DISCONNECT_INTERNAL_ERROR = Code(3004, "internal server error")
-DISCONNECT_EXPIRED = Code(3005, "connection expired")
-DISCONNECT_SUBSCRIPTION_EXPIRED = Code(3006, "subscription expired")
-DISCONNECT_SLOW = Code(3008, "slow")
-DISCONNECT_WRITE_ERROR = Code(3009, "write error")
-DISCONNECT_INSUFFICIENT_STATE = Code(3010, "insufficient state")
-DISCONNECT_FORCE_RECONNECT = Code(3011, "force reconnect")
-DISCONNECT_NO_PONG = Code(3012, "no pong")
-DISCONNECT_TOO_MANY_REQUESTS = Code(3013, "too many requests")
-DISCONNECT_STATE_INVALIDATED = Code(3014, "state invalidated")
-DISCONNECT_INVALID_TOKEN = Code(3500, "invalid token")
-DISCONNECT_BAD_REQUEST = Code(3501, "bad request")
-DISCONNECT_STALE = Code(3502, "stale")
-DISCONNECT_FORCE_NO_RECONNECT = Code(3503, "force disconnect")
-DISCONNECT_CONNECTION_LIMIT = Code(3504, "connection limit")
-DISCONNECT_CHANNEL_LIMIT = Code(3505, "channel limit")
-DISCONNECT_INAPPROPRIATE_PROTOCOL = Code(3506, "inappropriate protocol")
-DISCONNECT_PERMISSION_DENIED = Code(3507, "permission denied")
-DISCONNECT_NOT_AVAILABLE = Code(3508, "not available")
-DISCONNECT_TOO_MANY_ERRORS = Code(3509, "too many errors")
+DISCONNECT_CONNECTION_CLOSED = Code(
+    3000, "connection closed", never="it stands for a close without a code, which clients make up themselves"
+)
+DISCONNECT_SHUTDOWN = Code(3001, "shutdown", when="the server stops or drains; come back")
+DISCONNECT_INTERNAL_ERROR = Code(
+    3004,
+    "internal server error",
+    never="a fault of the server's own is 1011 (RFC 6455), after which clients come back too",
+)
+DISCONNECT_EXPIRED = Code(
+    3005, "connection expired", when="the connection's token has expired, and was not renewed in time"
+)
+DISCONNECT_SUBSCRIPTION_EXPIRED = Code(
+    3006,
+    "subscription expired",
+    when="the right to a channel that the server subscribed the client to has expired",
+)
+DISCONNECT_SLOW = Code(3008, "slow", when="too much waits for a client that reads too slowly")
+DISCONNECT_WRITE_ERROR = Code(3009, "write error", never="who cannot be written to can be told nothing")
+DISCONNECT_INSUFFICIENT_STATE = Code(
+    3010,
+    "insufficient state",
+    when="a publication was missed in a channel that the server subscribed the client to",
+)
+DISCONNECT_FORCE_RECONNECT = Code(
+    3011, "force reconnect", never="the operator's `disconnect` may send it, as any other"
+)
+DISCONNECT_NO_PONG = Code(3012, "no pong", when="a ping was not answered in time")
+DISCONNECT_TOO_MANY_REQUESTS = Code(3013, "too many requests", never="no rate is limited yet")
+DISCONNECT_STATE_INVALIDATED = Code(
+    3014, "state invalidated", never="nothing invalidates what a client remembers"
+)
+DISCONNECT_INVALID_TOKEN = Code(3500, "invalid token", when="a token that is none of ours, or another's")
+DISCONNECT_BAD_REQUEST = Code(
+    3501,
+    "bad request",
+    when="bad JSON, an empty message, a command without id or before connect, a second connect, no "
+    "channel, no data, no token where one is required",
+)
+DISCONNECT_STALE = Code(3502, "stale", when="no connect command came in time")
+DISCONNECT_FORCE_NO_RECONNECT = Code(
+    3503, "force disconnect", never="the operator's `disconnect` may send it, as any other"
+)
+DISCONNECT_CONNECTION_LIMIT = Code(
+    3504, "connection limit", never="connections are limited before the upgrade, with HTTP 429 and 503"
+)
+DISCONNECT_CHANNEL_LIMIT = Code(
+    3505, "channel limit", when="the identity names more channels to be subscribed to than `channel_limit`"
+)
+DISCONNECT_INAPPROPRIATE_PROTOCOL = Code(3506, "inappropriate protocol", never="there is one protocol")
+DISCONNECT_PERMISSION_DENIED = Code(
+    3507, "permission denied", never="what is not permitted is error 103, and the connection goes on"
+)
+DISCONNECT_NOT_AVAILABLE = Code(3508, "not available", when="`send` without anybody to receive it")
+DISCONNECT_TOO_MANY_ERRORS = Code(3509, "too many errors", never="errors are not counted")
 
-UNSUBSCRIBE_CLIENT = Code(0, "client unsubscribed")
-"""Only hooks are told this one and the next: the client knows."""
-UNSUBSCRIBE_DISCONNECT = Code(1, "client disconnected")
-UNSUBSCRIBE_SERVER = Code(2000, "server unsubscribe")
-UNSUBSCRIBE_INSUFFICIENT = Code(2500, "insufficient state")
-UNSUBSCRIBE_EXPIRED = Code(2501, "subscription expired")
-UNSUBSCRIBE_STATE_INVALIDATED = Code(2502, "state invalidated")
+UNSUBSCRIBE_CLIENT = Code(0, "client unsubscribed", never="only hooks are told: the client knows")
+UNSUBSCRIBE_DISCONNECT = Code(1, "client disconnected", never="only hooks are told: the client is gone")
+UNSUBSCRIBE_SERVER = Code(
+    2000, "server unsubscribe", never="nobody but the client ends a subscription that is in order"
+)
+UNSUBSCRIBE_INSUFFICIENT = Code(
+    2500,
+    "insufficient state",
+    when="a publication was missed or the stream was lost: subscribe again and recover",
+)
+UNSUBSCRIBE_EXPIRED = Code(
+    2501, "subscription expired", when="the right to the channel has expired, and was not renewed in time"
+)
+UNSUBSCRIBE_STATE_INVALIDATED = Code(
+    2502, "state invalidated", never="nothing invalidates what a client remembers"
+)
 
 
 class ReplyError(WsloopError):

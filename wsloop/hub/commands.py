@@ -20,7 +20,7 @@ CommandId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Offset = Annotated[int, Meta(ge=0)]
 
 FLAG_CHANNEL_COMPACTION = 1
-"""Bit 0 of `subscribe.flag`: short ids instead of names in pushes. Not offered, so ignored."""
+"""Bit 0 of `subscribe.flag`: short ids instead of names in pushes."""
 FLAG_REJECT_UNRECOVERED = 2
 """Bit 1 of `subscribe.flag`: answer error 112 instead of `recovered: false`."""
 

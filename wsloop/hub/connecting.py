@@ -92,7 +92,7 @@ def _welcome(client: Client, command_id: int, request: ConnectRequest, identity:
     client.identify(identity)
     try:
         wanted = [
-            (name, client.hub.namespaces.rules_of(name), grant)
+            (name, client.hub.namespaces.rules_to_subscribe(name), grant)
             for name, grant in _server_side(client, identity).items()
         ]
     except codes.ReplyError as refusal:

@@ -21,6 +21,8 @@ from wsloop.hub.codec import JSON, Codec
 from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
+from wsloop.hub.patterns import Patterns
+from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
 
@@ -95,13 +97,17 @@ class Hub(BrokerEvents):
         self.hooks = hooks or NoHooks()
         self.users = Users()
         self.expiries = Expiries()
+        self.filters = Filters()
         self._entropy = entropy
         self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
         self._publications_total = 0
         self._deliveries_total = 0
+        self._last_number = 0
         self._clients: dict[str, Client] = {}
+        # Those of patterns as well, under the pattern.
         self._channels: dict[str, Channel] = {}
+        self._patterns: Patterns[Channel] = Patterns()
         broker.attach(self)
 
     def new_client(
@@ -189,14 +195,27 @@ class Hub(BrokerEvents):
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = Channel(name, rules, self.fan_out)
-            self.broker.subscribe(name)
+            if rules.is_wildcard:
+                self._patterns.add(name, channel)
+                self.broker.subscribe_pattern(name)
+            else:
+                self.broker.subscribe(name)
         return channel
+
+    def next_number(self) -> int:
+        """Return a number to stand for a channel in pushes; no other has or had it."""
+        self._last_number += 1
+        return self._last_number
 
     def close_if_unused(self, channel: Channel) -> None:
         """Drop a channel without subscribers. For `joining.py` only."""
         if not len(channel) and not channel.waiting:
             del self._channels[channel.name]
-            self.broker.unsubscribe(channel.name)
+            if channel.rules.is_wildcard:
+                self._patterns.remove(channel.name)
+                self.broker.unsubscribe_pattern(channel.name)
+            else:
+                self.broker.unsubscribe(channel.name)
 
     def client(self, client_id: str) -> Client | None:
         """Return a client by its id, None if there is none (any more)."""
@@ -231,6 +250,9 @@ class Hub(BrokerEvents):
     def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
         """See `BrokerEvents.on_publication`."""
         self._publications_total += 1
+        if len(self._patterns):
+            for each in self._patterns.match(channel):
+                self._deliveries_total += each.deliver_from(channel, publication)
         target = self._channels.get(channel)
         if target is None or not len(target):
             return
@@ -243,13 +265,13 @@ class Hub(BrokerEvents):
         """See `BrokerEvents.on_join`."""
         target = self._channels.get(channel)
         if target is not None and target.wants_joins:
-            target.deliver_join(replies.join_push(target.push_start, info))
+            target.deliver_join(replies.join_push, info)
 
     def on_leave(self, channel: str, info: bytes) -> None:
         """See `BrokerEvents.on_leave`."""
         target = self._channels.get(channel)
         if target is not None and target.wants_joins:
-            target.deliver_join(replies.leave_push(target.push_start, info))
+            target.deliver_join(replies.leave_push, info)
 
 
 def _ignore(result: object) -> None:

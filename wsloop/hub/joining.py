@@ -20,6 +20,7 @@ from wsloop.hub.codes import Code
 from wsloop.hub.commands import FLAG_REJECT_UNRECOVERED
 from wsloop.hub.grants import Override
 from wsloop.hub.history import HistoryQuery, StreamPosition, StreamView, missed
+from wsloop.hub.tailoring import recovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +75,8 @@ def join(
     """
     channel, hub = subscription.channel, subscription.client.hub
     options, override = channel.rules.options, grant.override or NO_OVERRIDE
+    if channel.rules.is_wildcard:
+        override = NO_OVERRIDE
     has_history = channel.rules.has_history
     recoverable = has_history and (
         _either(override.force_recovery, options.force_recovery)
@@ -96,7 +99,16 @@ def join(
     if receiver is not None:
         subscription.receiver = receiver
     ttl_s = _lease(subscription, grant)
-    result = functools.partial(replies.subscribe_result, ttl_s=ttl_s, data=grant.data)
+    wish = subscription.wish
+    if wish.compact and not channel.number:
+        channel.set_number(hub.next_number())
+    result = functools.partial(
+        replies.subscribe_result,
+        delta=wish.delta,
+        number=channel.number if wish.compact else 0,
+        ttl_s=ttl_s,
+        data=grant.data,
+    )
     if not positioned:
         _register(subscription, None, result(None), joined)
         return
@@ -111,10 +123,11 @@ def join(
         if recovering and found is None and request.flag & FLAG_REJECT_UNRECOVERED:
             _refuse(subscription, codes.UNRECOVERABLE_POSITION, joined)
             return
+        lines, base = (None, None) if found is None else recovered(found, wish, options)
         # An SDK counts on from the offset it asked with, one per recovered publication.
-        start = view.top if found is None else StreamPosition(request.offset, view.top.epoch)
-        told = result(start, recoverable=recoverable, was_recovering=recovering, recovered=found)
-        _register(subscription, view.top, told, joined)
+        start = StreamPosition(request.offset, view.top.epoch) if lines else view.top
+        told = result(start, recoverable=recoverable, was_recovering=recovering, recovered=lines)
+        _register(subscription, view.top, told, joined, base)
 
     hub.broker.history(channel.name, query, channel.rules.retention, done)
 
@@ -141,7 +154,7 @@ def end(subscription: Subscription, code: Code) -> None:
     if subscription.is_announced:
         hub.broker.publish_leave(channel.name, subscription.info)
     hub.hooks.on_unsubscribe(client.person, channel.name, code.code, code.message)
-    if not len(channel):
+    if not len(channel) and not channel.rules.is_wildcard:
         hub.hooks.on_channel_vacated(channel.name)
     hub.close_if_unused(channel)
 
@@ -198,17 +211,26 @@ def _lease(subscription: Subscription, grant: SubscriptionGrant) -> int | None:
     return None if grant.from_backend else left_s
 
 
-def _register(subscription: Subscription, top: StreamPosition | None, result: bytes, joined: Joined) -> None:
-    """Register and have the client told in one tick, so that the reply precedes every push."""
+def _register(
+    subscription: Subscription,
+    top: StreamPosition | None,
+    result: bytes,
+    joined: Joined,
+    base: bytes | None = None,
+) -> None:
+    """Register and have the client told in one tick, so that the reply precedes every push.
+
+    `base`: the payload that the result gives it last, None if it gives none.
+    """
     if not is_wanted(subscription):
         _refuse(subscription, codes.INTERNAL_ERROR, joined)
         return
     client, channel = subscription.client, subscription.channel
     hub = client.hub
     channel.waiting -= 1
-    stale = channel.add(subscription, top)
+    stale = channel.add(subscription, top, base)
     hub.subscription_count += 1
-    if len(channel) == 1:
+    if len(channel) == 1 and not channel.rules.is_wildcard:
         hub.hooks.on_channel_occupied(channel.name)
     if subscription.is_present:
         hub.presence.add(channel.name, client.id, client.user, subscription.info)

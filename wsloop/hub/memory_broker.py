@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
 from wsloop.hub.history import HistoryQuery, Publication, Stream, StreamPosition, StreamView, new_epoch
+from wsloop.hub.patterns import Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ class MemoryBroker(Broker):
         self._events: BrokerEvents | None = None
         self._entries: dict[str, _Entry] = {}
         self._interests: set[str] = set()
+        self._patterns: Patterns[bool] = Patterns()
         self._deadlines: list[tuple[float, str]] = []
         self._held = 0
         # Streams that were asked about and never published to, the oldest first.
@@ -75,6 +77,14 @@ class MemoryBroker(Broker):
             entry.stream.used_s = self._now()
             self._queue(channel, entry)
 
+    def subscribe_pattern(self, pattern: str) -> None:
+        """See `Broker.subscribe_pattern`."""
+        self._patterns.add(pattern, True)
+
+    def unsubscribe_pattern(self, pattern: str) -> None:
+        """See `Broker.unsubscribe_pattern`."""
+        self._patterns.remove(pattern)
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`. The event comes before the completion, in the same call."""
         if retention.size > 0:
@@ -92,7 +102,7 @@ class MemoryBroker(Broker):
         else:
             publication = Publication(0, draft.data, draft.info, draft.tags, draft.delta)
             appended = UNNUMBERED
-        if self._events is not None and channel in self._interests:
+        if self._events is not None and (channel in self._interests or self._patterns.match(channel)):
             self._events.on_publication(channel, publication, appended.epoch)
         done(appended)
 

@@ -15,20 +15,17 @@ import msgspec
 
 from wsloop.hub import codes
 from wsloop.hub.broker import Retention
+from wsloop.hub.naming import NAMESPACE_BOUNDARY, PRIVATE_PREFIX, USER_BOUNDARY, USER_SEPARATOR
+from wsloop.hub.patterns import WILDCARD, is_allowed, is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-NAMESPACE_BOUNDARY = ":"
-PRIVATE_PREFIX = "$"
-USER_BOUNDARY = "#"
-USER_SEPARATOR = ","
 
 MAX_NAME_BYTES = 255
 """In UTF-8; the SDKs' servers have this limit."""
 
 MAX_NAMESPACE_CHARS = 64
-NAMESPACE_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAMESPACE_CHARS}}}")
+NAMESPACE_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAMESPACE_CHARS}}}+")
 """What a namespace may be called: nothing that means something else in a channel's name, and short
 enough to leave room for the rest."""
 
@@ -96,11 +93,15 @@ class Namespace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class ChannelRules(msgspec.Struct, frozen=True):
-    """A namespace's options with what is derived from them, looked up once per command."""
+    """A namespace's options with what is derived from them, looked up once per command.
+
+    `is_wildcard`: they are those of a pattern, which names many channels and has nothing of its own.
+    """
 
     options: Namespace
     retention: Retention
     pattern: re.Pattern[str] | None = None
+    is_wildcard: bool = False
 
     @property
     def has_history(self) -> bool:
@@ -114,18 +115,53 @@ def rules_for(options: Namespace) -> ChannelRules:
     return ChannelRules(options, options.retention, pattern)
 
 
+def rules_for_patterns(options: Namespace) -> ChannelRules:
+    """Return the rules of a namespace's patterns.
+
+    A pattern has no stream and no members of its own: neither history, positions, presence, joins nor
+    deltas, and nothing can be published to it.
+    """
+    stripped = Namespace(
+        allow_tags_filter=options.allow_tags_filter,
+        allow_channel_compaction=options.allow_channel_compaction,
+        slow_policy=options.slow_policy,
+        subscribe_proxy=options.subscribe_proxy,
+        sub_refresh_proxy=options.sub_refresh_proxy,
+        allow_subscribe_for_client=options.allow_subscribe_for_client,
+        allow_subscribe_for_anonymous=options.allow_subscribe_for_anonymous,
+    )
+    return ChannelRules(stripped, stripped.retention, is_wildcard=True)
+
+
 class Namespaces:
     """The configured namespaces. Argument: name -> options; "" is the default namespace."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_pattern_rules", "_rules")
 
     def __init__(self, options: Mapping[str, Namespace]) -> None:
         self._rules = {name: rules_for(option) for name, option in options.items()}
+        self._pattern_rules = {
+            name: rules_for_patterns(option) for name, option in options.items() if option.allow_wildcard
+        }
+
+    def rules_to_subscribe(self, name: str) -> ChannelRules:
+        """Return the rules for a channel or, where the namespace allows wildcards, for a pattern.
+
+        Raises ReplyError as `rules_of` does, and 107 for a pattern beyond the limits.
+        """
+        if WILDCARD in name:
+            rules = self._pattern_rules.get(namespace_of(name))
+            if rules is not None and is_pattern(name):
+                if len(name) > MAX_NAME_BYTES or not name.isascii() or not is_allowed(name):
+                    raise codes.ReplyError(codes.BAD_REQUEST)
+                return rules
+        return self.rules_of(name)
 
     def rules_of(self, channel: str) -> ChannelRules:
         """Return the rules for a channel.
 
-        Raises ReplyError 102 if its namespace is not configured, 107 if the name is too long,
+        Raises ReplyError 102 if its namespace is not configured, 108 for a pattern where there are
+        such: nothing can be done with it but to subscribe; 107 if the name is too long,
         does not match the namespace's `channel_regex` or, where there is none, is not ASCII. The
         regex is about what stands behind the namespace and its boundary, or behind the `$` of a
         private channel without namespace.
@@ -138,10 +174,18 @@ class Namespaces:
         rules = self._rules.get(name if boundary else "")
         if rules is None or (boundary and not name):
             raise codes.ReplyError(codes.UNKNOWN_CHANNEL)
+        if rules.options.allow_wildcard and is_pattern(channel):
+            raise codes.ReplyError(codes.NOT_AVAILABLE)
         pattern = rules.pattern
         if not is_ascii if pattern is None else not pattern.fullmatch(rest if boundary else whole):
             raise codes.ReplyError(codes.BAD_REQUEST)
         return rules
+
+
+def namespace_of(channel: str) -> str:
+    """Return the name of a channel's namespace, "" for the default one."""
+    name, boundary, _ = channel.removeprefix(PRIVATE_PREFIX).partition(NAMESPACE_BOUNDARY)
+    return name if boundary else ""
 
 
 def is_private(channel: str) -> bool:

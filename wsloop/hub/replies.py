@@ -15,7 +15,7 @@ import msgspec
 from wsloop.errors import WsloopError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from wsloop.hub.broker import Appended
     from wsloop.hub.codes import Code
@@ -109,7 +109,9 @@ def subscribe_result(
     *,
     recoverable: bool = False,
     was_recovering: bool = False,
-    recovered: tuple[Publication, ...] | None = None,
+    recovered: Sequence[bytes] | None = None,
+    delta: bool = False,
+    number: int = 0,
     ttl_s: int | None = None,
     data: bytes = b"",
 ) -> bytes:
@@ -117,8 +119,10 @@ def subscribe_result(
 
     `position` is None for a subscription that is not positioned, otherwise the position the
     client shall continue from: the top, or the one it asked to recover from if `recovered`
-    holds what it missed (None: it was not recovered). `ttl_s`: when the client must renew its
-    right to the channel, None for never. `data`: what the token or the backend gives it, JSON.
+    holds what it missed, each as JSON (None: it was not recovered). `delta`: payloads will be JSON
+    strings, and may be differences. `number`: what stands for the name in pushes, unless 0.
+    `ttl_s`: when the client must renew its right to the channel, None for never. `data`: what the
+    token or the backend gives it, JSON.
     """
     fields = []
     if recoverable:
@@ -132,7 +136,11 @@ def subscribe_result(
     if recovered is not None:
         fields.append(b'"recovered":true')
         if recovered:
-            fields.append(b'"publications":' + publications(recovered))
+            fields.append(b'"publications":[' + b",".join(recovered) + b"]")
+    if delta:
+        fields.append(b'"delta":true')
+    if number:
+        fields.append(b'"id":%d' % number)
     if ttl_s is not None:
         fields.append(b'"expires":true,"ttl":%d' % ttl_s)
     if data:
@@ -183,6 +191,27 @@ def push_start(channel: str) -> bytes:
 def pub_push(start: bytes, pub: Publication) -> bytes:
     """Return the push of a publication; `start` from `push_start`."""
     return start + b'"pub":' + publication(pub) + b"}}"
+
+
+def numbered_push_start(number: int) -> bytes:
+    """Return what pushes begin with that name their channel by its number."""
+    return b'{"push":{"id":%d,' % number
+
+
+def tailored_publication(pub: Publication, data: bytes, is_delta: bool) -> bytes:
+    """Return a publication with `data`, a JSON string, instead of its payload."""
+    mark = b',"delta":true' if is_delta else b""
+    return publication(msgspec.structs.replace(pub, data=data))[:-1] + mark + b"}"
+
+
+def tailored_pub_push(start: bytes, pub: Publication, data: bytes, is_delta: bool) -> bytes:
+    """Return the push of a publication with `data`, a JSON string, instead of its payload."""
+    return start + b'"pub":' + tailored_publication(pub, data, is_delta) + b"}}"
+
+
+def foreign_pub_push(start: bytes, pub: Publication, source: str) -> bytes:
+    """Return the push of a publication of the channel `source` to the subscribers of a pattern."""
+    return start + b'"pub":' + publication(pub)[:-1] + b',"channel":' + encode(source) + b"}}}"
 
 
 def join_push(start: bytes, info: bytes) -> bytes:

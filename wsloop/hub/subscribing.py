@@ -13,6 +13,7 @@ from wsloop.hub import codes, joining, replies
 from wsloop.hub.backend import Disconnected, Refused, SubscribeQuestion
 from wsloop.hub.grants import SubscriptionGrant
 from wsloop.hub.namespaces import is_private, may_subscribe
+from wsloop.hub.tailoring import wish_of
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def subscribe(client: Client, command_id: int, request: SubscribeRequest) -> Non
     """Carry out `subscribe`. Raises DisconnectError or ReplyError if it cannot be begun."""
     rules = _check(client, request)
     grant = _grant(client, request, rules)
+    wish = wish_of(request, rules.options, client.hub.filters)
     subscription = joining.occupy(client, request.channel, rules)
+    subscription.wish = wish
 
     def joined(outcome: bytes | Code) -> None:
         if isinstance(outcome, bytes):
@@ -87,15 +90,13 @@ def _check(client: Client, request: SubscribeRequest) -> ChannelRules:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "channel is required")
     if request.delta not in DELTA_TYPES:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "unknown delta type")
-    rules = client.hub.namespaces.rules_of(name)
+    rules = client.hub.namespaces.rules_to_subscribe(name)
     if name in client.subscriptions:
         raise codes.ReplyError(codes.ALREADY_SUBSCRIBED)
     if len(client.subscriptions) >= client.hub.options.channel_limit:
         raise codes.ReplyError(codes.LIMIT_EXCEEDED)
     if request.type:
         raise codes.ReplyError(codes.NOT_AVAILABLE)
-    if len(request.tf):
-        raise codes.ReplyError(codes.BAD_REQUEST)
     return rules
 
 

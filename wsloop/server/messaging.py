@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsloop.hub import codes
 from wsloop.protocol.frames import Opcode, encode_frame
 from wsloop.server.lifecycle import State
 
@@ -44,9 +45,9 @@ class MessagingHandler:
         "stale_after_s",
     )  # fmt: skip
 
-    no_pong_code = 3012
-    slow_code = 3008
-    shutdown_code = 3001
+    no_pong_code = codes.DISCONNECT_NO_PONG.code
+    slow_code = codes.DISCONNECT_SLOW.code
+    shutdown_code = codes.DISCONNECT_SHUTDOWN.code
 
     def __init__(
         self, connection: Connection, request: Request, hub: Hub, fan_out: PacedFanOut, stale_after_s: float
@@ -78,7 +79,9 @@ class MessagingHandler:
 
     def on_binary(self, data: bytes | bytearray) -> None:
         """Refuse: the JSON protocol is text."""
-        self._connection.close(3501, "bad request: binary frame on the JSON protocol")
+        self._connection.close(
+            codes.DISCONNECT_BAD_REQUEST.code, "bad request: binary frame on the JSON protocol"
+        )
 
     def on_ping_due(self) -> None:
         """Send the protocol's own ping, or a ping frame to a client that asked for these."""
@@ -89,7 +92,7 @@ class MessagingHandler:
 
     def on_stale(self) -> None:
         """Close a client that never sent `connect`."""
-        self._connection.close(3502, "stale: no connect command")
+        self._connection.close(codes.DISCONNECT_STALE.code, "stale: no connect command")
 
     def on_closed(self, code: int, reason: str) -> None:
         """Tell the hub, which removes subscriptions, then presence, then tells of the leave."""

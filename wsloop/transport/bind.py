@@ -90,12 +90,20 @@ class AddressInUseError(StartupError):
 
 
 class Network(Protocol):
-    """The sockets port: what opens listening sockets. Its twin in memory is `MemoryNetwork`."""
+    """The sockets port: what opens sockets, to listen and to connect. In memory: `MemoryNetwork`."""
 
     def listen(self, bind: Bind, backlog: int = BACKLOG) -> SocketLike:
         """Return a non-blocking, close-on-exec listening socket; the caller closes it.
 
         `backlog`, at least 1, bounds the connections waiting for accept. Raises StartupError.
+        """
+        ...
+
+    def connect(self, address: TcpBind | UnixBind, /) -> SocketLike:
+        """Return a non-blocking, close-on-exec socket that connects to `address`, its host an IP address.
+
+        It is writable once that is decided; see `connecting.py`. Raises OSError with what socket(2)
+        or connect(2) says at once.
         """
         ...
 
@@ -154,6 +162,13 @@ class SocketNetwork:
             return _listen_unix(bind, backlog)
         return _listen_fd(bind, backlog)
 
+    def connect(self, address: TcpBind | UnixBind, /) -> socket.socket:
+        """Begin a connection; see `Network.connect`."""
+        if isinstance(address, UnixBind):
+            return _begin_connect(socket.AF_UNIX, address.path)
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        return _begin_connect(family, (address.host, address.port))
+
 
 class UnixListeningSocket(ListeningSocket):
     """A listening Unix socket that keeps `path` to itself, and takes it away when it is closed.
@@ -191,6 +206,19 @@ class UnixListeningSocket(ListeningSocket):
                     os.unlink(path)
         super().close()
         self._lock.release(remove=is_owner)
+
+
+def _begin_connect(family: int, target: SocketAddress) -> socket.socket:
+    """Return a socket that is connecting to `target`; raises OSError if it has failed already."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(target)
+    except OSError as error:
+        if error.errno != errno.EINPROGRESS:
+            sock.close()
+            raise
+    return sock
 
 
 def _bad_bind(text: str, hint: str) -> ConfigError:

@@ -5,10 +5,10 @@ A server's side is `Certificates`, in `certificates.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import ssl
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import ssl
+from wsloop.errors import ConfigError
 
 
 class TlsSide(Protocol):
@@ -50,3 +50,25 @@ class ClientSide:
 
     def note_failed(self, peer: str, reason: str) -> None:
         """Nothing is counted: the caller gets a TransportError."""
+
+
+def client_context(ca_file: str = "") -> ssl.SSLContext:
+    """Return what servers' certificates are checked with: those in the PEM file, or "" for the system's.
+
+    The certificate must be the host's, TLS 1.2 or later. Raises ConfigError if the file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        if ca_file:
+            context.load_verify_locations(ca_file)
+        else:
+            context.load_default_certs()
+    except (OSError, ssl.SSLError) as error:
+        reason = (
+            error.strerror if type(error) is not ssl.SSLError and error.strerror else "no certificate in it"
+        )
+        raise ConfigError(f"cannot use {ca_file}: {reason}", "it holds certificates in PEM format") from None
+    return context

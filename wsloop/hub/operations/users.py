@@ -229,17 +229,16 @@ def _protocol(client: Client) -> str:
 def _described(client: Client) -> ConnectionInfo:
     """Return what is told of a client."""
     identity = client.identity
-    token = ConnectionTokenInfo()
-    meta = b""
-    if identity is not None:
-        token, meta = ConnectionTokenInfo(identity.token_id, identity.issued_at), identity.meta
+    came_with: ConnectionTokenInfo | msgspec.UnsetType = msgspec.UNSET
+    if identity is not None and (identity.token_id or identity.issued_at):
+        came_with = ConnectionTokenInfo(identity.token_id, identity.issued_at)
     state = ConnectionState(
         channels={
             name: ChannelContext(SUBSCRIBED_BY_SERVER if subscription.is_server_side else 0)
             for name, subscription in client.subscriptions.items()
         },
-        connection_token=token if token != ConnectionTokenInfo() else msgspec.UNSET,
-        meta=replies.optional(meta),
+        connection_token=came_with,
+        meta=replies.optional(identity.meta if identity is not None else b""),
     )
     app_name, app_version = client.app
     return ConnectionInfo(app_name, app_version, TRANSPORT, _protocol(client), client.user, state)

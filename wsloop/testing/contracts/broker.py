@@ -162,6 +162,35 @@ class BrokerContract:
         self.publish(b"4")
         assert [publication.data for _, publication, _ in self.log.of("pub")] == [b"2"]
 
+    def test_a_pattern_brings_the_publications_of_the_channels_it_matches(self) -> None:
+        """Each once, though the channel is subscribed to as well; no joins."""
+        self.broker.subscribe_pattern("a.*")
+        self.broker.subscribe_pattern("*.b")
+        self.broker.subscribe("a.b")
+        self.settle()
+        for channel in ("a.b", "a.c", "a.b.c", "b"):
+            self.publish(b"0", channel=channel)
+        self.broker.publish_join("a.c", b"{}")
+        self.settle()
+        wanted = {"a.b", "a.c"}
+        heard = [channel for channel, _, _ in self.log.of("pub")]
+        assert wanted <= set(heard)
+        assert len(heard) == len(set(heard))
+        assert self.log.of("join") == []
+
+    def test_a_pattern_that_is_given_up_brings_nothing(self) -> None:
+        """The channel that was subscribed to by its name stays."""
+        self.broker.subscribe_pattern("a.*")
+        self.broker.subscribe_pattern("a.*")
+        self.broker.subscribe("a.b")
+        self.broker.unsubscribe_pattern("a.*")
+        self.broker.unsubscribe_pattern("a.*")
+        self.settle()
+        self.publish(b"0", channel="a.b")
+        self.publish(b"0", channel="a.c")
+        self.settle()
+        assert [channel for channel, _, _ in self.log.of("pub")] == ["a.b"]
+
     def test_joins_and_leaves_reach_subscribed_channels_only(self) -> None:
         """Joins and leaves travel as publications do, but leave no trace."""
         self.broker.publish_join("c", b'{"n":0}')

@@ -1,0 +1,131 @@
+"""The official JavaScript SDK, unchanged, in node and in Chromium, against a real daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.system import js_sdk
+from tests.system.cable import Cable
+from tests.system.daemon import PATIENCE_S, Daemon
+from tests.system.fetched import npm_packages
+from tests.system.peers import MESSAGING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.system.js_sdk import JsPeer
+
+pytestmark = pytest.mark.system
+
+ROOM = "chat:js"
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    return npm_packages()
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    with Daemon() as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def peers(engine: str, packages: Path, *servers: Daemon | Cable) -> AsyncIterator[list[JsPeer]]:
+    """Open a client for each of `servers`, which is what it will connect to."""
+    ports = [server.port for server in servers]
+    opened = js_sdk.node(packages, len(ports)) if engine == "node" else js_sdk.chromium(packages, ports)
+    async with opened as found:
+        yield found
+
+
+async def enter(peer: JsPeer, url: str, name: str, channel: str, **options: Any) -> tuple[str, Any]:
+    """Connect and subscribe; return the client's id, and what the SDK tells of the subscription."""
+    await peer.call("connect", url, {"data": {"name": name}})
+    connected = await peer.next("connected")
+    await peer.call("subscribe", channel, options)
+    return connected["client"], await peer.next("subscribed", channel=channel)
+
+
+ENGINES = pytest.mark.parametrize("engine", ["node", "chromium"])
+
+
+@ENGINES
+def test_two_clients_come_talk_look_around_and_go(engine: str, packages: Path, daemon: Daemon) -> None:
+    async def scenario() -> None:
+        room, url = f"{ROOM}-{engine}", daemon.url(MESSAGING)
+        async with peers(engine, packages, daemon, daemon) as (ann, bob):
+            ann_id, told = await enter(ann, url, "Ann", room, joinLeave=True)
+            assert told["recoverable"]
+            assert told["positioned"]
+            assert (await ann.next("join", channel=room))["info"]["client"] == ann_id
+            bob_id, _ = await enter(bob, url, "Bob", room, joinLeave=True)
+            assert (await ann.next("join", channel=room))["info"]["client"] == bob_id
+
+            await ann.call("publish", room, {"text": "Hello, \u00e9\u6f22\U0001f600"})
+            heard = await bob.next("publication", channel=room)
+            assert heard["data"] == {"text": "Hello, \u00e9\u6f22\U0001f600"}
+            assert heard["offset"] == 1
+            assert heard["info"]["client"] == ann_id
+            assert await ann.take(room, 1) == [heard["data"]]
+
+            assert set((await bob.call("presence", room))["clients"]) == {ann_id, bob_id}
+            assert await bob.call("presenceStats", room) == {"numClients": 2, "numUsers": 1}
+            history = await bob.call("history", room, {"limit": 10})
+            assert [each["offset"] for each in history["publications"]] == [1]
+            assert history["offset"] == 1
+
+            await bob.call("disconnect")
+            assert (await bob.next("disconnected"))["code"] == 0
+            assert (await ann.next("leave", channel=room))["info"]["client"] == bob_id
+
+    asyncio.run(scenario())
+
+
+@ENGINES
+def test_what_was_missed_while_the_cable_was_cut_is_recovered(
+    engine: str, packages: Path, daemon: Daemon
+) -> None:
+    async def scenario() -> None:
+        room = f"{ROOM}-cut-{engine}"
+        async with Cable(daemon) as cable, peers(engine, packages, daemon, cable) as (ann, bob):
+            await enter(ann, daemon.url(MESSAGING), "Ann", room)
+            await enter(bob, cable.url(), "Bob", room)
+            await ann.call("publish", room, 1)
+            assert await bob.take(room, 1) == [1]
+            await cable.cut()
+            await bob.next("subscribing", channel=room)
+            await bob.next("subscribing", channel=room)
+            for number in (2, 3, 4):
+                await ann.call("publish", room, number)
+            await cable.mend()
+            told = await bob.next("subscribed", channel=room)
+            assert told["wasRecovering"]
+            assert told["recovered"]
+            assert await bob.take(room, 3) == [2, 3, 4]
+            await ann.call("publish", room, 5)
+            assert await bob.take(room, 1) == [5]
+
+    asyncio.run(scenario())
+
+
+@ENGINES
+def test_an_error_of_rpc_reaches_the_caller_and_the_connection_goes_on(
+    engine: str, packages: Path, daemon: Daemon
+) -> None:
+    async def scenario() -> None:
+        async with peers(engine, packages, daemon) as (ann,):
+            await enter(ann, daemon.url(MESSAGING), "Ann", ROOM)
+            with pytest.raises(js_sdk.RefusedError) as caught:
+                await ann.call("rpc", "nothing", {})
+            assert caught.value.code == 108
+            await ann.call("publish", ROOM, "on")
+            assert (await ann.take(ROOM, 1)) == ["on"]
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))

@@ -1,0 +1,75 @@
+"""Taking rights back while they are used: the notes in `revocations.py`, and who has to go at once.
+
+Whom an operator blocks is told never to come back (3503). Who is here by a token that was revoked
+is told to forget it and to come back with another (3014), for the user as such has done no wrong; a
+client that comes with the same one is turned away for good (3500).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsloop.hub import codes
+from wsloop.hub.revocations import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wsloop.hub.client import Client
+    from wsloop.hub.grants import Identity, SubscriptionToken
+    from wsloop.hub.hub import Hub
+
+
+def block_user(hub: Hub, user: str, until_s: float = 0) -> int:
+    """Block a user until `until_s`, Unix seconds, 0 for ever; return how many connections were closed.
+
+    Raises RevocationError if it cannot be noted.
+    """
+    hub.revocations.block_user(user, until_s, hub.unix_s())
+    return _close(hub, hub.clients_of(user), codes.DISCONNECT_FORCE_NO_RECONNECT)
+
+
+def unblock_user(hub: Hub, user: str) -> None:
+    """Let a user in again."""
+    hub.revocations.unblock_user(user)
+
+
+def revoke_token(hub: Hub, token_id: str, until_s: float = 0) -> int:
+    """Revoke the tokens with this `jti` until `until_s`, Unix seconds, 0 for ever.
+
+    Returns how many connections were closed. Looks at every client: some 50 us for a thousand.
+    Raises RevocationError if it cannot be noted.
+    """
+    hub.revocations.revoke_token(token_id, until_s, hub.unix_s())
+    return _close(hub, hub.all_clients(), codes.DISCONNECT_STATE_INVALIDATED)
+
+
+def invalidate_user_tokens(hub: Hub, user: str, issued_before_s: float = 0, until_s: float = 0) -> int:
+    """Revoke a user's tokens issued before a moment, Unix seconds, 0 for now; until `until_s`, 0 for ever.
+
+    Returns how many connections were closed. Raises RevocationError if it cannot be noted.
+    """
+    now_s = hub.unix_s()
+    hub.revocations.invalidate_user_tokens(user, issued_before_s or now_s, until_s, now_s)
+    return _close(hub, hub.clients_of(user), codes.DISCONNECT_STATE_INVALIDATED)
+
+
+def check(hub: Hub, right: Identity | SubscriptionToken) -> None:
+    """Raise DisconnectError if a right was taken back: 3507 for a blocked user, 3500 for a token."""
+    refusal = hub.revocations.refusal(right, hub.unix_s())
+    if refusal is Refusal.BLOCKED:
+        raise codes.DisconnectError(codes.DISCONNECT_PERMISSION_DENIED)
+    if refusal is Refusal.REVOKED:
+        raise codes.DisconnectError(codes.DISCONNECT_INVALID_TOKEN)
+
+
+def _close(hub: Hub, clients: Iterable[Client], code: codes.Code) -> int:
+    """Close the connections whose right does not count any more."""
+    unix_s = hub.unix_s()
+    closed = 0
+    for client in clients:
+        identity = client.identity
+        if client.is_open and identity is not None and hub.revocations.refusal(identity, unix_s) is not None:
+            client.disconnect(code.code, code.message)
+            closed += 1
+    return closed
