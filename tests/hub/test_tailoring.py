@@ -45,14 +45,26 @@ NAMES = [*CHANNELS, "a.*"]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """How it wishes its pushes; `wanted` is an index into FILTERS."""
+
+    wanted: int = 0
+    is_delta: bool = False
+    is_compact: bool = False
+
+
+WISHES = st.just(Asked(is_delta=True)) | st.builds(
+    Asked, st.integers(0, len(FILTERS) - 1), st.booleans(), st.booleans()
+)
+
+
+@dataclass(frozen=True)
 class Subscribe:
     """A client asks for a channel or a pattern, as it wishes."""
 
     who: int
     name: str
-    wanted: int
-    is_delta: bool
-    is_compact: bool
+    wish: Asked
     is_recovering: bool
 
 
@@ -79,18 +91,16 @@ STEPS = st.one_of(
     st.builds(
         Subscribe,
         st.integers(0, 2),
-        st.sampled_from(NAMES),
-        st.integers(0, len(FILTERS) - 1),
-        st.booleans(),
-        st.booleans(),
+        st.just("a.1") | st.sampled_from(NAMES),
+        WISHES,
         st.booleans(),
     ),
     st.builds(Unsubscribe, st.integers(0, 2), st.sampled_from(NAMES)),
     st.builds(
         Publish,
-        st.sampled_from(CHANNELS),
+        st.just("a.1") | st.sampled_from(CHANNELS),
         st.dictionaries(st.sampled_from(["n", "kind"]), st.sampled_from(["1", "5", "x"])),
-        st.integers(0, 6),
+        st.just(6) | st.integers(0, 6),
         st.integers(0, 9),
         st.booleans(),
     ),
@@ -162,25 +172,26 @@ class Model:
             expectation.tell(name, publication)
 
     def subscribe(self, step: Subscribe) -> None:
-        sdk, request = self.sdks[step.who], {"recoverable": True, "flag": int(step.is_compact)}
+        sdk, wish = self.sdks[step.who], step.wish
+        request: dict[str, Any] = {"recoverable": True, "flag": int(wish.is_compact)}
         known = sdk.followed.get(step.name)
         since = None
         if step.is_recovering and known is not None and known.epoch:
             since = known.offset
             request |= {"recover": True, "offset": since, "epoch": known.epoch}
-        if step.is_delta:
+        if wish.is_delta:
             request["delta"] = "fossil"
-        if FILTERS[step.wanted] is not None:
-            request["tf"] = FILTERS[step.wanted]
+        if FILTERS[wish.wanted] is not None:
+            request["tf"] = FILTERS[wish.wanted]
         before = list(known.heard) if known is not None else []
         result = sdk.subscribe(step.name, **request)
         assert isinstance(result, dict)
         is_channel = step.name in CHANNELS
         assert result.get("recovered", False) is (since is not None)
-        assert result.get("delta", False) is (step.is_delta and is_channel)
-        assert (result.get("id", 0) > 0) is step.is_compact
+        assert result.get("delta", False) is (wish.is_delta and is_channel)
+        assert (result.get("id", 0) > 0) is wish.is_compact
         assert ("epoch" in result) is is_channel
-        expectation = self.expected[step.who, step.name] = Expectation(step.wanted, before)
+        expectation = self.expected[step.who, step.name] = Expectation(wish.wanted, before)
         for each in self.published:
             if since is not None and each.offset > since:
                 expectation.tell(step.name, each)
@@ -191,7 +202,7 @@ class Model:
             assert self.sdks[who].followed[name].heard == expectation.heard
 
 
-@given(st.lists(STEPS, max_size=40))
+@given(st.lists(STEPS, min_size=5, max_size=40))
 def test_each_subscriber_hears_what_the_model_says(
     steps: list[Subscribe | Unsubscribe | Publish],
 ) -> None:
