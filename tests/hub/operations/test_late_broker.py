@@ -32,12 +32,15 @@ class Desk:
         self.later: list[Callable[[], object]] = []
         self.operations = Operations(
             self.world.hub,
-            later=lambda callback: self.later.append(callback),
+            later=self._postpone,
             uid="u",
             name="n",
             process=lambda: Process(cpu=0.0, rss=0),
             slowest=lambda _count: [],
         )
+
+    def _postpone(self, callback: Callable[[], object]) -> None:
+        self.later.append(callback)
 
     def call(self, method: str, /, **fields: object) -> list[Any]:
         """Call a method; the list gets its answer when it is there: the result, or an error's number."""
