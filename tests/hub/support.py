@@ -170,6 +170,8 @@ class LateBroker:
     Unavailable. Satisfies Broker and BrokerEvents.
     """
 
+    may_lose_events = True
+
     def __init__(self, inner: MemoryBroker) -> None:
         self._inner = inner
         self._events: BrokerEvents | None = None

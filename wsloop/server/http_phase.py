@@ -171,10 +171,7 @@ class HttpPhase:
         self._server.check_draining()
         if route.gate is not None:
             route = route.gate.open(route, request, connection.peer_host)
-        offered = request.subprotocols
-        subprotocol = (
-            next((name for name in offered if name in route.subprotocols), None) if offered else None
-        )
+        subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
