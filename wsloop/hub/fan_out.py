@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import SlowPolicy
 
+
 class Lane:
     """A channel's way to receivers that speak one codec.
 
