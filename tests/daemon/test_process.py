@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_memory_and_time_are_those_of_a_python_process() -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.server.api_kit import ApiHouse
-from wsloop.hub import codes
+from wsloop.hub import blocking, codes
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.history import Publication
 from wsloop.hub.namespaces import Namespace, Namespaces, dev_namespaces
+from wsloop.hub.rate_limits import Rate, RateLimits
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError, Verifier
 from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.testing.client import MessagingMemoryClient
@@ -43,6 +44,8 @@ class ScriptedTokens(Verifier):
             "expiring": Identity("u", expire_at=soon),
             "expiring channel": Identity("u", subscriptions={"a": SubscriptionGrant(expire_at=soon)}),
             "channel": Identity("u", subscriptions={"a": SubscriptionGrant()}),
+            "ended": Identity("u", expire_at=int(unix_s) - 1),
+            "marked": Identity("u", token_id="jti", issued_at=int(unix_s)),
         }
         if token not in identities:
             raise InvalidTokenError("on purpose")
@@ -102,6 +105,44 @@ class World:
 
 
 TEMPORARY = {100, 111, 113}
+ONE_A_MINUTE = Rate(1, 60.0)
+
+
+def expired(world: World) -> tuple[int, str]:
+    return world.error(connect={"token": "ended"})
+
+
+def limited(world: World) -> None:
+    """Let each client have one command a minute from now on."""
+    world.hub.rate_limits = RateLimits((ONE_A_MINUTE, None, None, None, None, None))
+    world.client = world.server.dial(MessagingMemoryClient)
+    world.client.upgrade(CONNECTION_PATH)
+    world.connect()
+
+
+def too_many_requests(world: World) -> tuple[int, str]:
+    limited(world)
+    world.ask(rpc={"method": "m"})
+    return world.error(rpc={"method": "m"})
+
+
+def stubborn(world: World) -> tuple[int, str]:
+    limited(world)
+    for _ in range(200):
+        world.client.command(rpc={"method": "m"})
+    return world.closed()
+
+
+def token_revoked(world: World) -> tuple[int, str]:
+    world.connect("marked")
+    blocking.revoke_token(world.hub, "jti")
+    return world.closed()
+
+
+def user_blocked(world: World) -> tuple[int, str]:
+    blocking.block_user(world.hub, "u")
+    world.connect("channel")
+    return world.closed()
 
 
 def internal_error(world: World) -> tuple[int, str]:
@@ -258,6 +299,8 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "error-107": (codes.BAD_REQUEST, bad_request),
     "error-108": (codes.NOT_AVAILABLE, not_available),
     "error-109": (codes.TOKEN_EXPIRED, token_expired),
+    "error-110": (codes.EXPIRED, expired),
+    "error-111": (codes.TOO_MANY_REQUESTS, too_many_requests),
     "error-112": (codes.UNRECOVERABLE_POSITION, unrecoverable_position),
     "close-3001": (codes.DISCONNECT_SHUTDOWN, shutdown),
     "close-3005": (codes.DISCONNECT_EXPIRED, connection_expired),
@@ -265,11 +308,14 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "close-3008": (codes.DISCONNECT_SLOW, slow),
     "close-3010": (codes.DISCONNECT_INSUFFICIENT_STATE, insufficient_state),
     "close-3012": (codes.DISCONNECT_NO_PONG, no_pong),
+    "close-3013": (codes.DISCONNECT_TOO_MANY_REQUESTS, stubborn),
+    "close-3014": (codes.DISCONNECT_STATE_INVALIDATED, token_revoked),
     "close-3500": (codes.DISCONNECT_INVALID_TOKEN, invalid_token),
     "close-3501": (codes.DISCONNECT_BAD_REQUEST, bad_frame),
     "close-3502": (codes.DISCONNECT_STALE, stale),
     "close-3503": (codes.DISCONNECT_FORCE_NO_RECONNECT, force_disconnect),
     "close-3505": (codes.DISCONNECT_CHANNEL_LIMIT, channel_limit),
+    "close-3507": (codes.DISCONNECT_PERMISSION_DENIED, user_blocked),
     "close-3508": (codes.DISCONNECT_NOT_AVAILABLE, send_not_available),
     "unsubscribe-2000": (codes.UNSUBSCRIBE_SERVER, unsubscribed_by_operator),
     "unsubscribe-2500": (codes.UNSUBSCRIBE_INSUFFICIENT, gap),
@@ -304,6 +350,5 @@ def test_a_code_that_is_never_sent_is_named_nowhere_else() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     named = set(re.findall(r"\bcodes\.([A-Z_]+)\b", text))
     only_hooks = {"UNSUBSCRIBE_CLIENT", "UNSUBSCRIBE_DISCONNECT"}
-    named -= {"DISCONNECT_PERMISSION_DENIED", "DISCONNECT_STATE_INVALIDATED"}
     assert {name for name, code in all_codes().items() if name in named and code.never} == only_hooks
     assert {name for name, code in all_codes().items() if name not in named and code.when} == set()
