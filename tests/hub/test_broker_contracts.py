@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.hub.support import CountedEntropy, LateBroker
-from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.memory_broker import BrokerLimits, MemoryBroker
 from wsloop.hub.presence import MemoryPresence, Presence
-from wsloop.testing.contracts.broker import BrokerContract, PresenceContract
+from wsloop.testing.contracts.broker import BoundedBrokerContract, BrokerContract, PresenceContract
 
 if TYPE_CHECKING:
     from wsloop.hub.broker import Broker
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 class TestMemoryBroker(BrokerContract):
     def make_broker(self, clock: FakeClock) -> Broker:
         return MemoryBroker(clock.now, CountedEntropy())
+
+
+class TestBoundedMemoryBroker(BoundedBrokerContract):
+    def make_bounded_broker(self, clock: FakeClock, memory_bytes: int) -> Broker:
+        return MemoryBroker(clock.now, CountedEntropy(), BrokerLimits(memory_bytes=memory_bytes))
 
 
 class TestLateBroker(BrokerContract):

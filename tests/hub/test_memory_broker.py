@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.hub.support import CountedEntropy
-from wsloop.hub import memory_broker
 from wsloop.hub.broker import Draft, Retention
-from wsloop.hub.history import HistoryQuery
-from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.history import PUBLICATION_BYTES, HistoryQuery
+from wsloop.hub.memory_broker import STREAM_BYTES, BrokerLimits, MemoryBroker
 from wsloop.testing.clock import FakeClock
-
-if TYPE_CHECKING:
-    import pytest
 
 KEEP = Retention(3, 10.0, 60.0)
 
@@ -21,9 +17,9 @@ def ignore(result: Any) -> None:
     """Complete unheard."""
 
 
-def make() -> tuple[MemoryBroker, FakeClock]:
+def make(limits: BrokerLimits | None = None) -> tuple[MemoryBroker, FakeClock]:
     clock = FakeClock(0.0)
-    return MemoryBroker(clock.now, CountedEntropy()), clock
+    return MemoryBroker(clock.now, CountedEntropy(), limits), clock
 
 
 def counts(broker: MemoryBroker) -> tuple[int, int]:
@@ -141,9 +137,8 @@ def test_unsubscribing_from_a_channel_without_a_stream_makes_none() -> None:
     assert counts(broker) == (0, 0)
 
 
-def test_asking_about_names_without_end_forgets_the_oldest_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_broker, "UNTOUCHED_STREAMS", 10)
-    broker, _ = make()
+def test_asking_about_names_without_end_forgets_the_oldest_of_them() -> None:
+    broker, _ = make(BrokerLimits(untouched_streams=10))
     broker.publish("used", Draft(b"1"), KEEP, ignore)
     broker.subscribe("listened to")
     broker.history("listened to", HistoryQuery(), KEEP, ignore)
@@ -153,3 +148,91 @@ def test_asking_about_names_without_end_forgets_the_oldest_of_them(monkeypatch: 
     views: list[Any] = []
     broker.history("used", HistoryQuery(10), KEEP, views.append)
     assert views[0].top.offset == 1
+
+
+def test_names_without_end_leave_no_deadlines_behind() -> None:
+    broker, clock = make(BrokerLimits(untouched_streams=10))
+    for number in range(20_000):
+        broker.history(f"name {number}", HistoryQuery(), KEEP, ignore)
+    clock.advance(1e6)
+    assert broker.expire(clock.now(), 1_000_000) < 1100
+    assert counts(broker) == (0, 0)
+
+
+def test_streams_that_are_spent_are_bounded_by_number_and_come_back_with_another_epoch() -> None:
+    broker, clock = make(BrokerLimits(spent_streams=5))
+    positions: list[Any] = []
+    broker.publish("c", Draft(b"1"), KEEP, positions.append)
+    for number in range(9):
+        broker.publish(f"c{number}", Draft(b"1"), KEEP, ignore)
+    sweep(broker, clock, 10.0)
+    assert counts(broker) == (5, 0)
+    broker.publish("c", Draft(b"1"), KEEP, positions.append)
+    assert positions[0].epoch != positions[1].epoch
+
+
+def test_a_spent_stream_is_kept_while_it_is_used_or_listened_to() -> None:
+    broker, clock = make(BrokerLimits(spent_streams=2))
+    begun: list[Any] = []
+    seen: list[Any] = []
+    for name in ("used", "heard"):
+        broker.publish(name, Draft(b"1"), KEEP, begun.append)
+    broker.subscribe("heard")
+    sweep(broker, clock, 10.0)
+    for number in range(5):
+        broker.publish(f"c{number}", Draft(b"1"), Retention(3, 1.0, 60.0), ignore)
+        sweep(broker, clock, 1.0)
+        broker.history("used", HistoryQuery(), KEEP, seen.append)
+    broker.history("heard", HistoryQuery(), KEEP, seen.append)
+    used, heard = (appended.epoch for appended in begun)
+    assert [view.top.epoch for view in seen] == [used] * 5 + [heard]
+    assert counts(broker) == (3, 0)
+
+
+def test_what_was_counted_returns_to_zero() -> None:
+    broker, clock = make(BrokerLimits(memory_bytes=20_000))
+    for number in range(200):
+        broker.publish(f"c{number % 7}", Draft(b"x" * (number * 7 % 900), key=f"{number}"), KEEP, ignore)
+        assert broker.statistics().bytes <= 20_000
+    broker.remove_history("c3", ignore)
+    sweep(broker, clock, 10.0)
+    sweep(broker, clock, 60.0)
+    sweep(broker, clock, 300.0)
+    statistics = broker.statistics()
+    assert (statistics.streams, statistics.publications, statistics.bytes, statistics.keys) == (0, 0, 0, 0)
+
+
+def test_the_least_recently_used_gives_up_its_oldest_first() -> None:
+    one = PUBLICATION_BYTES + 1000
+    broker, _ = make(BrokerLimits(memory_bytes=3 * STREAM_BYTES + 6 * one))
+    for name in ("a", "b", "c"):
+        for _ in range(2):
+            broker.publish(name, Draft(b"x" * 1000), KEEP, ignore)
+    broker.history("a", HistoryQuery(), KEEP, ignore)
+    broker.publish("c", Draft(b"x" * 1000), KEEP, ignore)
+    views: list[Any] = []
+    for name in ("a", "b", "c"):
+        broker.history(name, HistoryQuery(9), KEEP, views.append)
+    kept = [[publication.offset for publication in view.publications] for view in views]
+    assert kept == [[1, 2], [2], [1, 2, 3]]
+    assert broker.statistics().evicted == 1
+
+
+def test_keys_are_bounded_by_number_the_oldest_go() -> None:
+    broker, _ = make(BrokerLimits(keys=3))
+    answers: list[Any] = []
+    for key in ("a", "b", "c", "d", "a", "d"):
+        broker.publish("c", Draft(b"1", key=key), KEEP, answers.append)
+    assert [(answer.offset, answer.duplicate) for answer in answers] == [
+        (1, False), (2, False), (3, False), (4, False), (5, False), (4, True),
+    ]  # fmt: skip
+    assert broker.statistics().keys == 3
+
+
+def test_keys_are_forgotten_by_the_sweep() -> None:
+    broker, clock = make()
+    for number in range(10):
+        broker.publish("c", Draft(b"1", key=f"{number}"), Retention(), ignore)
+    clock.advance(300.0)
+    assert [broker.expire(clock.now(), 4) for _ in range(4)] == [4, 4, 2, 0]
+    assert broker.statistics().keys == 0

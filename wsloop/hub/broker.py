@@ -54,9 +54,10 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     strings or b"". They are kept: immutable bytes of their own, no views into a larger buffer.
 
     `key`, unless "": the publication is appended once for all drafts with the same key in the
-    same channel within the broker's idempotency window. Whoever makes the key puts into it whom
-    it is unique for. `version`, unless 0: appended only if it is above the last one of the same
-    `version_epoch`. `delta`: see `Publication`.
+    same channel within the broker's idempotency window, with history or without. Whoever makes the
+    key puts into it whom it is unique for. `version`, unless 0: appended only if it is above the
+    last one of the same `version_epoch`, or of any if that is ""; without history it means nothing.
+    `delta`: see `Publication`.
     """
 
     data: bytes
@@ -71,8 +72,9 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 class Appended(msgspec.Struct, frozen=True, gc=False):
     """Where a publication stands: its position, or with `duplicate` that of the one it repeats.
 
-    `offset` 0 and `epoch` "" in a channel that keeps no history. A draft whose `version` was not
-    above the last is a duplicate at the top.
+    `offset` 0 and `epoch` "" in a channel that keeps no history. A duplicate of a key has the
+    position that the first draft was given, whatever has become of the stream since; a draft
+    whose `version` was not above the last is a duplicate at the top.
     """
 
     offset: int
@@ -97,11 +99,19 @@ class BrokerEvents(Protocol):
 
 
 class BrokerStatistics(msgspec.Struct, frozen=True, gc=False):
-    """A snapshot: streams known, publications kept in them, channels with a hub's interest."""
+    """A snapshot: streams known, publications kept in them, channels with a hub's interest.
+
+    `bytes`: what the streams with publications take in memory, as the broker counts it; `keys`
+    remembered of drafts; `evicted`: publications that had to go before their time, since the
+    start. What a store does not know is 0.
+    """
 
     streams: int
     publications: int
     interests: int
+    bytes: int = 0
+    keys: int = 0
+    evicted: int = 0
 
 
 class Broker(Protocol):
@@ -109,6 +119,10 @@ class Broker(Protocol):
 
     One total order per channel, the same for every hub; FIFO per publishing hub.
     """
+
+    may_lose_events: bool
+    """Whether an event may fail to reach the hub, as over a link that breaks: then the hub compares
+    its positions with the broker's from time to time."""
 
     def attach(self, events: BrokerEvents) -> None:
         """Name the hub that hears of events; called once, before anything else."""

@@ -73,12 +73,13 @@ class Subscription:
     detection. `active` is false until the subscription is registered, and after it has
     ended: then it is in no channel. `announces`: whether others are told of its coming and going;
     `is_announced`: whether they were told that it came. `info` is what others see of the client here, JSON.
-    `lease` is its right to be here, None if that does not end. `wish`: how it wants its pushes.
+    `lease` is its right to be here, None if that does not end; `is_from_backend` tells who
+    renews it. `wish`: how it wants its pushes.
     """
 
     __slots__ = (
-        "active", "announces", "audience", "channel", "client", "info", "is_announced", "is_present",
-        "is_server_side", "lease", "offset", "receiver", "wants_joins", "wish",
+        "active", "announces", "audience", "channel", "client", "info", "is_announced", "is_from_backend",
+        "is_present", "is_server_side", "lease", "offset", "receiver", "wants_joins", "wish",
     )  # fmt: skip
 
     def __init__(self, client: Client, channel: Channel) -> None:
@@ -89,7 +90,7 @@ class Subscription:
         self.offset = NOT_POSITIONED
         self.audience: Audience | None = None
         self.active = self.is_present = self.is_server_side = self.wants_joins = False
-        self.announces = self.is_announced = False
+        self.announces = self.is_announced = self.is_from_backend = False
         self.lease: Lease | None = None
         self.wish: Wish = PLAIN
 

@@ -109,6 +109,19 @@ class SendRequest(Request, frozen=True):
     data: Raw = NO_DATA
 
 
+class RefreshRequest(Request, frozen=True):
+    """`refresh`: another token for the same user."""
+
+    token: str = ""
+
+
+class SubRefreshRequest(Request, frozen=True):
+    """`sub_refresh`: another token for the same channel."""
+
+    channel: str = ""
+    token: str = ""
+
+
 class EmptyRequest(Request, frozen=True):
     """`ping`: nothing in it is used."""
 
@@ -129,6 +142,8 @@ class Command(Request, frozen=True):
     connect: ConnectRequest | None = None
     rpc: RpcRequest | None = None
     send: SendRequest | None = None
+    refresh: RefreshRequest | None = None
+    sub_refresh: SubRefreshRequest | None = None
     ping: EmptyRequest | None = None
 
 

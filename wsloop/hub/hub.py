@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.hub import codes, joining, replies, subscribing
+from wsloop.hub import codes, joining, refreshing, replies
 from wsloop.hub.backend import Hooks, NoHooks
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft
 from wsloop.hub.channels import Channel, Subscriber
@@ -22,6 +22,7 @@ from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.patterns import Patterns
+from wsloop.hub.revocations import Revocations
 from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wsloop.hub.namespaces import ChannelRules, Namespaces
     from wsloop.hub.options import HubOptions
     from wsloop.hub.presence import Presence
+    from wsloop.hub.rate_limits import RateLimits
 
 EXPIRE_BATCH = 1000
 """Streams looked at in one `Hub.expire`: about a millisecond, which no client notices."""
@@ -64,7 +66,8 @@ class Hub(BrokerEvents):
     `options`; `now` returns monotonic seconds, `unix_s` those of the calendar; `entropy(n)` returns
     n unguessable bytes, for client ids; `fan_out` gives pushes to receivers (None: at once);
     `verifier` of tokens (None: none is valid);
-    `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens.
+    `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens;
+    `rate_limits` of what clients ask for (None: none).
 
     All methods are called on the one thread of the loop.
     """
@@ -83,6 +86,7 @@ class Hub(BrokerEvents):
         verifier: Verifier | None = None,
         backend: Backend | None = None,
         hooks: Hooks | None = None,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.broker = broker
         self.presence = presence
@@ -97,6 +101,8 @@ class Hub(BrokerEvents):
         self.hooks = hooks or NoHooks()
         self.users = Users()
         self.expiries = Expiries()
+        self.revocations = Revocations()
+        self.rate_limits = rate_limits
         self.filters = Filters()
         self._entropy = entropy
         self.fan_out = fan_out or DirectFanOut()
@@ -118,11 +124,13 @@ class Hub(BrokerEvents):
         app_pings: bool = True,
         identity: Identity | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        host: str = "",
     ) -> Client:
         """Return a client for a connection that has just opened.
 
         `codec`: what it speaks. `app_pings`: whether the server will send `{}` pings, or RFC 6455
-        ones instead. `identity`: who it is, if its upgrade request has told already.
+        ones instead. `identity`: who it is, if its upgrade request has told already. `host`: what its
+        address is counted by, "" if it is not.
         """
         client = Client(
             self,
@@ -132,6 +140,7 @@ class Hub(BrokerEvents):
             app_pings=app_pings,
             identity=identity,
             headers=headers,
+            host=host,
         )
         self._clients[client.id] = client
         return client
@@ -170,6 +179,9 @@ class Hub(BrokerEvents):
         Returns how many were looked at, at most EXPIRE_BATCH: then more may be due.
         """
         ended = self.expiries.run(now_s, EXPIRE_BATCH)
+        self.revocations.expire(self.unix_s())
+        if self.rate_limits is not None:
+            self.rate_limits.expire(now_s, EXPIRE_BATCH)
         return max(ended, self.broker.expire(now_s, EXPIRE_BATCH))
 
     def statistics(self) -> HubStatistics:
@@ -238,14 +250,13 @@ class Hub(BrokerEvents):
         return self._channels
 
     def on_client_expired(self, client: Client) -> None:
-        """End a connection whose identity has ended and was not renewed in time."""
-        expired = codes.DISCONNECT_EXPIRED
-        client.disconnect(expired.code, expired.message)
+        """Deal with a connection whose identity has ended and was not renewed in time."""
+        refreshing.on_client_expired(client)
 
     def on_subscription_expired(self, subscription: Subscription) -> None:
-        """End a subscription whose right has ended and was not renewed in time."""
+        """Deal with a subscription whose right has ended and was not renewed in time."""
         subscription.lease = None
-        subscribing.end_expired(subscription)
+        refreshing.on_subscription_expired(subscription)
 
     def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
         """See `BrokerEvents.on_publication`."""

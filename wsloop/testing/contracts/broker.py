@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wsloop.hub.broker import Appended, Draft, Retention, Unavailable
-from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
+from wsloop.hub.history import LINE_BYTES, HistoryQuery, Publication, StreamPosition, StreamView
 from wsloop.hub.presence import PresenceStats
 from wsloop.testing.clock import FakeClock
 
@@ -28,6 +28,9 @@ KEEP_3 = Retention(3, 10.0, 60.0)
 
 KEEP_NONE = Retention()
 """No history."""
+
+KEY_WINDOW_S = 300.0
+"""How long a broker must remember a key; it may a little longer."""
 
 
 class BrokerLog:
@@ -81,11 +84,16 @@ class BrokerContract:
 
     def publish(self, data: bytes, retention: Retention = KEEP_3, channel: str = "c") -> StreamPosition:
         """Publish and return the position."""
-        self.broker.publish(channel, Draft(data), retention, self.log.done)
+        appended = self.append(Draft(data), retention, channel)
+        return StreamPosition(appended.offset, appended.epoch)
+
+    def append(self, draft: Draft, retention: Retention = KEEP_3, channel: str = "c") -> Appended:
+        """Publish a draft and return the answer."""
+        self.broker.publish(channel, draft, retention, self.log.done)
         self.settle()
         appended = self.log.of("done")[-1][0]
         assert isinstance(appended, Appended)
-        return StreamPosition(appended.offset, appended.epoch)
+        return appended
 
     def read(self, query: HistoryQuery | None = None, channel: str = "c") -> StreamView:
         """Read a stream; by default all of it."""
@@ -282,6 +290,99 @@ class BrokerContract:
         assert self.read() == StreamView(new)
         assert self.publish(b"2") == StreamPosition(1, new.epoch)
 
+    def test_tags_and_the_wish_for_differences_are_kept_and_handed_out(self) -> None:
+        """Whatever a draft says of the publication is in the event and in the history."""
+        self.broker.subscribe("c")
+        self.append(Draft(b"1", b'{"user":"u"}', b'{"t":"v"}', delta=True))
+        publication = Publication(1, b"1", b'{"user":"u"}', b'{"t":"v"}', delta=True)
+        assert self.log.of("pub")[0][1] == publication
+        assert self.read().publications == (publication,)
+
+    def test_one_key_is_appended_once(self) -> None:
+        """Promise P2: the same position, `duplicate`, no event, nothing appended."""
+        self.broker.subscribe("c")
+        first = self.append(Draft(b"1", key="k"))
+        self.publish(b"2")
+        again = self.append(Draft(b"other", key="k"))
+        assert not first.duplicate
+        assert again == Appended(first.offset, first.epoch, duplicate=True)
+        assert self.offsets() == [1, 2]
+        assert [publication.data for _, publication, _ in self.log.of("pub")] == [b"1", b"2"]
+
+    def test_one_key_asked_for_in_one_breath_is_appended_once(self) -> None:
+        """A retry may overtake the answer to the first attempt."""
+        for _ in range(3):
+            self.broker.publish("c", Draft(b"1", key="k"), KEEP_3, self.log.done)
+        self.settle()
+        answers = [answer for (answer,) in self.log.of("done")]
+        assert [(answer.offset, answer.duplicate) for answer in answers] == [(1, False), (1, True), (1, True)]
+
+    def test_keys_are_of_one_channel(self) -> None:
+        """The same key elsewhere is another publication; other keys are, too."""
+        answers = [
+            self.append(Draft(b"1", key="k")),
+            self.append(Draft(b"1", key="k"), channel="other"),
+            self.append(Draft(b"1", key="l")),
+            self.append(Draft(b"1")),
+            self.append(Draft(b"1")),
+        ]
+        assert not any(answer.duplicate for answer in answers)
+        assert [answer.offset for answer in answers] == [1, 1, 2, 3, 4]
+
+    def test_a_key_counts_without_history_too(self) -> None:
+        """There is no position to return, but nobody hears the publication twice."""
+        self.broker.subscribe("c")
+        answers = [self.append(Draft(b"1", key="k"), KEEP_NONE) for _ in range(2)]
+        assert answers == [Appended(0, ""), Appended(0, "", duplicate=True)]
+        assert len(self.log.of("pub")) == 1
+
+    def test_a_key_outlives_its_publication(self) -> None:
+        """And the stream's epoch: the retry must not be heard as something new."""
+        first = self.append(Draft(b"1", key="k"))
+        for _ in range(5):
+            self.publish(b"0")
+        self.broker.remove_history("c", self.log.done)
+        self.settle()
+        assert self.append(Draft(b"1", key="k")) == Appended(first.offset, first.epoch, duplicate=True)
+
+    def test_a_key_is_forgotten_after_its_window(self) -> None:
+        """Five minutes from the first attempt; retries do not prolong it."""
+        self.append(Draft(b"1", key="k"), KEEP_NONE)
+        self.clock.advance(KEY_WINDOW_S - 1)
+        assert self.append(Draft(b"1", key="k"), KEEP_NONE).duplicate
+        self.clock.advance(2)
+        assert not self.append(Draft(b"1", key="k"), KEEP_NONE).duplicate
+        assert self.append(Draft(b"1", key="k"), KEEP_NONE).duplicate
+
+    def test_an_outdated_version_is_a_duplicate_at_the_top(self) -> None:
+        """Neither appended nor handed out, unless the version epoch is another one."""
+        self.broker.subscribe("c")
+        drafts = [
+            Draft(b"a", version=2, version_epoch="x"),
+            Draft(b"b", version=2, version_epoch="x"),
+            Draft(b"c", version=1),
+            Draft(b"d"),
+            Draft(b"e", version=1, version_epoch="y"),
+            Draft(b"f", version=2, version_epoch="y"),
+        ]
+        answers = [self.append(draft) for draft in drafts]
+        assert [(answer.offset, answer.duplicate) for answer in answers] == [
+            (1, False), (1, True), (1, True), (2, False), (3, False), (4, False),
+        ]  # fmt: skip
+        assert [publication.data for _, publication, _ in self.log.of("pub")] == [b"a", b"d", b"e", b"f"]
+
+    def test_a_read_is_bounded_by_bytes(self) -> None:
+        """What fits, from the end where the read begins, and always one."""
+        for _ in range(3):
+            self.publish(b'"' + b"x" * 98 + b'"')
+        assert self.offsets(HistoryQuery(100, max_bytes=3 * (100 + LINE_BYTES))) == [1, 2, 3]
+        assert self.offsets(HistoryQuery(100, max_bytes=3 * (100 + LINE_BYTES) - 1)) == [1, 2]
+        assert self.offsets(HistoryQuery(100, since=1, max_bytes=200)) == [2]
+        assert self.offsets(HistoryQuery(100, reverse=True, max_bytes=299)) == [3, 2]
+        assert self.offsets(HistoryQuery(100, max_bytes=0)) == [1]
+        assert self.offsets(HistoryQuery(0, max_bytes=1000)) == []
+        assert self.read(HistoryQuery(1, max_bytes=0)).top.offset == 3
+
     def test_statistics_count_what_is_kept(self) -> None:
         """Streams, publications, interests."""
         self.broker.subscribe("c")
@@ -290,6 +391,45 @@ class BrokerContract:
         self.publish(b"0", channel="other")
         statistics = self.broker.statistics()
         assert (statistics.streams, statistics.publications, statistics.interests) == (2, 4, 1)
+
+
+class BoundedBrokerContract:
+    """The suite for a Broker with a ceiling in bytes. Override `make_bounded_broker` and `settle`."""
+
+    def make_bounded_broker(self, clock: FakeClock, memory_bytes: int) -> Broker:
+        """Return a fresh broker that keeps publications in about `memory_bytes`."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Run until everything asked so far is done."""
+
+    def test_under_the_ceiling_streams_stay_contiguous_and_keep_their_positions(self) -> None:
+        """Whatever had to go: a stream reads as if it had been trimmed at its old end."""
+        clock, log = FakeClock(), BrokerLog()
+        broker = self.make_bounded_broker(clock, 100_000)
+        broker.attach(log)
+        epochs: dict[str, str] = {}
+        tops: dict[str, int] = {}
+        for number in range(300):
+            channel = f"c{number * number % 11}"
+            broker.publish(channel, Draft(b"x" * (number * 37 % 3000)), Retention(50, 60.0, 60.0), log.done)
+            self.settle()
+            answer = log.of("done")[-1][0]
+            assert epochs.setdefault(channel, answer.epoch) == answer.epoch
+            tops[channel] = tops.get(channel, 0) + 1
+            assert answer.offset == tops[channel]
+        held = 0
+        for channel, top in tops.items():
+            broker.history(channel, HistoryQuery(100), Retention(50, 60.0, 60.0), log.done)
+            self.settle()
+            view = log.of("done")[-1][0]
+            assert view.top == StreamPosition(top, epochs[channel])
+            offsets = [publication.offset for publication in view.publications]
+            assert offsets == list(range(top - len(offsets) + 1, top + 1))
+            held += sum(publication.payload_bytes for publication in view.publications)
+        statistics = broker.statistics()
+        assert 0 < held < statistics.bytes <= 100_000
+        assert statistics.evicted > 0
 
 
 class PresenceContract:
