@@ -22,6 +22,7 @@ from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.patterns import Patterns
+from wsloop.hub.positions import PositionCheck
 from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
@@ -98,6 +99,7 @@ class Hub(BrokerEvents):
         self.users = Users()
         self.expiries = Expiries()
         self.filters = Filters()
+        self._position_check = PositionCheck(self, now())
         self._entropy = entropy
         self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
@@ -165,12 +167,13 @@ class Hub(BrokerEvents):
     def expire(self, now_s: float) -> int:
         """Forget streams, and end connections and subscriptions, that outlived their time.
 
-        Call it every second or so.
+        Also compares positions with the broker's. Call it every second or so.
 
         Returns how many were looked at, at most EXPIRE_BATCH: then more may be due.
         """
         ended = self.expiries.run(now_s, EXPIRE_BATCH)
-        return max(ended, self.broker.expire(now_s, EXPIRE_BATCH))
+        compared = self._position_check.run(now_s)
+        return max(ended, compared, self.broker.expire(now_s, EXPIRE_BATCH))
 
     def statistics(self) -> HubStatistics:
         """Return a snapshot of the numbers."""
