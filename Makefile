@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
 
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
 .PHONY: screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -30,6 +30,9 @@ debian:  ## install the Debian packages that tests use (or say how)
 # A part of the tests, asked for with ARGS, is not held to the coverage of all.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
+
+simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
+	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

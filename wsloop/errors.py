@@ -71,14 +71,16 @@ class TransportError(WsloopError):
 class HttpError(WsloopError):
     """A request of ours was not answered: no connection, no time, no sense, or no room to wait.
 
-    `reason` is one line for the log, of our own words or an errno's name; nothing of the peer's is in it.
+    `reason` is one line for the log, of our own words or an errno's name; nothing of the peer's is in
+    it. `was_tried` is false if it never came to asking: what went wrong says nothing about the peer.
     """
 
     peer_fault = True
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, was_tried: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.was_tried = was_tried
 
 
 class PoolExhaustedError(WsloopError):

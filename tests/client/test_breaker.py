@@ -58,6 +58,15 @@ def test_the_time_it_stays_open_doubles_within_its_jitter(chances: list[float]) 
         breaker.report(ticket, False, now_s, following)
 
 
+def test_a_probe_that_was_never_made_leaves_the_next_call_to_be_one() -> None:
+    breaker = tripped()
+    ticket = breaker.admit(1.5)
+    assert ticket is not None
+    breaker.give_back(ticket)
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.admit(1.5) is not None
+
+
 def test_a_good_probe_closes_it_and_begins_anew() -> None:
     breaker = tripped()
     ticket = breaker.admit(1.5)

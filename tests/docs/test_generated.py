@@ -16,7 +16,7 @@ DIAGRAMS = runpy.run_path(str(ROOT / "docs" / "make_diagrams.py"))
 PICTURES = sorted(DIAGRAMS["DIAGRAMS"])
 
 
-SCRIPTS = ("api_table.py", "configuration_table.py", "cve_table.py", "make_diagrams.py")
+SCRIPTS = ("api_table.py", "configuration_table.py", "cve_table.py", "make_diagrams.py", "protocol_tables.py")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

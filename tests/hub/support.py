@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsloop.hub.fan_out import Packet
     from wsloop.hub.grants import Identity
     from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
+    from wsloop.hub.rate_limits import RateLimits
     from wsloop.hub.verifier import Verifier
 
 
@@ -92,6 +93,7 @@ class World:
         verifier: Verifier | None = None,
         backend: Backend | None = None,
         hooks: Hooks | None = None,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.entropy = CountedEntropy()
@@ -109,12 +111,14 @@ class World:
             verifier=verifier,
             backend=backend,
             hooks=hooks,
+            rate_limits=rate_limits,
         )
 
-    def open(self, *, app_pings: bool = True, identity: Identity | None = None) -> Peer:
+    def open(self, *, app_pings: bool = True, identity: Identity | None = None, host: str = "") -> Peer:
         """Open a connection, on which nothing was said yet."""
         subscriber = RecordedSubscriber()
-        return Peer(subscriber, self.hub.new_client(subscriber, app_pings=app_pings, identity=identity))
+        client = self.hub.new_client(subscriber, app_pings=app_pings, identity=identity, host=host)
+        return Peer(subscriber, client)
 
     def connect(self, identity: Identity | None = None) -> Peer:
         """Open a connection and have it connected, as `identity` or anonymous."""

@@ -26,7 +26,6 @@ BROKEN: list[dict[str, Any]] = [
     {"allow_history_for_client": True},
     {"allow_history_for_subscriber": True},
     {**HISTORY, "recovery_mode": "cache"},
-    {**HISTORY, "slow_policy": "conflate", "force_recovery": True},
     {"force_push_join_leave": True},
     {"delta_publish": True},
     {"allow_presence_for_client": True},
@@ -51,7 +50,7 @@ def test_each_check_finds_what_it_is_for(check: Any, options: dict[str, Any]) ->
     [
         {},
         HISTORY,
-        {**HISTORY, "slow_policy": "drop-oldest", "allow_recovery": True},
+        {**HISTORY, "slow_policy": "drop-oldest", "force_recovery": True},
         {**HISTORY, "slow_policy": "close", "force_recovery": True},
         {**HISTORY, "recovery_mode": "cache", "allow_recovery": True},
         {**FOSSIL, "delta_publish": True},

@@ -51,7 +51,7 @@ class ApiHouse(MemoryServer):
         client = self.dial(MessagingMemoryClient)
         client.upgrade(CONNECTION_PATH)
         number = client.command(connect={"token": name, **connect})
-        self.run_until(lambda: number in client.replies)
+        self.run_until(lambda: number in client.replies or client.close_frame)
         return client
 
     def id_of(self, client: MessagingMemoryClient) -> str:

@@ -349,6 +349,56 @@ def test_refresh_can_change_what_others_see(house: ApiHouse) -> None:
     assert entry["conn_info"] == {"name": "Ann"}
 
 
+# Taking rights back
+
+
+def closing(client: Any) -> int | None:
+    return client.close_frame[0] if client.close_frame else None
+
+
+def test_a_blocked_user_is_sent_away_and_not_let_in_until_unblocked(house: ApiHouse) -> None:
+    ann, bob = house.user("ann"), house.user("bob")
+    assert house.call("block_user", user="ann") == {}
+    house.run_until(lambda: ann.close_frame)
+    assert (closing(ann), closing(bob)) == (3503, None)
+    assert closing(house.user("ann")) == 3507
+    assert house.call("unblock_user", user="ann") == {}
+    assert closing(house.user("ann")) is None
+
+
+def test_a_block_may_end_by_itself(house: ApiHouse) -> None:
+    house.call("block_user", user="ann", expire_at=int(house.clock.unix_s()) + 30)
+    assert closing(house.user("ann")) == 3507
+    house.run_for(31.0)
+    assert closing(house.user("ann")) is None
+
+
+def test_a_revoked_token_is_no_good_any_more(house: ApiHouse) -> None:
+    ann = house.user("ann")
+    assert house.call("revoke_token", uid="id-ann") == {}
+    house.run_until(lambda: ann.close_frame)
+    assert closing(ann) == 3014
+    assert closing(house.user("ann")) == 3500
+    assert closing(house.user("bob")) is None
+
+
+def test_all_tokens_of_a_user_up_to_a_moment_can_be_taken_back(house: ApiHouse) -> None:
+    ann = house.user("ann")
+    assert house.call("invalidate_user_tokens", user="ann", issued_before=7) == {}
+    assert closing(house.user("ann")) is None
+    assert house.call("invalidate_user_tokens", user="ann") == {}
+    house.run_until(lambda: ann.close_frame)
+    assert closing(ann) == 3014
+    assert closing(house.user("ann")) == 3500
+    assert house.call("invalidate_user_tokens", user="ann", channel="news") == 108
+
+
+@pytest.mark.parametrize("method", ["block_user", "unblock_user", "invalidate_user_tokens"])
+def test_a_right_that_is_taken_back_is_somebodys(house: ApiHouse, method: str) -> None:
+    assert house.call(method, user="") == 107
+    assert house.call(method, user="x" * 256) == 107
+
+
 # Looking
 
 

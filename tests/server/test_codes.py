@@ -1,6 +1,6 @@
 """Every code of the messaging protocol that this server sends, seen on the wire by a raw client.
 
-`CASES` is the table that the reference points to: docs/reference/client-protocol.md names a row for each code.
+`CASES` is the table that the reference points to: its page on the client protocol names a row for each code.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wsloop.hub import codes
+from tests.server.api_kit import ApiHouse
+from wsloop.hub import blocking, codes
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.history import Publication
-from wsloop.hub.namespaces import Namespace, dev_namespaces
+from wsloop.hub.namespaces import Namespace, Namespaces, dev_namespaces
+from wsloop.hub.rate_limits import Rate, RateLimits
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError, Verifier
-from wsloop.server.assembly import CONNECTION_PATH, Options
+from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.testing.client import MessagingMemoryClient
-from wsloop.testing.server import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,8 @@ class ScriptedTokens(Verifier):
             "expiring": Identity("u", expire_at=soon),
             "expiring channel": Identity("u", subscriptions={"a": SubscriptionGrant(expire_at=soon)}),
             "channel": Identity("u", subscriptions={"a": SubscriptionGrant()}),
+            "ended": Identity("u", expire_at=int(unix_s) - 1),
+            "marked": Identity("u", token_id="jti", issued_at=int(unix_s)),
         }
         if token not in identities:
             raise InvalidTokenError("on purpose")
@@ -58,8 +61,9 @@ class World:
     """A server, and one raw client whose upgrade is done; what the server says to it is the outcome."""
 
     def __init__(self) -> None:
-        self.server = MemoryServer(options=Options(dev=True, namespaces=NAMESPACES))
+        self.server = ApiHouse()
         self.hub = self.server.hub
+        self.hub.namespaces = Namespaces(NAMESPACES)
         self.hub.verifier = ScriptedTokens()
         self.client = self.server.dial(MessagingMemoryClient)
         self.client.upgrade(CONNECTION_PATH)
@@ -101,6 +105,44 @@ class World:
 
 
 TEMPORARY = {100, 111, 113}
+ONE_A_MINUTE = Rate(1, 60.0)
+
+
+def expired(world: World) -> tuple[int, str]:
+    return world.error(connect={"token": "ended"})
+
+
+def limited(world: World) -> None:
+    """Let each client have one command a minute from now on."""
+    world.hub.rate_limits = RateLimits((ONE_A_MINUTE, None, None, None, None, None))
+    world.client = world.server.dial(MessagingMemoryClient)
+    world.client.upgrade(CONNECTION_PATH)
+    world.connect()
+
+
+def too_many_requests(world: World) -> tuple[int, str]:
+    limited(world)
+    world.ask(rpc={"method": "m"})
+    return world.error(rpc={"method": "m"})
+
+
+def stubborn(world: World) -> tuple[int, str]:
+    limited(world)
+    for _ in range(200):
+        world.client.command(rpc={"method": "m"})
+    return world.closed()
+
+
+def token_revoked(world: World) -> tuple[int, str]:
+    world.connect("marked")
+    blocking.revoke_token(world.hub, "jti")
+    return world.closed()
+
+
+def user_blocked(world: World) -> tuple[int, str]:
+    blocking.block_user(world.hub, "u")
+    world.connect("channel")
+    return world.closed()
 
 
 def internal_error(world: World) -> tuple[int, str]:
@@ -215,6 +257,12 @@ def channel_limit(world: World) -> tuple[int, str]:
     return world.closed()
 
 
+def force_disconnect(world: World) -> tuple[int, str]:
+    world.connect("channel")
+    world.server.call("disconnect", user="u")
+    return world.closed()
+
+
 def send_not_available(world: World) -> tuple[int, str]:
     world.connect()
     world.client.send_text('{"send":{"data":1}}')
@@ -225,6 +273,13 @@ def gap(world: World) -> tuple[int, str]:
     world.connect()
     world.ask(subscribe={"channel": "a"})
     world.lose_one("a")
+    return world.unsubscribed()
+
+
+def unsubscribed_by_operator(world: World) -> tuple[int, str]:
+    world.connect("channel")
+    world.ask(subscribe={"channel": "b"})
+    world.server.call("unsubscribe", user="u", channel="b")
     return world.unsubscribed()
 
 
@@ -244,6 +299,8 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "error-107": (codes.BAD_REQUEST, bad_request),
     "error-108": (codes.NOT_AVAILABLE, not_available),
     "error-109": (codes.TOKEN_EXPIRED, token_expired),
+    "error-110": (codes.EXPIRED, expired),
+    "error-111": (codes.TOO_MANY_REQUESTS, too_many_requests),
     "error-112": (codes.UNRECOVERABLE_POSITION, unrecoverable_position),
     "close-3001": (codes.DISCONNECT_SHUTDOWN, shutdown),
     "close-3005": (codes.DISCONNECT_EXPIRED, connection_expired),
@@ -251,11 +308,16 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "close-3008": (codes.DISCONNECT_SLOW, slow),
     "close-3010": (codes.DISCONNECT_INSUFFICIENT_STATE, insufficient_state),
     "close-3012": (codes.DISCONNECT_NO_PONG, no_pong),
+    "close-3013": (codes.DISCONNECT_TOO_MANY_REQUESTS, stubborn),
+    "close-3014": (codes.DISCONNECT_STATE_INVALIDATED, token_revoked),
     "close-3500": (codes.DISCONNECT_INVALID_TOKEN, invalid_token),
     "close-3501": (codes.DISCONNECT_BAD_REQUEST, bad_frame),
     "close-3502": (codes.DISCONNECT_STALE, stale),
+    "close-3503": (codes.DISCONNECT_FORCE_NO_RECONNECT, force_disconnect),
     "close-3505": (codes.DISCONNECT_CHANNEL_LIMIT, channel_limit),
+    "close-3507": (codes.DISCONNECT_PERMISSION_DENIED, user_blocked),
     "close-3508": (codes.DISCONNECT_NOT_AVAILABLE, send_not_available),
+    "unsubscribe-2000": (codes.UNSUBSCRIBE_SERVER, unsubscribed_by_operator),
     "unsubscribe-2500": (codes.UNSUBSCRIBE_INSUFFICIENT, gap),
     "unsubscribe-2501": (codes.UNSUBSCRIBE_EXPIRED, right_expired),
 }

@@ -229,6 +229,20 @@ def test_of_a_conflated_channel_only_the_newest_waits(house: MemoryServer) -> No
     assert 1 <= len(flags) <= 3
 
 
+def test_of_a_pattern_the_newest_of_one_channel_does_not_stand_for_the_others() -> None:
+    namespaces = {**NAMESPACES, "wide": structs.replace(NAMESPACES["newest"], allow_wildcard=True)}
+    with make_house(namespaces=namespaces) as house:
+        (slow,) = members(house, "wide:*", 1)
+        slow.stop_reading()
+        for number in range(1, 50):
+            house.hub.publish(f"wide:{number % 2}", b'{"n":%d,"text":"%s"}' % (number, TEXT.encode()))
+            house.run_for(0.01)
+        slow.resume_reading()
+        house.run_until(lambda: 49 in numbers(slow, "wide:*"))
+        assert accounted(seen(slow, "wide:*")) == 49
+        assert {48, 49} <= set(numbers(slow, "wide:*"))
+
+
 def test_a_recovering_subscription_is_ended_and_recovers_all(house: MemoryServer) -> None:
     for channel in ("whole:c", "whole-newest:c"):
         slow, fast = members(house, channel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.system.daemon import PATIENCE_S, Daemon
+from wsloop.hub.operations import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,3 +224,22 @@ def test_what_is_not_offered_says_so(call: Caller, method: str) -> None:
     with cent.Client(call._url, KEY) as client, pytest.raises(cent.CentApiResponseError) as caught:
         getattr(client, method)(request)
     assert caught.value.code == 108
+
+
+def test_rights_are_taken_back(call: Caller) -> None:
+    for user, method, fields in (
+        ("ann", "block_user", LATER),
+        ("ann", "unblock_user", {}),
+        ("bob", "invalidate_user_tokens", {"issued_before": 1, **LATER}),
+    ):
+        call(method, user=user, **fields)
+    call("revoke_token", uid="jti-1", **LATER)
+
+
+def test_every_method_of_cent_is_one_of_ours_or_known_not_to_be() -> None:
+    import cent
+
+    for kind in (cent.Client, cent.AsyncClient):
+        names = {name for name, _ in inspect.getmembers(kind, inspect.isfunction)}
+        methods = {name for name in names if not name.startswith("_")} - {"close"}
+        assert methods - table.METHODS.keys() == NOT_OURS.keys()

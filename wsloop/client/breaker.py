@@ -32,6 +32,7 @@ class BreakerStep(enum.Enum):
 
     TRIPPED = "tripped"
     PROBE = "probe"
+    PROBE_DROPPED = "probe dropped"
     SUCCEEDED = "succeeded"
 
 
@@ -41,8 +42,10 @@ BREAKER_TRANSITIONS: dict[BreakerState, dict[BreakerStep, BreakerState]] = {
     BreakerState.HALF_OPEN: {
         BreakerStep.SUCCEEDED: BreakerState.CLOSED,
         BreakerStep.TRIPPED: BreakerState.OPEN,
+        BreakerStep.PROBE_DROPPED: BreakerState.OPEN,
     },
 }
+"""PROBE_DROPPED: it was never asked, so the next call is the probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,15 @@ class BreakerRules:
     max_failures: int = 5
     open_s: float = 1.0
     max_open_s: float = 30.0
+
+
+def backoff_s(first_s: float, most_s: float, failures: int, chance: float) -> float:
+    """Return how long to leave a peer alone that has failed `failures` times since the first, from 0.
+
+    Doubles from `first_s` to `most_s`; then, by `chance` in [0, 1), half of that to one and a half.
+    """
+    # 2 ** 30 times any time is beyond any bound; without a limit the power would overflow.
+    return min(most_s, first_s * 2.0 ** min(failures, 30)) * (0.5 + chance)
 
 
 class Breaker:
@@ -97,13 +109,16 @@ class Breaker:
         if self.state is BreakerState.CLOSED and self._failures < self._rules.max_failures:
             return False
         rules = self._rules
-        # 2 ** 30 times any time is beyond `max_open_s`; without a bound the power overflows.
-        open_s = min(rules.max_open_s, rules.open_s * 2.0 ** min(self._trips, 30))
-        self._probe_at_s = now_s + open_s * (0.5 + chance)
+        self._probe_at_s = now_s + backoff_s(rules.open_s, rules.max_open_s, self._trips, chance)
         self._trips += 1
         self._failures = 0
         self._step(BreakerStep.TRIPPED)
         return True
+
+    def give_back(self, ticket: int) -> None:
+        """Tell, instead of `report`, that the call with `ticket` was never made."""
+        if ticket == self._ticket and self.state is BreakerState.HALF_OPEN:
+            self._step(BreakerStep.PROBE_DROPPED)
 
     def _step(self, taken: BreakerStep) -> None:
         try:

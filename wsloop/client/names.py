@@ -82,7 +82,7 @@ class SystemNames:
             self._asked[host] = [found]
             if not self._helper.run(lambda: look_up(host), lambda result: self._on_result(host, result)):
                 del self._asked[host]
-                found(HttpError("too many names are being looked up"))
+                found(HttpError("too many names are being looked up", was_tried=False))
 
     def _on_result(self, host: str, result: tuple[str, ...] | Exception) -> None:
         answer: tuple[str, ...] | HttpError

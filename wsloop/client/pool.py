@@ -130,9 +130,9 @@ class Pool:
             len(self._under_way) >= self._limits.max_in_flight
             and len(self._waiting) >= self._limits.max_waiting
         ):
-            self.end(call, HttpError("too many requests are waiting"))
+            self.end(call, HttpError("too many requests are waiting", was_tried=False))
             return call
-        call.deadline = self._reactor.call_later(timeout_s, lambda: self.end(call, HttpError("timed out")))
+        call.deadline = self._reactor.call_later(timeout_s, lambda: self._on_timeout(call))
         self._waiting.append(call)
         self._start_next()
         return call
@@ -161,9 +161,14 @@ class Pool:
     def close(self) -> None:
         """Fail every call and drop every connection."""
         for call in [*self._waiting, *self._under_way]:
-            self.end(call, HttpError("shutting down"))
+            self.end(call, HttpError("shutting down", was_tried=False))
         for link in list(self._idle):
             self._let_go(link)
+
+    def _on_timeout(self, call: Call) -> None:
+        is_waiting = call not in self._under_way
+        reason = "timed out while waiting for its turn" if is_waiting else "timed out"
+        self.end(call, HttpError(reason, was_tried=not is_waiting))
 
     # -- a call's way ----------------------------------------------------------------------
 

@@ -63,8 +63,7 @@ class Audience:
         self.codec = codec
         self.wish = wish
         self.push_start = channel.numbered_start if wish.compact else channel.push_start
-        policy = channel.rules.options.slow_policy
-        self._lane = kept(codec) if policy == "close" else Lane(channel.name, policy, codec)
+        self._lane = _lane(channel, codec)
         self.join_count = 0
         self.subscriptions: dict[Subscription, None] = {}
         # Those of all subscriptions, until one comes or goes: the same object for each publication.
@@ -141,6 +140,14 @@ class Audience:
         if self._receivers is None:
             self._receivers = [each.receiver for each in self.subscriptions]
         return self._receivers
+
+
+def _lane(channel: Channel, codec: Codec) -> Lane:
+    policy = channel.rules.options.slow_policy
+    if policy == "close":
+        return kept(codec)
+    # The newest of all that a pattern matches is of one channel only: it does not stand for the others.
+    return Lane(channel.name, "drop-oldest" if channel.rules.is_wildcard else policy, codec)
 
 
 class TailoredAudience(Audience):

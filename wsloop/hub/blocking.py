@@ -3,6 +3,8 @@
 Whom an operator blocks is told never to come back (3503). Who is here by a token that was revoked
 is told to forget it and to come back with another (3014), for the user as such has done no wrong; a
 client that comes with the same one is turned away for good (3500).
+
+Both kinds of token pass through here when they are shown, since what they say may have been taken back.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes
 from wsloop.hub.revocations import Refusal
+from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wsloop.hub.client import Client
-    from wsloop.hub.grants import Identity, SubscriptionToken
+    from wsloop.hub.grants import Identity, SubscriptionGrant
     from wsloop.hub.hub import Hub
 
 
@@ -54,13 +57,38 @@ def invalidate_user_tokens(hub: Hub, user: str, issued_before_s: float = 0, unti
     return _close(hub, hub.clients_of(user), codes.DISCONNECT_STATE_INVALIDATED)
 
 
-def check(hub: Hub, right: Identity | SubscriptionToken) -> None:
+def check(hub: Hub, right: Identity) -> None:
     """Raise DisconnectError if a right was taken back: 3507 for a blocked user, 3500 for a token."""
     refusal = hub.revocations.refusal(right, hub.unix_s())
     if refusal is Refusal.BLOCKED:
         raise codes.DisconnectError(codes.DISCONNECT_PERMISSION_DENIED)
     if refusal is Refusal.REVOKED:
         raise codes.DisconnectError(codes.DISCONNECT_INVALID_TOKEN)
+
+
+def subscription_grant(client: Client, channel: str, token: str) -> SubscriptionGrant:
+    """Return the right to a channel that a client has by a token.
+
+    Raises ReplyError 103 for a token that is not good or was taken back, 109 for one that has expired, 110
+    if the right has ended without it; DisconnectError 3500 for another's, 3507 for a blocked user's.
+    """
+    hub, unix_s = client.hub, client.hub.unix_s()
+    try:
+        claims = hub.verifier.verify_subscription(token, unix_s)
+    except ExpiredTokenError:
+        raise codes.ReplyError(codes.TOKEN_EXPIRED) from None
+    except InvalidTokenError:
+        raise codes.ReplyError(codes.PERMISSION_DENIED) from None
+    if claims.channel != channel or claims.user != client.user or claims.client not in ("", client.id):
+        raise codes.DisconnectError(codes.DISCONNECT_INVALID_TOKEN)
+    refusal = hub.revocations.refusal(claims, unix_s)
+    if refusal is Refusal.BLOCKED:
+        raise codes.DisconnectError(codes.DISCONNECT_PERMISSION_DENIED)
+    if refusal is Refusal.REVOKED:
+        raise codes.ReplyError(codes.PERMISSION_DENIED)
+    if 0 < claims.grant.expire_at <= unix_s:
+        raise codes.ReplyError(codes.EXPIRED)
+    return claims.grant
 
 
 def _close(hub: Hub, clients: Iterable[Client], code: codes.Code) -> int:

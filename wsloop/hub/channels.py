@@ -73,13 +73,15 @@ class Subscription:
     detection. `active` is false until the subscription is registered, and after it has
     ended: then it is in no channel. `announces`: whether others are told of its coming and going;
     `is_announced`: whether they were told that it came. `info` is what others see of the client here, JSON.
-    `lease` is its right to be here, None if that does not end. `wish`: how it wants its pushes.
-    `acked`: the offset up to which the client says that it has dealt with the channel, 0 if it never did.
+    `lease` is its right to be here, None if that does not end; `is_from_backend` tells who
+    renews it. `wish`: how it wants its pushes. `acked`: the offset up to which the client says
+    that it has dealt with the channel, 0 if it never did.
     """
 
     __slots__ = (
-        "acked", "active", "announces", "audience", "channel", "client", "info", "is_announced", "is_present",
-        "is_server_side", "lease", "offset", "receiver", "wants_joins", "wish",
+        "acked", "active", "announces", "audience", "channel", "client", "info", "is_announced",
+        "is_from_backend", "is_present", "is_server_side", "lease", "offset", "receiver", "wants_joins",
+        "wish",
     )  # fmt: skip
 
     def __init__(self, client: Client, channel: Channel) -> None:
@@ -91,7 +93,7 @@ class Subscription:
         self.acked = 0
         self.audience: Audience | None = None
         self.active = self.is_present = self.is_server_side = self.wants_joins = False
-        self.announces = self.is_announced = False
+        self.announces = self.is_announced = self.is_from_backend = False
         self.lease: Lease | None = None
         self.wish: Wish = PLAIN
 

@@ -16,6 +16,7 @@ from wsloop.hub import codes, dispatcher, joining, replies
 from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
 from wsloop.hub.client_state import OPEN_STATES, ClientState, step
+from wsloop.hub.rate_limits import Meter
 
 if TYPE_CHECKING:
     from wsloop.hub.channels import Subscriber, Subscription
@@ -39,12 +40,13 @@ class Client:
     it is, None until that is known; `user` is "" if anonymous. `info` is what others see of it,
     JSON. `app_pings` is false if the transport itself pings (RFC 6455 pings), so that connect
     promises none. `headers` of its upgrade request that the backend may see. `app` is the name and
-    the version that it calls itself by.
+    the version that it calls itself by. `host` is what its address is counted by, "" if it is not;
+    `meter` counts what it asks for, None where nothing is limited.
     """
 
     __slots__ = (
-        "_lines", "app", "app_pings", "codec", "headers", "hub", "id", "identity", "info", "lease", "state",
-        "subscriber", "subscriptions", "user",
+        "_lines", "app", "app_pings", "codec", "headers", "host", "hub", "id", "identity", "info", "lease",
+        "meter", "state", "subscriber", "subscriptions", "user",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +59,7 @@ class Client:
         app_pings: bool,
         identity: Identity | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        host: str = "",
     ) -> None:
         self.hub = hub
         self.subscriber = subscriber
@@ -65,6 +68,8 @@ class Client:
         self.app_pings = app_pings
         self.identity = identity
         self.headers = headers
+        self.host = host
+        self.meter = None if hub.rate_limits is None else Meter()
         self.app = NAMELESS
         self.user = ""
         self.info = b""
@@ -167,8 +172,7 @@ class Client:
         self.identity = identity
         self.user = identity.user
         self.info = replies.client_info(identity.user, self.id, identity.info)
-        if identity.expire_at:
-            self.set_expiry(identity.expire_at, has_grace=not identity.from_backend)
+        self._set_end()
 
     def info_with(self, chan_info: bytes) -> bytes:
         """Return what others see of the client in one channel, with `chan_info`, JSON."""
@@ -202,8 +206,13 @@ class Client:
         )
         if info:
             self.info = replies.client_info(self.user, self.id, info)
-        if expire_at:
-            self.set_expiry(expire_at, has_grace=not self.identity.from_backend)
+        self._set_end()
+
+    def _set_end(self) -> None:
+        """Let the connection end with the identity, and not as was said before."""
+        assert self.identity is not None
+        if self.identity.expire_at:
+            self.set_expiry(self.identity.expire_at, has_grace=not self.identity.from_backend)
         elif self.lease is not None:
             self.lease.cancel()
             self.lease = None

@@ -49,8 +49,8 @@ NOT_AVAILABLE = Code(
     108, "not available", when="presence, history or `rpc` is off; a kind of subscription that is not offered"
 )
 TOKEN_EXPIRED = Code(109, "token expired", when="the token was valid once: get another")
-EXPIRED = Code(110, "expired", never="what has expired is 109 in a reply, and 3005 or 2501 later")
-TOO_MANY_REQUESTS = Code(111, "too many requests", temporary=True, never="no rate is limited yet")
+EXPIRED = Code(110, "expired", when="the right that a valid token or the backend gives has ended already")
+TOO_MANY_REQUESTS = Code(111, "too many requests", temporary=True, when="a rate limit")
 UNRECOVERABLE_POSITION = Code(
     112, "unrecoverable position", when="the stream is not the one the client knows"
 )
@@ -89,9 +89,11 @@ DISCONNECT_FORCE_RECONNECT = Code(
     3011, "force reconnect", never="the operator's `disconnect` may send it, as any other"
 )
 DISCONNECT_NO_PONG = Code(3012, "no pong", when="a ping was not answered in time")
-DISCONNECT_TOO_MANY_REQUESTS = Code(3013, "too many requests", never="no rate is limited yet")
+DISCONNECT_TOO_MANY_REQUESTS = Code(
+    3013, "too many requests", when="too many commands were refused with 111 in a minute"
+)
 DISCONNECT_STATE_INVALIDATED = Code(
-    3014, "state invalidated", never="nothing invalidates what a client remembers"
+    3014, "state invalidated", when="the token that let the client in was revoked: come back with another"
 )
 DISCONNECT_INVALID_TOKEN = Code(3500, "invalid token", when="a token that is none of ours, or another's")
 DISCONNECT_BAD_REQUEST = Code(
@@ -102,7 +104,7 @@ DISCONNECT_BAD_REQUEST = Code(
 )
 DISCONNECT_STALE = Code(3502, "stale", when="no connect command came in time")
 DISCONNECT_FORCE_NO_RECONNECT = Code(
-    3503, "force disconnect", never="the operator's `disconnect` may send it, as any other"
+    3503, "force disconnect", when="the operator's `disconnect`, unless it names another code"
 )
 DISCONNECT_CONNECTION_LIMIT = Code(
     3504, "connection limit", never="connections are limited before the upgrade, with HTTP 429 and 503"
@@ -111,17 +113,13 @@ DISCONNECT_CHANNEL_LIMIT = Code(
     3505, "channel limit", when="the identity names more channels to be subscribed to than `channel_limit`"
 )
 DISCONNECT_INAPPROPRIATE_PROTOCOL = Code(3506, "inappropriate protocol", never="there is one protocol")
-DISCONNECT_PERMISSION_DENIED = Code(
-    3507, "permission denied", never="what is not permitted is error 103, and the connection goes on"
-)
+DISCONNECT_PERMISSION_DENIED = Code(3507, "permission denied", when="the user is blocked")
 DISCONNECT_NOT_AVAILABLE = Code(3508, "not available", when="`send` without anybody to receive it")
 DISCONNECT_TOO_MANY_ERRORS = Code(3509, "too many errors", never="errors are not counted")
 
 UNSUBSCRIBE_CLIENT = Code(0, "client unsubscribed", never="only hooks are told: the client knows")
 UNSUBSCRIBE_DISCONNECT = Code(1, "client disconnected", never="only hooks are told: the client is gone")
-UNSUBSCRIBE_SERVER = Code(
-    2000, "server unsubscribe", never="nobody but the client ends a subscription that is in order"
-)
+UNSUBSCRIBE_SERVER = Code(2000, "server unsubscribe", when="the operator's `unsubscribe`")
 UNSUBSCRIBE_INSUFFICIENT = Code(
     2500,
     "insufficient state",

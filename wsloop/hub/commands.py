@@ -134,6 +134,19 @@ class SendRequest(Request, frozen=True):
     data: Raw = NO_DATA
 
 
+class RefreshRequest(Request, frozen=True):
+    """`refresh`: another token for the same user."""
+
+    token: str = ""
+
+
+class SubRefreshRequest(Request, frozen=True):
+    """`sub_refresh`: another token for the same channel."""
+
+    channel: str = ""
+    token: str = ""
+
+
 class EmptyRequest(Request, frozen=True):
     """`ping`: nothing in it is used."""
 
@@ -155,6 +168,8 @@ class Command(Request, frozen=True):
     ack: AckRequest | None = None
     rpc: RpcRequest | None = None
     send: SendRequest | None = None
+    refresh: RefreshRequest | None = None
+    sub_refresh: SubRefreshRequest | None = None
     ping: EmptyRequest | None = None
 
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.hub import codes, joining, replies
+from wsloop.hub import blocking, codes, joining, replies
 from wsloop.hub.backend import ConnectQuestion, Disconnected, Refused
 from wsloop.hub.channels import HeldReceiver
 from wsloop.hub.client_state import ClientState
 from wsloop.hub.commands import EXTENSIONS, SubscribeRequest
 from wsloop.hub.grants import Identity, SubscriptionGrant
+from wsloop.hub.rate_limits import Operation
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
 
 if TYPE_CHECKING:
@@ -89,16 +90,21 @@ def _identity(client: Client, request: ConnectRequest) -> Identity | None:
 
 def _welcome(client: Client, command_id: int, request: ConnectRequest, identity: Identity) -> None:
     """Let the client in as `identity`, and join what the server subscribes it to."""
-    client.identify(identity)
+    hub = client.hub
     try:
+        _check(client, identity)
+        client.identify(identity)
         wanted = [
-            (name, client.hub.namespaces.rules_to_subscribe(name), grant)
+            (name, hub.namespaces.rules_to_subscribe(name), grant)
             for name, grant in _server_side(client, identity).items()
         ]
     except codes.ReplyError as refusal:
         client.fail(command_id, refusal.error)
         return
-    if len(wanted) > client.hub.options.channel_limit:
+    except codes.DisconnectError as refusal:
+        client.disconnect(refusal.close_code, refusal.reason)
+        return
+    if len(wanted) > hub.options.channel_limit:
         limit = codes.DISCONNECT_CHANNEL_LIMIT
         client.disconnect(limit.code, limit.message)
         return
@@ -106,6 +112,20 @@ def _welcome(client: Client, command_id: int, request: ConnectRequest, identity:
         _Arrival(client, command_id, request).begin(wanted)
     else:
         _reply(client, command_id, request, {})
+
+
+def _check(client: Client, identity: Identity) -> None:
+    """Raise ReplyError or DisconnectError for who may not come in, whoever said who it is."""
+    hub = client.hub
+    blocking.check(hub, identity)
+    if 0 < identity.expire_at <= hub.unix_s():
+        raise codes.ReplyError(codes.EXPIRED)
+    limits, meter, user = hub.rate_limits, client.meter, identity.user
+    if limits is None or meter is None:
+        return
+    # The address was counted before anything was verified; now the user is known.
+    if not limits.admit(Operation.CONNECT, hub.now(), meter, user, ""):
+        raise codes.ReplyError(codes.TOO_MANY_REQUESTS)
 
 
 def _server_side(client: Client, identity: Identity) -> dict[str, SubscriptionGrant]:
@@ -201,6 +221,12 @@ class _Arrival:
             joining.end_all(client)
             return
         if not client.is_open:
+            return
+        try:
+            assert client.identity is not None
+            blocking.check(client.hub, client.identity)
+        except codes.DisconnectError as refusal:  # meanwhile
+            client.disconnect(refusal.close_code, refusal.reason)
             return
         _reply(client, self._command_id, self._request, self._results)
         for subscription, held in self._held:

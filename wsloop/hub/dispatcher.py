@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsloop.hub import acks, codes, commands, connecting, replies, subscribing
+from wsloop.hub import acks, codes, commands, connecting, refreshing, replies, subscribing
 from wsloop.hub.backend import Disconnected, PublishQuestion, PublishVerdict, Refused, RpcQuestion
 from wsloop.hub.broker import Draft, Retention, Unavailable
 from wsloop.hub.history import HistoryQuery, StreamView
 from wsloop.hub.idempotency import key_of
 from wsloop.hub.namespaces import may
+from wsloop.hub.rate_limits import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,24 @@ if TYPE_CHECKING:
     from wsloop.hub.broker import Done, Result
     from wsloop.hub.client import Client
     from wsloop.hub.namespaces import ChannelRules
+    from wsloop.hub.rate_limits import Meter
 
 
 NO_HISTORY = Retention()
+
+OPERATIONS = {
+    "connect": Operation.CONNECT,
+    "refresh": Operation.CONNECT,
+    "subscribe": Operation.SUBSCRIBE,
+    "sub_refresh": Operation.SUBSCRIBE,
+    "publish": Operation.PUBLISH,
+    "history": Operation.HISTORY,
+    "presence": Operation.HISTORY,
+    "presence_stats": Operation.HISTORY,
+    "rpc": Operation.RPC,
+    "send": Operation.RPC,
+}
+"""Which rate limit a method comes under besides that of all commands."""
 
 
 def dispatch(client: Client, line: str | bytes) -> None:
@@ -43,6 +59,8 @@ def dispatch(client: Client, line: str | bytes) -> None:
         request = getattr(command, method)
         if request is not None:
             _check_order(client, command.id, method)
+            if client.meter is not None and not _is_admitted(client, client.meter, command.id, method):
+                return
             try:
                 handle(client, command.id, request)
             except codes.ReplyError as refusal:
@@ -59,10 +77,28 @@ def _check_order(client: Client, command_id: int, method: str) -> None:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "not connected yet")
 
 
+def _is_admitted(client: Client, meter: Meter, command_id: int, method: str) -> bool:
+    """Count a command; return False if it came too soon, which its reply says if it has one.
+
+    Raises DisconnectError 3013 for who does not heed that.
+    """
+    limits, now_s = client.hub.rate_limits, client.hub.now()
+    operation = OPERATIONS.get(method, Operation.TOTAL)
+    if limits is None or limits.admit(operation, now_s, meter, client.user, client.host):
+        return True
+    if meter.refuse(now_s):
+        raise codes.DisconnectError(codes.DISCONNECT_TOO_MANY_REQUESTS)
+    if command_id:
+        client.fail(command_id, codes.TOO_MANY_REQUESTS)
+    return False
+
+
 def _unknown(client: Client, command_id: int, line: str | bytes) -> None:
     """Take a line without any known method: a pong if it is `{}`, otherwise error 104."""
     if not client.is_connected:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "not connected yet")
+    if client.meter is not None and not _is_admitted(client, client.meter, command_id, ""):
+        return
     if command_id:
         client.fail(command_id, codes.METHOD_NOT_FOUND)
     elif client.codec.is_pong(line):
@@ -229,6 +265,8 @@ COMMANDS: tuple[tuple[str, Callable[[Client, int, Any], None]], ...] = (
     ("connect", connecting.connect),
     ("rpc", _rpc),
     ("send", _send),
+    ("refresh", refreshing.refresh),
+    ("sub_refresh", refreshing.sub_refresh),
     ("ping", _ping),
 )
 """Method -> handler(client, command id, request), the most frequent first.

@@ -9,7 +9,7 @@ A message travels in a `Lane`: what may be done with it where a receiver does no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wsloop.hub import replies
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsloop.hub.codec import Codec
-
-SlowPolicy = Literal["close", "drop-oldest", "conflate"]
-"""What becomes of the messages that a receiver does not take in time: see `Namespace.slow_policy`."""
+    from wsloop.hub.namespaces import SlowPolicy
 
 
 class Lane:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.hub import codes, joining, replies, subscribing
+from wsloop.hub import codes, joining, refreshing, replies
 from wsloop.hub.backend import Hooks, NoHooks
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft
 from wsloop.hub.channels import Channel, Subscriber
@@ -23,6 +23,7 @@ from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.patterns import Patterns
 from wsloop.hub.positions import PositionCheck
+from wsloop.hub.revocations import Revocations
 from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from wsloop.hub.namespaces import ChannelRules, Namespaces
     from wsloop.hub.options import HubOptions
     from wsloop.hub.presence import Presence
+    from wsloop.hub.rate_limits import RateLimits
 
 EXPIRE_BATCH = 1000
 """Streams looked at in one `Hub.expire`: about a millisecond, which no client notices."""
@@ -65,7 +67,8 @@ class Hub(BrokerEvents):
     `options`; `now` returns monotonic seconds, `unix_s` those of the calendar; `entropy(n)` returns
     n unguessable bytes, for client ids; `fan_out` gives pushes to receivers (None: at once);
     `verifier` of tokens (None: none is valid);
-    `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens.
+    `backend`, which is asked what the options say (None: there is none); `hooks`, which hear what happens;
+    `rate_limits` of what clients ask for (None: none).
 
     All methods are called on the one thread of the loop.
     """
@@ -84,6 +87,7 @@ class Hub(BrokerEvents):
         verifier: Verifier | None = None,
         backend: Backend | None = None,
         hooks: Hooks | None = None,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.broker = broker
         self.presence = presence
@@ -98,6 +102,8 @@ class Hub(BrokerEvents):
         self.hooks = hooks or NoHooks()
         self.users = Users()
         self.expiries = Expiries()
+        self.revocations = Revocations()
+        self.rate_limits = rate_limits
         self.filters = Filters()
         self._position_check = PositionCheck(self, now())
         self._entropy = entropy
@@ -120,11 +126,13 @@ class Hub(BrokerEvents):
         app_pings: bool = True,
         identity: Identity | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        host: str = "",
     ) -> Client:
         """Return a client for a connection that has just opened.
 
         `codec`: what it speaks. `app_pings`: whether the server will send `{}` pings, or RFC 6455
-        ones instead. `identity`: who it is, if its upgrade request has told already.
+        ones instead. `identity`: who it is, if its upgrade request has told already. `host`: what its
+        address is counted by, "" if it is not.
         """
         client = Client(
             self,
@@ -134,6 +142,7 @@ class Hub(BrokerEvents):
             app_pings=app_pings,
             identity=identity,
             headers=headers,
+            host=host,
         )
         self._clients[client.id] = client
         return client
@@ -172,6 +181,9 @@ class Hub(BrokerEvents):
         Returns how many were looked at, at most EXPIRE_BATCH: then more may be due.
         """
         ended = self.expiries.run(now_s, EXPIRE_BATCH)
+        self.revocations.expire(self.unix_s())
+        if self.rate_limits is not None:
+            self.rate_limits.expire(now_s, EXPIRE_BATCH)
         compared = self._position_check.run(now_s)
         return max(ended, compared, self.broker.expire(now_s, EXPIRE_BATCH))
 
@@ -241,14 +253,13 @@ class Hub(BrokerEvents):
         return self._channels
 
     def on_client_expired(self, client: Client) -> None:
-        """End a connection whose identity has ended and was not renewed in time."""
-        expired = codes.DISCONNECT_EXPIRED
-        client.disconnect(expired.code, expired.message)
+        """Deal with a connection whose identity has ended and was not renewed in time."""
+        refreshing.on_client_expired(client)
 
     def on_subscription_expired(self, subscription: Subscription) -> None:
-        """End a subscription whose right has ended and was not renewed in time."""
+        """Deal with a subscription whose right has ended and was not renewed in time."""
         subscription.lease = None
-        subscribing.end_expired(subscription)
+        refreshing.on_subscription_expired(subscription)
 
     def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
         """See `BrokerEvents.on_publication`."""

@@ -99,7 +99,7 @@ def join(
         subscription.info = subscription.client.info_with(grant.info)
     if receiver is not None:
         subscription.receiver = receiver
-    ttl_s = _lease(subscription, grant)
+    ttl_s = set_end(subscription, grant.expire_at, from_backend=grant.from_backend)
     wish = subscription.wish
     if wish.compact and not channel.number:
         channel.set_number(hub.next_number())
@@ -202,24 +202,29 @@ def end_broken(subscriptions: Iterable[Subscription]) -> None:
             end_with_push(subscription, codes.UNSUBSCRIBE_INSUFFICIENT)
 
 
-def _either(override: bool | None, option: bool) -> bool:
-    return option if override is None else override
+def set_end(subscription: Subscription, expire_at: int, *, from_backend: bool) -> int | None:
+    """Let the right to the channel end at `expire_at`, Unix seconds, 0 for never, and not as was said before.
 
-
-def _lease(subscription: Subscription, grant: SubscriptionGrant) -> int | None:
-    """Let the right to the channel end when the grant says.
-
-    Returns the seconds in which the client has to renew it, None if it need not.
+    Returns the seconds in which the client has to renew it, None if it need not: it does not end,
+    or it is the backend that renews it.
     """
-    if not grant.expire_at:
-        return None
     hub = subscription.client.hub
-    left_s = max(0, int(grant.expire_at - hub.unix_s()))
-    grace_s = 0.0 if grant.from_backend else hub.options.expired_grace_s
+    if subscription.lease is not None:
+        subscription.lease.cancel()
+        subscription.lease = None
+    subscription.is_from_backend = from_backend
+    if not expire_at:
+        return None
+    left_s = max(0, int(expire_at - hub.unix_s()))
+    grace_s = 0.0 if from_backend else hub.options.expired_grace_s
     subscription.lease = hub.expiries.lease(
         hub.now() + left_s + grace_s, functools.partial(hub.on_subscription_expired, subscription)
     )
-    return None if grant.from_backend else left_s
+    return None if from_backend else left_s
+
+
+def _either(override: bool | None, option: bool) -> bool:
+    return option if override is None else override
 
 
 def _register(

@@ -66,6 +66,22 @@ class ConnectResult(msgspec.Struct, omit_defaults=True):
     flag: int = 0
 
 
+class RefreshResult(msgspec.Struct, omit_defaults=True):
+    """The reply to `refresh`, with the same meanings as in ConnectResult."""
+
+    client: str
+    version: str
+    expires: bool = False
+    ttl: int = 0
+
+
+class SubRefreshResult(msgspec.Struct, omit_defaults=True):
+    """The reply to `sub_refresh`; `ttl` in seconds."""
+
+    expires: bool = False
+    ttl: int = 0
+
+
 class ClientInfo(msgspec.Struct, omit_defaults=True):
     """Who a client is, in presence, join, leave and its publications.
 

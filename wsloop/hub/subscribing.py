@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.hub import codes, joining, replies
+from wsloop.hub import blocking, codes, joining, replies
 from wsloop.hub.backend import Disconnected, Refused, SubscribeQuestion
 from wsloop.hub.grants import SubscriptionGrant
 from wsloop.hub.namespaces import is_private, may_subscribe
 from wsloop.hub.tailoring import wish_of
-from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
 
 if TYPE_CHECKING:
-    from wsloop.hub.channels import Subscription
     from wsloop.hub.client import Client
     from wsloop.hub.codes import Code
     from wsloop.hub.commands import ChannelRequest, SubscribeRequest
@@ -74,15 +72,6 @@ def unsubscribe(client: Client, command_id: int, request: ChannelRequest) -> Non
     client.reply(command_id, "unsubscribe", replies.EMPTY)
 
 
-def end_expired(subscription: Subscription) -> None:
-    """End a subscription whose right has ended and was not renewed in time."""
-    if subscription.is_server_side:
-        expired = codes.DISCONNECT_SUBSCRIPTION_EXPIRED
-        subscription.client.disconnect(expired.code, expired.message)
-    else:
-        joining.end_with_push(subscription, codes.UNSUBSCRIBE_EXPIRED)
-
-
 def _check(client: Client, request: SubscribeRequest) -> ChannelRules:
     """Return the channel's rules if a subscription of this kind could exist."""
     name = request.channel
@@ -107,7 +96,7 @@ def _grant(client: Client, request: SubscribeRequest, rules: ChannelRules) -> Su
     """
     name, options = request.channel, rules.options
     if request.token:
-        return _by_token(client, request)
+        return blocking.subscription_grant(client, name, request.token)
     if is_private(name):
         raise codes.ReplyError(codes.PERMISSION_DENIED)
     if may_subscribe(name, options, client.user):
@@ -115,16 +104,3 @@ def _grant(client: Client, request: SubscribeRequest, rules: ChannelRules) -> Su
     if options.subscribe_proxy:
         return None
     raise codes.ReplyError(codes.PERMISSION_DENIED)
-
-
-def _by_token(client: Client, request: SubscribeRequest) -> SubscriptionGrant:
-    try:
-        claims = client.hub.verifier.verify_subscription(request.token, client.hub.unix_s())
-    except ExpiredTokenError:
-        raise codes.ReplyError(codes.TOKEN_EXPIRED) from None
-    except InvalidTokenError:
-        raise codes.ReplyError(codes.PERMISSION_DENIED) from None
-    is_ours = claims.user == client.user and claims.client in ("", client.id)
-    if claims.channel != request.channel or not is_ours:
-        raise codes.DisconnectError(codes.DISCONNECT_INVALID_TOKEN)
-    return claims.grant

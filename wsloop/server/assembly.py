@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wsloop import __version__
+from wsloop.hub.codec import JSON
 from wsloop.hub.hub import EXPIRE_BATCH, Hub
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.namespaces import Namespaces, dev_namespaces
@@ -36,6 +37,7 @@ from wsloop.server.server import OutboxMarks, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import Namespace
     from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
@@ -76,7 +78,8 @@ class Options:
     `dev` adds the page, `/echo` and anonymous clients; with `certificates` TCP ports speak TLS. `namespaces`
     None: dev mode's, or none at all. Of `hub` the version and the interval of pings are set here.
     `api_key` is what callers of the server API must show, "" for nothing; None: there is no API.
-    `node_name` is what the API calls this process.
+    `node_name` is what the API calls this process. `codecs`: what messaging clients may speak, the first
+    one without asking for it.
     """
 
     dev: bool = False
@@ -97,6 +100,7 @@ class Options:
     certificates: Certificates | None = None
     namespaces: Mapping[str, Namespace] | None = None
     hub: HubOptions = field(default_factory=HubOptions)
+    codecs: tuple[Codec, ...] = (JSON,)
     api_key: str | None = None
     node_name: str = "wsloop"
 
@@ -171,9 +175,13 @@ def _hub_options(options: Options) -> HubOptions:
 def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     """Return what is served: messaging always; the page and /echo in dev mode only."""
     messaging = functools.partial(
-        MessagingHandler, hub=hub, fan_out=fan_out, stale_after_s=options.deadlines.first_message_s
+        MessagingHandler,
+        hub=hub,
+        fan_out=fan_out,
+        stale_after_s=options.deadlines.first_message_s,
+        codecs=options.codecs,
     )
-    subprotocols = frozenset({"centrifuge-json"})
+    subprotocols = frozenset(codec.name for codec in options.codecs)
     routes = {
         CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
     }

@@ -169,10 +169,7 @@ class HttpPhase:
         connection = self._connection
         route = pages.route(self._app, request, connection.peer_host, is_secure=connection.is_secure)
         self._server.check_draining()
-        offered = request.subprotocols
-        subprotocol = (
-            next((name for name in offered if name in route.subprotocols), None) if offered else None
-        )
+        subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wsloop.buffers.outbox import Outbox, Piece
-    from wsloop.hub.fan_out import Lane, Packet, SlowPolicy
+    from wsloop.hub.fan_out import Lane, Packet
+    from wsloop.hub.namespaces import SlowPolicy
     from wsloop.protocol.deflate import Compressor
 
 MIN_HOLES = 16

@@ -1,26 +1,40 @@
 """Where the hub's `Subscriber` is a WebSocket connection.
 
-The hub speaks JSON lines and knows no frames; a connection speaks frames and knows no
-channels. This file is the whole of what lies between.
+The hub speaks messages of a codec and knows no frames; a connection speaks frames and knows no
+channels. The codec is the one whose name the client offered as a subprotocol. This file is the
+whole of what lies between.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.hub import codes
-from wsloop.protocol.frames import Opcode, encode_frame
+from wsloop.hub import codes, replies
+from wsloop.hub.codec import JSON
+from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsloop.hub.codec import Codec
     from wsloop.hub.fan_out import Lane, Receiver
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
     from wsloop.server.fan_out import PacedFanOut
 
-PING = encode_frame(Opcode.TEXT, b"{}")
-"""The protocol's own ping: a reply without an id (client-protocol, "ping/pong")."""
+
+_PINGS: dict[Codec, bytes] = {}
+
+
+def ping(codec: Codec) -> bytes:
+    """Return the protocol's own ping, framed: a reply without an id (client-protocol, "ping/pong")."""
+    framed = _PINGS.get(codec)
+    if framed is None:
+        framed = _PINGS[codec] = frame_of((codec.encode(replies.PING),), codec)
+    return framed
+
 
 FRAME_PINGS = "cf_ws_frame_ping_pong=true"
 """In the query: the client's WebSocket library answers ping frames, its own code no `{}`."""
@@ -50,13 +64,20 @@ class MessagingHandler:
     shutdown_code = codes.DISCONNECT_SHUTDOWN.code
 
     def __init__(
-        self, connection: Connection, request: Request, hub: Hub, fan_out: PacedFanOut, stale_after_s: float
+        self,
+        connection: Connection,
+        request: Request,
+        hub: Hub,
+        fan_out: PacedFanOut,
+        stale_after_s: float,
+        codecs: Sequence[Codec] = (JSON,),
     ) -> None:
         self._connection = connection
         self._fan_out = fan_out
         self._turn_number = self._commands_left = 0
         self._frame_pings = FRAME_PINGS in request.query.split("&")
-        self._client = hub.new_client(self, app_pings=not self._frame_pings)
+        connection.codec = _codec(request, codecs)
+        self._client = hub.new_client(self, codec=connection.codec, app_pings=not self._frame_pings)
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
 
@@ -66,10 +87,13 @@ class MessagingHandler:
         """Wait: the client speaks first."""
 
     def on_text(self, data: str) -> bool:
-        """Hand a frame of commands to the hub; whoever publishes faster than it is sent must wait."""
-        more = self._client.receive(data)
-        self._fan_out.hold_if_behind(self._connection)
-        return more
+        """Hand a message of commands to the hub, unless the codec is binary."""
+        if self._connection.codec.is_text:
+            return self._receive(data)
+        self._connection.close(
+            codes.DISCONNECT_BAD_REQUEST.code, "bad request: text frame on a binary protocol"
+        )
+        return False
 
     def on_turn(self) -> bool:
         """Go on with a frame of more commands than one turn has time for."""
@@ -77,18 +101,27 @@ class MessagingHandler:
         self._fan_out.hold_if_behind(self._connection)
         return more
 
-    def on_binary(self, data: bytes | bytearray) -> None:
-        """Refuse: the JSON protocol is text."""
+    def on_binary(self, data: bytes | bytearray) -> bool:
+        """Hand a message of commands to the hub, unless the codec is text."""
+        if not self._connection.codec.is_text:
+            return self._receive(bytes(data))
         self._connection.close(
-            codes.DISCONNECT_BAD_REQUEST.code, "bad request: binary frame on the JSON protocol"
+            codes.DISCONNECT_BAD_REQUEST.code, "bad request: binary frame on a text protocol"
         )
+        return False
+
+    def _receive(self, message: str | bytes) -> bool:
+        """Have the commands carried out; whoever publishes faster than it is sent must wait."""
+        more = self._client.receive(message)
+        self._fan_out.hold_if_behind(self._connection)
+        return more
 
     def on_ping_due(self) -> None:
         """Send the protocol's own ping, or a ping frame to a client that asked for these."""
         if self._frame_pings:
             self._connection.send_ping()
         else:
-            self._connection.send_beat(PING)
+            self._connection.send_beat(ping(self._connection.codec))
 
     def on_stale(self) -> None:
         """Close a client that never sent `connect`."""
@@ -118,7 +151,7 @@ class MessagingHandler:
     # -- Subscriber: what the hub asks for -------------------------------------------
 
     def send(self, payload: bytes) -> None:
-        """Send one JSON line to this client only: an answer, perhaps with a long history."""
+        """Send one message to this client only: an answer, perhaps with a long history."""
         self._connection.send_line(payload)
 
     def may_go_on(self) -> bool:
@@ -149,3 +182,9 @@ class MessagingHandler:
 
     def on_pong(self) -> None:
         """Take note that the client lives: any received byte already says so."""
+
+
+def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
+    """Return the codec of the first subprotocol offered that has one; the first codec if none was offered."""
+    names = {codec.name: codec for codec in codecs}
+    return next((names[name] for name in request.subprotocols if name in names), codecs[0])

@@ -201,21 +201,6 @@ class Output:
         except Exception as error:
             self._on_error(error)
 
-    def hold(self) -> bool:
-        """Do not read until `resume`: the peer is ahead of what can be done. False if it is held."""
-        if self._held or self.state not in (State.HANDSHAKING, _OPEN):
-            return False
-        self._held = True
-        self._watch()
-        return True
-
-    def resume(self) -> None:
-        """Read again."""
-        self._held = False
-        if self.state is not _CLOSED:
-            self._watch()
-            self.go_on_later()
-
     def send_line(self, line: bytes) -> None:
         """Queue a message in `codec` that the peer has asked for, however long it is.
 

@@ -110,6 +110,22 @@ def route(app: App, request: Request, peer_host: str, *, is_secure: bool = False
     return found
 
 
+def agree(route: Route, request: Request) -> str | None:
+    """Return the subprotocol to be spoken (RFC 6455 section 4.2.2): the first offered one that is known.
+
+    None where none was offered, or the path has none. Raises HandshakeError 400 for a client that offers
+    none but unknown ones: a browser would fail the connection, others could only be closed at once.
+    """
+    offered, known = request.subprotocols, route.subprotocols
+    if not offered or not known:
+        return None
+    for name in offered:
+        if name in known:
+            return name
+    spoken = " and ".join(sorted(known))
+    raise HandshakeError(400, f"no subprotocol in common: {spoken} is spoken here, or offer none")
+
+
 def _check_host(app: App, request: Request, peer_host: str) -> None:
     """Raise HandshakeError 421 for a name that is not this machine's own, where only that is served.
 

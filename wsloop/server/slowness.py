@@ -46,6 +46,21 @@ class Slowness(Output):
 
     __slots__ = ()
 
+    def hold(self) -> bool:
+        """Do not read until `resume`: the peer is ahead of what can be done. False if it is held."""
+        if self._held or self.state not in (State.HANDSHAKING, State.OPEN):
+            return False
+        self._held = True
+        self._watch()
+        return True
+
+    def resume(self) -> None:
+        """Read again."""
+        self._held = False
+        if self.state is not State.CLOSED:
+            self._watch()
+            self.go_on_later()
+
     # -- what others tell it ---------------------------------------------------------------
 
     def _push_behind(self, data: bytes, packets: Sequence[Packet]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from wsloop.hub import codes
 from wsloop.hub.broker import Appended, Draft, Retention, Unavailable
-from wsloop.hub.namespaces import USER_SEPARATOR
+from wsloop.hub.naming import USER_SEPARATOR
 from wsloop.hub.operations.core import bad_request, json_of
 from wsloop.hub.operations.results import BroadcastResult, Failure, PublishResult, Response
 

@@ -24,6 +24,7 @@ Natural = Annotated[int, Meta(ge=0)]
 UnixTime = Annotated[int, Meta(ge=0, le=2**53)]
 Key = Annotated[str, Meta(max_length=MAX_KEY_LENGTH)]
 Name = Annotated[str, Meta(min_length=1)]
+Note = Annotated[str, Meta(min_length=1, max_length=255)]
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 CloseCode = Annotated[int, Meta(ge=3000, le=4999)]
 
@@ -194,6 +195,35 @@ class ConnectionsRequest(Request, frozen=True, kw_only=True):
     expression: str = ""  # only those for which it is true; see below
     limit: Page = 1000  # how many at most
     cursor: str = ""  # go on behind the page that ended with this
+
+
+class BlockUserRequest(Request, frozen=True, kw_only=True):
+    """Close a user's connections (3503), and let nobody in as this user (3507)."""
+
+    user: Note  # who
+    expire_at: UnixTime = 0  # Unix seconds when it ends; 0: never
+
+
+class UnblockUserRequest(Request, frozen=True, kw_only=True):
+    """Let a user in again; no effect on one who is not blocked."""
+
+    user: Note  # who
+
+
+class RevokeTokenRequest(Request, frozen=True, kw_only=True):
+    """Take one token for invalid (3500), and close the connections that came with it (3014)."""
+
+    uid: Note  # its `jti`
+    expire_at: UnixTime = 0  # Unix seconds when it can be forgotten: the token's own end; 0: never
+
+
+class InvalidateUserTokensRequest(Request, frozen=True, kw_only=True):
+    """Take a user's tokens up to a moment for invalid (3500); close the connections that have one (3014)."""
+
+    user: Note  # whose tokens
+    issued_before: UnixTime = 0  # those with an earlier `iat`, Unix seconds, or none; 0: before now
+    expire_at: UnixTime = 0  # Unix seconds when it can be forgotten; 0: never
+    channel: str = ""  # those of one channel only: not offered, error 108
 
 
 class SlowestRequest(Request, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wsloop.hub import codes
-from wsloop.hub.operations import publishing, reading, requests, results, users
+from wsloop.hub.operations import publishing, reading, requests, results, tokens, users
 from wsloop.hub.operations.core import Finished, Operations, bad_request
 
 if TYPE_CHECKING:
@@ -152,6 +152,12 @@ METHODS: dict[str, Method] = {
     "history_remove": Method(requests.HistoryRemoveRequest, results.EmptyResult, reading.history_remove),
     "channels": Method(requests.ChannelsRequest, results.ChannelsResult, reading.channels),
     "connections": Method(requests.ConnectionsRequest, results.ConnectionsResult, users.connections),
+    "block_user": Method(requests.BlockUserRequest, results.EmptyResult, tokens.block_user),
+    "unblock_user": Method(requests.UnblockUserRequest, results.EmptyResult, tokens.unblock_user),
+    "revoke_token": Method(requests.RevokeTokenRequest, results.EmptyResult, tokens.revoke_token),
+    "invalidate_user_tokens": Method(
+        requests.InvalidateUserTokensRequest, results.EmptyResult, tokens.invalidate_user_tokens
+    ),
     "slowest": Method(requests.SlowestRequest, results.SlowestResult, reading.slowest),
     "info": Method(requests.InfoRequest, results.InfoResult, reading.info),
     "batch": Method(requests.BatchRequest, results.BatchResult, batch),

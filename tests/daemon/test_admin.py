@@ -1,0 +1,84 @@
+"""The admin listener: when it is there, when it is not, and what the banner says of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from wsloop.daemon import admin, compose
+from wsloop.daemon.config import AdminSettings, Settings
+from wsloop.errors import StartupError, UsageError
+from wsloop.server.assembly import House, Options
+from wsloop.testing.server import MemoryServer
+from wsloop.transport.bind import TcpBind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with MemoryServer(seed=2, options=Options(dev=True, api_key="")) as made:
+        yield House(made.reactor, made.server, made.hub, made.admin)
+
+
+def settings(*, dev: bool = False, **fields: Any) -> Settings:
+    return Settings(dev=dev, admin=AdminSettings(**fields))
+
+
+def test_in_development_nobody_needs_a_key(house: House) -> None:
+    assert admin.listen(settings(dev=True), house) == [
+        "  admin    http://127.0.0.1:8766/healthz",
+        "  api      http://127.0.0.1:8766/api/   (no key is asked for)",
+    ]
+
+
+def test_without_a_key_there_is_no_api_and_the_banner_says_so(house: House) -> None:
+    assert admin.listen(settings(), house)[1] == "  api      off: set admin.api_key to have it"
+    assert compose.api_key(settings()) is None
+
+
+def test_a_key_is_asked_for_and_never_shown(house: House) -> None:
+    lines = admin.listen(settings(api_key="a-secret-key", dev=True), house)
+    assert lines[1].endswith("(with the API key)")
+    assert "a-secret-key" not in "".join(lines)
+
+
+def test_the_environments_key_goes_before_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compose.API_KEY_VARIABLE, "from-the-environment")
+    assert compose.api_key(settings(api_key="from-the-file")) == "from-the-environment"
+    assert compose.api_key(settings(dev=True)) == "from-the-environment"
+
+
+def test_an_api_for_everybody_is_warned_of_where_others_reach_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin.listen(settings(api_insecure=True, host="0.0.0.0"), house)
+    assert "asks for no key" in caplog.text
+
+
+def test_it_can_be_switched_off(house: House) -> None:
+    assert admin.listen(settings(enabled=False), house) == []
+
+
+def test_the_default_port_may_be_in_use_in_development_only(house: House) -> None:
+    house.server.listen_admin(TcpBind("127.0.0.1", admin.DEFAULT_PORT), house.admin)
+    (line,) = admin.listen(settings(dev=True), house)
+    assert line.startswith("  admin    off: port 8766 is already in use")
+    for others in (settings(), settings(dev=True, port=8766)):
+        with pytest.raises(StartupError, match="admin: port 8766 is already in use") as caught:
+            admin.listen(others, house)
+        assert caught.value.hint == "try --admin-port 0 or --no-admin"
+
+
+def test_development_mode_opens_it_on_this_machine_only(house: House) -> None:
+    with pytest.raises(UsageError, match="on this machine only"):
+        admin.listen(settings(dev=True, host="192.0.2.1"), house)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("localhost", True), ("::1", True), ("127.9.9.9", True), ("a.example", False)]
+)
+def test_what_is_this_machine(host: str, expected: bool) -> None:
+    assert admin.is_loopback(host) is expected
