@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 ALL = 2**31
 """More publications than any channel keeps: the operator may read them all."""
 
+HISTORY_BYTES = 4 * 1024 * 1024
+"""Of publications in one answer; some milliseconds of work. Who wants more goes on with `since`."""
+
 NAMES_PER_TURN = 2000
 """Channel names matched in one turn, about a millisecond's worth."""
 
@@ -82,7 +85,7 @@ def history(operations: Operations, request: HistoryRequest, done: Finished) -> 
     if request.reverse and since is not None and since.offset == 0:
         raise bad_request("there is nothing before offset 0")
     limit = ALL if request.limit < 0 else request.limit
-    query = HistoryQuery(limit, since.offset if since else None, request.reverse)
+    query = HistoryQuery(limit, since.offset if since else None, request.reverse, HISTORY_BYTES)
 
     def found(view: StreamView | Unavailable) -> None:
         if isinstance(view, Unavailable):

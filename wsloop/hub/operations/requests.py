@@ -167,7 +167,7 @@ class PresenceStatsRequest(ChannelRequest, frozen=True, kw_only=True):
 class HistoryRequest(ChannelRequest, frozen=True, kw_only=True):
     """Read a channel's stream."""
 
-    limit: int = 0  # how many publications; 0: only the position, -1: all
+    limit: int = 0  # how many publications; 0: only the position, -1: all; 4 MiB of them at most
     since: StreamPosition | None = None  # those after this position, or before it with `reverse`
     reverse: bool = False  # newest first
 
