@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +11,7 @@ from wsloop.hub.broker import Unavailable
 from wsloop.hub.history import HistoryQuery
 from wsloop.hub.operations.core import bad_request
 from wsloop.hub.operations.globs import Glob
+from wsloop.hub.operations.paging import Page
 from wsloop.hub.operations.results import (
     ChannelInfo,
     ChannelsResult,
@@ -116,23 +116,25 @@ def channels(operations: Operations, request: ChannelsRequest, done: Finished) -
         glob = Glob(request.pattern)
     except ValueError as fault:
         raise bad_request(f"pattern: {fault}") from None
-    matching: list[str] = []
+    page = Page(request.limit, request.cursor)
 
     def look(name: str) -> None:
-        if name > request.cursor and glob.matches(name):
-            matching.append(name)
+        if page.wants(name) and glob.matches(name):
+            page.add(name)
 
-    def finish() -> None:
-        page = nsmallest(request.limit, matching)
-        sizes = [(name, hub.channel(name)) for name in page]
-        done(
-            ChannelsResult(
-                channels={name: ChannelInfo(len(channel)) for name, channel in sizes if channel is not None},
-                cursor=page[-1] if len(matching) > len(page) else "",
-            )
-        )
+    found: dict[str, ChannelInfo] = {}
 
-    operations.in_portions(list(hub.channel_names()), NAMES_PER_TURN, look, finish)
+    def describe(name: str) -> None:
+        channel = hub.channel(name)
+        if channel is not None:
+            found[name] = ChannelInfo(len(channel))
+
+    def turn_over() -> None:
+        names, cursor = page.take()
+        result = ChannelsResult(channels=found, cursor=cursor)
+        operations.in_portions(names, NAMES_PER_TURN, describe, lambda: done(result))
+
+    operations.in_portions(list(hub.channel_names()), NAMES_PER_TURN, look, turn_over)
 
 
 def info(operations: Operations, request: InfoRequest, done: Finished) -> None:
