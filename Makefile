@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
 
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
 .PHONY: screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -26,10 +26,14 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 
 debian:  ## install the Debian packages that tests use (or say how)
 	@tools/debian_packages.sh chromium gcc libc6-dev openssl
+	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
+
+simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
+	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

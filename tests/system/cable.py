@@ -17,16 +17,21 @@ READ_BYTES = 65536
 PING = b"\x81\x02{}"
 """The messaging protocol's ping, as the server frames it."""
 
+DELTA = b'"delta":true'
+"""In a subscribe reply that grants differences, and in each publication that is one."""
+
 
 class Cable:
     """Forwards connections to a daemon, in both directions, for as long as it is whole.
 
-    `pings_seen` counts the server's pings that passed; `lost_bytes` what a frayed cable lost.
+    `pings_seen` counts the server's pings that passed, `deltas_seen` its marks of a difference (for
+    both, without compression); `lost_bytes` what a frayed cable lost.
     """
 
     def __init__(self, daemon: Daemon) -> None:
         self.port = 0
         self.pings_seen = 0
+        self.deltas_seen = 0
         self.lost_bytes = 0
         self._daemon = daemon
         self._server: asyncio.Server | None = None
@@ -111,5 +116,6 @@ class Cable:
     async def _count(self, data: bytes) -> None:
         async with self._passed:
             self.pings_seen += data.count(PING)
+            self.deltas_seen += data.count(DELTA)
             self.lost_bytes += len(data) if self._frayed else 0
             self._passed.notify_all()

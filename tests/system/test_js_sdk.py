@@ -30,9 +30,28 @@ def packages() -> Path:
     return npm_packages()
 
 
+CONFIG = """
+[ws]
+per_message_deflate = "off"
+
+[namespaces.delta]
+history_size = 100
+history_ttl_s = 300
+force_recovery = true
+allowed_delta_types = ["fossil"]
+delta_publish = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_subscriber = true
+allow_publish_for_anonymous = true
+"""
+
+
 @pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    with Daemon() as running:
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    path = tmp_path_factory.mktemp("js") / "wsloop.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    with Daemon("-c", str(path)) as running:
         yield running
 
 
@@ -111,6 +130,38 @@ def test_what_was_missed_while_the_cable_was_cut_is_recovered(
             assert await bob.take(room, 3) == [2, 3, 4]
             await ann.call("publish", room, 5)
             assert await bob.take(room, 1) == [5]
+
+    asyncio.run(scenario())
+
+
+@ENGINES
+def test_differences_are_put_together_across_a_cut(engine: str, packages: Path, daemon: Daemon) -> None:
+    def state(number: int) -> dict[str, Any]:
+        return {
+            "players": ["Ann", "B\u00f6b", "\u6f22\u5b57"] * 20,
+            "turn": number,
+            "emoji": "\U0001f600" * number,
+        }
+
+    async def scenario() -> None:
+        room = f"delta:{engine}"
+        async with Cable(daemon) as cable, peers(engine, packages, daemon, cable) as (ann, bob):
+            await enter(ann, daemon.url(MESSAGING), "Ann", room)
+            await enter(bob, cable.url(), "Bob", room, delta="fossil")
+            for number in (1, 2, 3):
+                await ann.call("publish", room, state(number))
+            assert await bob.take(room, 3) == [state(number) for number in (1, 2, 3)]
+            assert cable.deltas_seen == 1 + 2  # the grant, then the first one is whole
+            await cable.cut()
+            await bob.next("subscribing", channel=room)
+            await bob.next("subscribing", channel=room)
+            for number in (4, 5):
+                await ann.call("publish", room, state(number))
+            await cable.mend()
+            assert (await bob.next("subscribed", channel=room))["recovered"]
+            await ann.call("publish", room, state(6))
+            assert await bob.take(room, 3) == [state(number) for number in (4, 5, 6)]
+            assert cable.deltas_seen == 3 + 1 + 2
 
     asyncio.run(scenario())
 
