@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
+from wsloop.hub.memory_broker import BrokerLimits
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.protocol.deflate import DeflateOptions
@@ -88,6 +89,7 @@ def options(settings: Settings) -> Options:
         certificates=certificates(settings.tls),
         namespaces=settings.all_namespaces(),
         hub=settings.client.hub_options(),
+        broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),
         node_name=f"{socket.gethostname()}_{server.port}",
     )

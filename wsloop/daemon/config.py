@@ -32,6 +32,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 FrameMessages = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAME_MESSAGES)]
 Delay = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_MS)]
+Memory = Annotated[int, msgspec.Meta(ge=1024 * 1024)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -115,10 +116,18 @@ class ClientSettings(_Section, frozen=True):
     channel_limit: Positive = 128  # subscriptions of one client
     recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
     history_limit: Positive = 300  # publications in one history reply
+    recovery_limit_bytes: Positive = 4 * 1024 * 1024  # bytes of them in a subscribe reply; or it reloads
+    history_limit_bytes: Positive = 1024 * 1024  # bytes of them in a history reply; one at least
 
     def hub_options(self) -> HubOptions:
         """Return them in the hub's terms; what comes from other sections is left at its default."""
         return HubOptions(**msgspec.structs.asdict(self))
+
+
+class HistorySettings(_Section, frozen=True):
+    """`[history]`: what the process keeps for all channels together."""
+
+    memory_limit: Memory = 256 * 1024 * 1024  # bytes; of channels not used for long the oldest go first
 
 
 class Settings(_Section, frozen=True):
@@ -131,6 +140,7 @@ class Settings(_Section, frozen=True):
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
+    history: HistorySettings = HistorySettings()
     channels: Namespace | None = None
     namespaces: dict[str, Namespace] = {}
 
