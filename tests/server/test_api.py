@@ -507,6 +507,23 @@ def test_info_counts(house: ApiHouse) -> None:
     assert node["metrics"]["items"]["commands"] == 3
 
 
+def test_acks_tell_how_far_behind_everybody_is(house: ApiHouse) -> None:
+    quick, slow, silent = house.user("quick"), house.user("slow"), house.user("silent")
+    for client in (quick, slow, silent):
+        house.ask(client, subscribe={"channel": "news"})
+    for number in range(5):
+        epoch = house.call("publish", channel="news", data=number)["epoch"]
+    house.ask(quick, ack={"channel": "news", "offset": 5})
+    house.ask(slow, ack={"channel": "news", "offset": 2})
+    answer = house.call("acks", channel="news")
+    assert (answer["offset"], answer["epoch"]) == (5, epoch)
+    told = [(lag["user"], lag["acked"], lag["behind"]) for lag in answer["clients"]]
+    assert told == [("silent", 0, 5), ("slow", 2, 3), ("quick", 5, 0)]
+    assert [lag["user"] for lag in house.call("acks", channel="news", limit=1)["clients"]] == ["silent"]
+    assert house.call("acks", channel="empty")["clients"] == []
+    assert house.call("acks", channel="bare:a") == 108
+
+
 def test_the_slowest_are_named_with_what_waits_for_them(house: ApiHouse) -> None:
     slow, quick = house.user("ann"), house.user("bob")
     for client in (slow, quick):

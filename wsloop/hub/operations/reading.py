@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from wsloop.hub import codes, replies
+from wsloop.hub.acks import lags
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.history import HistoryQuery
+from wsloop.hub.operations import results
 from wsloop.hub.operations.core import bad_request
 from wsloop.hub.operations.globs import Glob
 from wsloop.hub.operations.paging import Page
@@ -28,10 +31,12 @@ from wsloop.hub.operations.results import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wsloop.hub.acks import Lag
     from wsloop.hub.history import StreamPosition, StreamView
     from wsloop.hub.namespaces import ChannelRules
     from wsloop.hub.operations.core import Finished, Operations
     from wsloop.hub.operations.requests import (
+        AcksRequest,
         ChannelsRequest,
         HistoryRemoveRequest,
         HistoryRequest,
@@ -47,6 +52,9 @@ ALL = 2**31
 
 HISTORY_BYTES = 4 * 1024 * 1024
 """Of publications in one answer; some milliseconds of work. Who wants more goes on with `since`."""
+
+SUBSCRIPTIONS_PER_TURN = 1000
+"""Subscribers of a channel looked at in one turn, about a millisecond's worth."""
 
 NAMES_PER_TURN = 2000
 """Channel names matched in one turn, about a millisecond's worth."""
@@ -107,6 +115,32 @@ def history_remove(operations: Operations, request: HistoryRemoveRequest, done: 
         done(codes.INTERNAL_ERROR if isinstance(position, Unavailable) else EmptyResult())
 
     operations.hub.broker.remove_history(request.channel, removed)
+
+
+def acks(operations: Operations, request: AcksRequest, done: Finished) -> None:
+    """Carry out `acks`."""
+    hub = operations.hub
+    rules = _require_history(operations, request.channel)
+
+    def found(view: StreamView | Unavailable) -> None:
+        if isinstance(view, Unavailable):
+            done(codes.INTERNAL_ERROR)
+            return
+        channel = hub.channel(request.channel)
+        everybody = [] if channel is None else channel.subscriptions()
+        worst: list[Lag] = []
+
+        def look(start: int) -> None:
+            part = lags(everybody[start : start + SUBSCRIPTIONS_PER_TURN], view.top.offset, request.limit)
+            worst[:] = nlargest(request.limit, [*worst, *part], key=lambda lag: lag.behind)
+
+        def turn_over() -> None:
+            clients = [results.Lag(lag.client, lag.user, lag.acked, lag.behind) for lag in worst]
+            done(results.AcksResult(offset=view.top.offset, epoch=view.top.epoch, clients=clients))
+
+        operations.in_portions(range(0, len(everybody), SUBSCRIPTIONS_PER_TURN), 1, look, turn_over)
+
+    hub.broker.history(request.channel, HistoryQuery(), rules.retention, found)
 
 
 def channels(operations: Operations, request: ChannelsRequest, done: Finished) -> None:

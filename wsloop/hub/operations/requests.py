@@ -197,6 +197,12 @@ class ConnectionsRequest(Request, frozen=True, kw_only=True):
     cursor: str = ""  # go on behind the page that ended with this
 
 
+class AcksRequest(ChannelRequest, frozen=True, kw_only=True):
+    """Tell how far behind a channel's subscribers are, by what they have acknowledged."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100  # how many at most
+
+
 class BlockUserRequest(Request, frozen=True, kw_only=True):
     """Close a user's connections (3503), and let nobody in as this user (3507)."""
 
