@@ -9,12 +9,14 @@ rules of names and rights in `namespaces.py`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from wsloop.hub import codes, commands, connecting, refreshing, replies, subscribing
 from wsloop.hub.backend import Disconnected, PublishQuestion, PublishVerdict, Refused, RpcQuestion
 from wsloop.hub.broker import Draft, Retention, Unavailable
 from wsloop.hub.history import HistoryQuery, StreamView
+from wsloop.hub.in_order import InOrder
 from wsloop.hub.namespaces import may
 from wsloop.hub.rate_limits import Operation
 
@@ -121,9 +123,9 @@ def _publish(client: Client, command_id: int, request: commands.PublishRequest) 
 def _publish_if_allowed(
     client: Client, command_id: int, request: commands.PublishRequest, rules: ChannelRules
 ) -> None:
-    """Publish what the backend makes of it."""
+    """Publish what the backend makes of it, in the order in which the client published."""
 
-    def decided(answer: PublishVerdict | Refused | Disconnected) -> None:
+    def carry_out(answer: PublishVerdict | Refused | Disconnected) -> None:
         if isinstance(answer, Disconnected):
             client.disconnect(answer.code, answer.reason)
         elif isinstance(answer, Refused):
@@ -132,8 +134,11 @@ def _publish_if_allowed(
             data = answer.data or bytes(request.data)
             _append(client, command_id, request, data, NO_HISTORY if answer.skip_history else rules.retention)
 
+    if client.verdicts is None:
+        client.verdicts = InOrder()
+    fill = client.verdicts.take_place()
     question = PublishQuestion(client.person, request.channel, bytes(request.data))
-    client.hub.backend.publish(question, decided)
+    client.hub.backend.publish(question, lambda answer: fill(functools.partial(carry_out, answer)))
 
 
 def _append(
