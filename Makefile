@@ -26,6 +26,7 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 
 debian:  ## install the Debian packages that tests use (or say how)
 	@tools/debian_packages.sh chromium gcc libc6-dev openssl
+	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
