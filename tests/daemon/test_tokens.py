@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def settings(subscription: TokenSettings | None = None, **token: Any) -> Settings:
+def settings(subscription: Any = None, **token: Any) -> Settings:
     return Settings(token=TokenSettings(**token), subscription_token=subscription)
 
 
