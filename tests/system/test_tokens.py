@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -9,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from centrifuge import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.hub.token_kit import SECRET, public_jwk, sign
 from tests.system.daemon import PATIENCE_S, Daemon
+from tests.system.sdk import Channel, Connection, run, soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +32,9 @@ jwks_interval = 1
 
 [auth]
 bearer = true
+
+[client]
+expired_grace_s = 1
 
 [channels]
 allow_subscribe_for_client = true
@@ -163,6 +169,38 @@ def test_who_asks_too_often_is_told_so(daemon: Daemon) -> None:
         say(socket, 1, connect={"token": sign({"sub": "42"})})
         codes = [say(socket, n, publish={"channel": "c", "data": n})["error"]["code"] for n in range(2, 5)]
     assert codes == [103, 103, 111]
+
+
+def test_the_official_sdk_renews_connection_and_subscription(daemon: Daemon) -> None:
+    """Both rights last 2 s, with a grace of 1 s: who did not renew would be out in the fourth second."""
+    asked: list[str] = []
+
+    def short(**claims: object) -> str:
+        return sign({"sub": "42", "exp": int(time.time()) + 2, **claims})
+
+    async def token(*_: object) -> str:
+        asked.append("connection")
+        return short()
+
+    async def channel_token(*_: object) -> str:
+        asked.append("subscription")
+        return short(channel="$p")
+
+    async def scenario() -> None:
+        events, channel = Connection(), Channel()
+        client = Client(daemon.url("/connection/websocket"), events=events, get_token=token, proxy=None)
+        subscription = client.new_subscription("$p", channel, get_token=channel_token)
+        await soon(client.connect())
+        await soon(subscription.subscribe())
+        await soon(channel.subscribed.get())
+        while min(asked.count("connection"), asked.count("subscription")) < 4:
+            await asyncio.sleep(0.1)
+        assert events.disconnected.empty()
+        assert channel.unsubscribed.empty()
+        assert events.connected.qsize() == 1
+        await soon(client.disconnect())
+
+    run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_no_token_is_in_the_log(daemon: Daemon) -> None:
