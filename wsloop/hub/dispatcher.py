@@ -84,7 +84,9 @@ def _is_admitted(client: Client, meter: Meter, command_id: int, method: str) -> 
     """
     limits, now_s = client.hub.rate_limits, client.hub.now()
     operation = OPERATIONS.get(method, Operation.TOTAL)
-    if limits is None or limits.admit(operation, now_s, meter, client.user, client.host):
+    # Whose upgrade request told who it is was counted with that.
+    host = "" if method == "connect" and client.identity is not None else client.host
+    if limits is None or limits.admit(operation, now_s, meter, client.user, host):
         return True
     if meter.refuse(now_s):
         raise codes.DisconnectError(codes.DISCONNECT_TOO_MANY_REQUESTS)

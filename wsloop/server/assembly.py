@@ -27,6 +27,7 @@ from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
 from wsloop.server.app import App, Page, Route, Service
+from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.framing import MESSAGES_PER_FRAME
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import Namespace
+    from wsloop.hub.rate_limits import RateLimits
+    from wsloop.hub.verifier import Verifier
     from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
@@ -80,6 +83,8 @@ class Options:
     `api_key` is what callers of the server API must show, "" for nothing; None: there is no API.
     `node_name` is what the API calls this process. `codecs`: what messaging clients may speak, the first
     one without asking for it.
+    `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
+    `rate_limits` of what clients ask for (None: none).
     """
 
     dev: bool = False
@@ -104,6 +109,9 @@ class Options:
     codecs: tuple[Codec, ...] = (JSON,)
     api_key: str | None = None
     node_name: str = "wsloop"
+    verifier: Verifier | None = None
+    auth: UpgradeAuth | None = None
+    rate_limits: RateLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +146,8 @@ def assemble(ports: Ports, options: Options) -> House:
         unix_s=ports.unix_s,
         entropy=ports.entropy,
         fan_out=fan_out,
+        verifier=options.verifier,
+        rate_limits=options.rate_limits,
     )
     server = Server(
         reactor,
@@ -184,7 +194,13 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     )
     subprotocols = frozenset(codec.name for codec in options.codecs)
     routes = {
-        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+        CONNECTION_PATH: Route(
+            messaging,
+            options.messaging_limits,
+            subprotocols,
+            options.messaging_deflate,
+            None if options.auth is None else TokenGate(hub, options.auth, messaging),
+        )
     }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
@@ -193,7 +209,7 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
         site["/"] = pages.text_page(text)
-    return App(routes, site, options.allowed_origins, options.loopback_only)
+    return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
 def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:

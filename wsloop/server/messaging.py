@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes, replies
 from wsloop.hub.codec import JSON
+from wsloop.server.admission import key_of
 from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from wsloop.hub.codec import Codec
     from wsloop.hub.fan_out import Lane, Receiver
+    from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -70,6 +72,7 @@ class MessagingHandler:
         hub: Hub,
         fan_out: PacedFanOut,
         stale_after_s: float,
+        identity: Identity | None = None,
         codecs: Sequence[Codec] = (JSON,),
     ) -> None:
         self._connection = connection
@@ -77,7 +80,13 @@ class MessagingHandler:
         self._turn_number = self._commands_left = 0
         self._frame_pings = FRAME_PINGS in request.query.split("&")
         connection.codec = _codec(request, codecs)
-        self._client = hub.new_client(self, codec=connection.codec, app_pings=not self._frame_pings)
+        self._client = hub.new_client(
+            self,
+            codec=connection.codec,
+            app_pings=not self._frame_pings,
+            identity=identity,
+            host=key_of(connection.peer_host),
+        )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
 
