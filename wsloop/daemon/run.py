@@ -40,13 +40,16 @@ def run(settings: Settings) -> int:
     binds = _binds(settings)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev))
-        options = compose.options(settings)
+        tokens = compose.tokens(settings)
+        options = compose.options(settings, tokens)
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)
         stack.callback(ports.poller.close)
         house = assemble(ports, options)
         stack.callback(_tear_down, house)
+        if tokens is not None and tokens.sources:
+            stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in binds]
         banner = [*_banner(settings, bound), *admin.listen(settings, house)]
         _serve(settings, house, wakeup, banner, options.certificates)

@@ -16,7 +16,7 @@ import msgspec
 from wsloop import __version__
 from wsloop.hub.codec import JSON
 from wsloop.hub.hub import EXPIRE_BATCH, Hub
-from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.memory_broker import BrokerLimits, MemoryBroker
 from wsloop.hub.namespaces import Namespaces, dev_namespaces
 from wsloop.hub.operations.core import Operations
 from wsloop.hub.operations.results import Process, SlowConnection
@@ -27,6 +27,7 @@ from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
 from wsloop.server.app import App, Page, Route, Service
+from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.framing import MESSAGES_PER_FRAME
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from wsloop.hub.backend import Backend, Hooks
     from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import Namespace
+    from wsloop.hub.rate_limits import RateLimits
+    from wsloop.hub.verifier import Verifier
     from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
@@ -99,6 +102,8 @@ class Options:
     `api_key` is what callers of the server API must show, "" for nothing; None: there is no API.
     `node_name` is what the API calls this process. `codecs`: what messaging clients may speak, the first
     one without asking for it.
+    `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
+    `rate_limits` of what clients ask for (None: none).
     `outside` makes the operator's application; the headers of upgrade requests named by
     `forwarded_headers`, in lower case, are shown to it.
     """
@@ -121,9 +126,13 @@ class Options:
     certificates: Certificates | None = None
     namespaces: Mapping[str, Namespace] | None = None
     hub: HubOptions = field(default_factory=HubOptions)
+    broker: BrokerLimits = field(default_factory=BrokerLimits)
     codecs: tuple[Codec, ...] = (JSON,)
     api_key: str | None = None
     node_name: str = "wsloop"
+    verifier: Verifier | None = None
+    auth: UpgradeAuth | None = None
+    rate_limits: RateLimits | None = None
     outside: Callable[[Reactor, Ports], Outside] | None = None
     forwarded_headers: frozenset[str] = frozenset()
 
@@ -140,7 +149,7 @@ class House:
     server: Server
     hub: Hub
     admin: App
-    outside: Outside | None
+    outside: Outside | None = None
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -155,7 +164,7 @@ def assemble(ports: Ports, options: Options) -> House:
     )
     outside = options.outside(reactor, ports) if options.outside is not None else None
     hub = Hub(
-        MemoryBroker(now, ports.entropy),
+        MemoryBroker(now, ports.entropy, options.broker),
         MemoryPresence(),
         namespaces=_namespaces(options),
         options=_hub_options(options),
@@ -163,6 +172,8 @@ def assemble(ports: Ports, options: Options) -> House:
         unix_s=ports.unix_s,
         entropy=ports.entropy,
         fan_out=fan_out,
+        verifier=options.verifier,
+        rate_limits=options.rate_limits,
         backend=outside.backend if outside is not None else None,
         hooks=outside.hooks if outside is not None else None,
     )
@@ -212,7 +223,13 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     )
     subprotocols = frozenset(codec.name for codec in options.codecs)
     routes = {
-        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+        CONNECTION_PATH: Route(
+            messaging,
+            options.messaging_limits,
+            subprotocols,
+            options.messaging_deflate,
+            None if options.auth is None else TokenGate(hub, options.auth, messaging),
+        )
     }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
@@ -221,7 +238,7 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
         site["/"] = pages.text_page(text)
-    return App(routes, site, options.allowed_origins, options.loopback_only)
+    return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
 def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:

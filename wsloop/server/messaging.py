@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes, replies
 from wsloop.hub.codec import JSON
+from wsloop.server.admission import key_of
 from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from wsloop.hub.codec import Codec
     from wsloop.hub.fan_out import Lane, Receiver
+    from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -70,6 +72,7 @@ class MessagingHandler:
         hub: Hub,
         fan_out: PacedFanOut,
         stale_after_s: float,
+        identity: Identity | None = None,
         codecs: Sequence[Codec] = (JSON,),
         forwarded: frozenset[bytes] = frozenset(),
     ) -> None:
@@ -82,6 +85,8 @@ class MessagingHandler:
             self,
             codec=connection.codec,
             app_pings=not self._frame_pings,
+            identity=identity,
+            host=key_of(connection.peer_host),
             headers=_forwarded(request, forwarded) if forwarded else (),
         )
         connection.member = self
