@@ -37,7 +37,7 @@ def subscriber(world: World, channel: str = "c", *, positioned: bool = True) -> 
 def lag_of(world: World, limit: int = 10) -> list[tuple[str, int, int]]:
     channel = world.hub.channel("c")
     assert channel is not None
-    return [(lag.client, lag.acked, lag.behind) for lag in lags(channel, limit)]
+    return [(lag.client, lag.acked, lag.behind) for lag in lags(channel.subscriptions(), channel.top, limit)]
 
 
 def test_an_ack_is_answered_and_counted() -> None:

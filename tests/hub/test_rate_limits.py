@@ -22,8 +22,7 @@ def rates(**each: Rate) -> Rates:
     made = list(NO_RATES)
     for name, rate in each.items():
         made[Operation[name]] = rate
-    total, connect, subscribe, publish, history, rpc = made
-    return (total, connect, subscribe, publish, history, rpc)
+    return tuple(made)
 
 
 @given(

@@ -11,7 +11,6 @@
     const waiting = new Map();
     const subscriptions = new Map();
     let client = null;
-    let tokens = [];
 
     function tell(name, value) {
       // As JSON: an event may hold the client itself, or an Error.
@@ -21,19 +20,28 @@
       else queues.set(name, [...(queues.get(name) || []), plain]);
     }
 
+    // With `tokens` the SDK is given one after the other, and each time an event tells how many are left.
+    function spend(options, event) {
+      const { tokens, ...rest } = options || {};
+      if (!tokens) return rest;
+      const getToken = async () => {
+        const token = tokens.shift();
+        tell(event, tokens.length);
+        return token;
+      };
+      return { getToken, ...rest };
+    }
+
     const methods = {
       connect(url, options) {
-        const { tokens: given, ...rest } = options || {};
-        tokens = given || [];
-        const getToken = tokens.length ? { getToken: async () => tokens.shift() } : {};
         const quick = { minReconnectDelay: 50, maxReconnectDelay: 200 };
-        client = new Centrifuge(url, { ...defaults, ...quick, ...getToken, ...rest });
+        client = new Centrifuge(url, { ...defaults, ...quick, ...spend(options, "token") });
         for (const name of CLIENT_EVENTS) client.on(name, (context) => tell(name, context));
         client.connect();
       },
       disconnect: () => client.disconnect(),
       subscribe(channel, options) {
-        const subscription = client.newSubscription(channel, options || {});
+        const subscription = client.newSubscription(channel, spend(options, `${channel} token`));
         for (const name of SUBSCRIPTION_EVENTS) {
           subscription.on(name, (context) => tell(`${channel} ${name}`, context));
         }
@@ -46,7 +54,6 @@
       presence: (channel) => subscriptions.get(channel).presence(),
       presenceStats: (channel) => subscriptions.get(channel).presenceStats(),
       rpc: (method, data) => client.rpc(method, data),
-      tokensLeft: () => tokens.length,
       next(name) {
         const found = (queues.get(name) || []).shift();
         if (found !== undefined) return found;

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 
 from tests.system import js_sdk
@@ -70,6 +72,38 @@ async def enter(peer: JsPeer, url: str, name: str, channel: str, **options: Any)
     connected = await peer.next("connected")
     await peer.call("subscribe", channel, options)
     return connected["client"], await peer.next("subscribed", channel=channel)
+
+
+SECRET = "a secret of these tests, long enough"
+TOKENS_CONFIG = f"""
+[token]
+hmac_secret_key = "{SECRET}"
+
+[client]
+personal_channel = true
+expired_grace_s = 5
+
+[channels]
+presence = true
+history_size = 10
+history_ttl_s = 60
+force_recovery = true
+allow_publish_for_subscriber = true
+allow_presence_for_subscriber = true
+"""
+
+
+@pytest.fixture(scope="module")
+def closed_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon to which one comes with a token only."""
+    path = tmp_path_factory.mktemp("js") / "wsloop.toml"
+    path.write_text(TOKENS_CONFIG, encoding="utf-8")
+    with Daemon("-c", str(path), dev=False) as running:
+        yield running
+
+
+def token(lives_s: float, **claims: object) -> str:
+    return jwt.encode({"sub": "42", "exp": int(time.time() + lives_s), **claims}, SECRET, "HS256")
 
 
 ENGINES = pytest.mark.parametrize("engine", ["node", "chromium"])
@@ -180,3 +214,43 @@ def test_an_error_of_rpc_reaches_the_caller_and_the_connection_goes_on(
             assert (await ann.take(ROOM, 1)) == ["on"]
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+
+
+@ENGINES
+def test_tokens_are_renewed_while_the_connection_goes_on(
+    engine: str, packages: Path, closed_daemon: Daemon
+) -> None:
+    lives_s = (3, 6, 600)
+
+    async def scenario() -> None:
+        private = f"$private-{engine}"
+        async with peers(engine, packages, closed_daemon) as (ann,):
+            tokens = [token(each) for each in lives_s]
+            await ann.call("connect", closed_daemon.url(MESSAGING), {"tokens": tokens})
+            client = (await ann.next("connected"))["client"]
+            tokens = [token(each, channel=private) for each in lives_s]
+            await ann.call("subscribe", private, {"tokens": tokens})
+            await ann.next("subscribed", channel=private)
+            # The SDK asks for the next one only when the one before was good, and has come to its end.
+            assert [await ann.next("token") for _ in lives_s] == [2, 1, 0]
+            assert [await ann.next("token", channel=private) for _ in lives_s] == [2, 1, 0]
+            await ann.call("publish", private, "still here")
+            assert await ann.take(private, 1) == ["still here"]
+            assert set((await ann.call("presence", private))["clients"]) == {client}
+
+    asyncio.run(scenario())
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("given", "code"), [(jwt.encode({"sub": "42"}, SECRET[::-1], "HS256"), 3500), (None, 3501)]
+)
+def test_who_has_no_good_token_is_told_and_stays_away(
+    engine: str, given: str | None, code: int, packages: Path, closed_daemon: Daemon
+) -> None:
+    async def scenario() -> None:
+        async with peers(engine, packages, closed_daemon) as (ann,):
+            await ann.call("connect", closed_daemon.url(MESSAGING), {"tokens": [given]} if given else {})
+            assert (await ann.next("disconnected"))["code"] == code
+
+    asyncio.run(scenario())

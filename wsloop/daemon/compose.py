@@ -12,18 +12,30 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
+from wsloop.daemon.environment import has_token_keys
+from wsloop.errors import ConfigError
 from wsloop.hub.memory_broker import BrokerLimits
+from wsloop.hub.rate_limits import Operation, Rate, RateLimits
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options, Ports
+from wsloop.server.auth import UpgradeAuth
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import ServerSettings, Settings, TlsSettings, WsSettings
+    from wsloop.daemon.config import (
+        AuthSettings,
+        RateLimitSettings,
+        ServerSettings,
+        Settings,
+        TlsSettings,
+        WsSettings,
+    )
+    from wsloop.daemon.tokens import Tokens
     from wsloop.loop.wakeup import SocketpairWakeup
     from wsloop.transport.certificates import Certificates
 
@@ -47,6 +59,9 @@ ACCEPTS_PER_S = 200
 """Default of `--limit-accept-rate`: the handshakes take 2 % of a core then, 20 % over TLS. Development
 mode has no such limit: who loads a server on the own machine wants to see what it can do."""
 
+UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+"""Of the intervals of rate limits."""
+
 ECHO_MESSAGE_BYTES = 1024 * 1024
 MESSAGING_MESSAGE_BYTES = 64 * 1024
 """Defaults of the largest message; a chat needs less than a file. `--ws-max-size` sets both."""
@@ -64,8 +79,20 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
     )
 
 
-def options(settings: Settings) -> Options:
-    """Return the settings in the server's own terms."""
+def tokens(settings: Settings) -> Tokens | None:
+    """Return what tokens are judged with, None where none are configured; raises ConfigError for bad keys."""
+    if not has_token_keys(settings):
+        if settings.auth.required:
+            raise ConfigError("auth.required is on without a key for tokens", "set a key in [token]")
+        return None
+    # Imported here: PyJWT and cryptography take some 50 ms and 10 MB.
+    from wsloop.daemon.tokens import build  # noqa: PLC0415
+
+    return build(settings)
+
+
+def options(settings: Settings, judges: Tokens | None = None) -> Options:
+    """Return the settings in the server's own terms; `judges` from `tokens`."""
     server, ws = settings.server, settings.ws
     accept_rate = server.limit_accept_rate
     if accept_rate is None:
@@ -91,6 +118,9 @@ def options(settings: Settings) -> Options:
         hub=settings.client.hub_options(),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),
+        verifier=judges.verifier if judges is not None else None,
+        auth=_auth(settings.auth),
+        rate_limits=_rate_limits(settings.rate_limits),
         node_name=f"{socket.gethostname()}_{server.port}",
     )
 
@@ -101,6 +131,32 @@ def api_key(settings: Settings) -> str | None:
     if key is None and (settings.dev or settings.admin.api_insecure):
         return ""
     return key
+
+
+def _auth(auth: AuthSettings) -> UpgradeAuth | None:
+    """Return where tokens are looked for in upgrade requests, None for nowhere."""
+    if not (auth.bearer or auth.cookie or auth.query):
+        return None
+    return UpgradeAuth(auth.bearer, auth.cookie, auth.query, auth.required)
+
+
+def _rate_limits(limits: RateLimitSettings) -> RateLimits | None:
+    """Return the rate limits, None where there are none."""
+    scopes = {
+        scope: [rate(getattr(limits, f"{scope}_{operation.name.lower()}", "")) for operation in Operation]
+        for scope in ("client", "user", "ip")
+    }
+    if not any(each for rates in scopes.values() for each in rates):
+        return None
+    return RateLimits(**{scope: tuple(rates) for scope, rates in scopes.items()})
+
+
+def rate(text: str) -> Rate | None:
+    """Return what "60/1s" means, None for ""; the form was checked with the settings."""
+    if not text:
+        return None
+    count, _, interval = text.partition("/")
+    return Rate(int(count), float(interval[:-1] or 1) * UNIT_S[interval[-1]])
 
 
 def _room(server: ServerSettings) -> int:

@@ -32,6 +32,11 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
 FrameMessages = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAME_MESSAGES)]
 Delay = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_MS)]
+RateText = Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,8}/([1-9][0-9]{0,4})?[smh])?\Z")]
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+    "ES512", "EdDSA",
+]  # fmt: skip
 Memory = Annotated[int, msgspec.Meta(ge=1024 * 1024)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -59,7 +64,7 @@ class ServerSettings(_Section, frozen=True):
     limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
     limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
-    allowed_origins: Origins = ()  # browser origins besides the page's own, such as "https://example.org"
+    allowed_origins: Origins = ()  # "https://example.org": pages that may connect; --dev adds its own page
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 
@@ -124,6 +129,67 @@ class ClientSettings(_Section, frozen=True):
         return HubOptions(**msgspec.structs.asdict(self))
 
 
+class TokenSettings(_Section, frozen=True):
+    """`[token]`: which tokens (JWT) are good. Each kind of key judges its own algorithms only."""
+
+    hmac_secret_key: str = ""  # secret of HS256, HS384, HS512; $WSLOOP_TOKEN__HMAC_SECRET_KEY goes first
+    rsa_public_key: str = ""  # PEM, or the path of a PEM file: RS256 to RS512, PS256 to PS512
+    ecdsa_public_key: str = ""  # the same: ES256, ES384 or ES512, as the key's curve says
+    eddsa_public_key: str = ""  # the same: EdDSA with Ed25519 or Ed448
+    jwks_file: str = ""  # path of a JSON key set; its keys are found by `kid`
+    jwks_url: str = ""  # address of one, fetched at the start and every jwks_interval
+    jwks_interval: Seconds = 300.0  # s between fetches; a failure keeps the keys
+    algorithms: tuple[Algorithm, ...] = ()  # only these; empty: all that the keys are for
+    audience: str = ""  # must be in `aud`; empty: any
+    issuer: str = ""  # must be `iss`; empty: any
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether any setting names a key."""
+        named = (self.hmac_secret_key, self.rsa_public_key, self.ecdsa_public_key, self.eddsa_public_key)
+        return any((*named, self.jwks_file, self.jwks_url))
+
+
+class AuthSettings(_Section, frozen=True):
+    """`[auth]`: tokens that come with the upgrade request, judged before there is a WebSocket."""
+
+    bearer: bool = False  # in `Authorization: Bearer TOKEN`
+    cookie: str = ""  # in the cookie of this name
+    query: str = ""  # in the query parameter of this name; proxies in front may log it
+    required: bool = False  # who has none is answered 401
+
+    def mistake(self) -> str:
+        """Return what is wrong, "" if nothing is."""
+        for name, value in (("cookie", self.cookie), ("query", self.query)):
+            if not re.fullmatch(r"[-._~0-9A-Za-z]*", value):
+                return f"auth.{name}: a name of letters, digits, -, ., _ and ~ is needed"
+        if self.required and not (self.bearer or self.cookie or self.query):
+            return "auth.required: there is no place where a token could be: bearer, cookie or query"
+        return ""
+
+
+class RateLimitSettings(_Section, frozen=True):
+    """`[rate_limits]`: "60/1s" is 60 at once and 60 a second on average; empty: any number."""
+
+    client_total: RateText = ""  # commands of one connection
+    client_subscribe: RateText = ""  # subscribe and sub_refresh
+    client_publish: RateText = ""
+    client_history: RateText = ""  # history, presence, presence_stats
+    client_rpc: RateText = ""  # rpc and send
+    user_total: RateText = ""  # commands of all connections of one user
+    user_connect: RateText = ""  # connect and refresh
+    user_subscribe: RateText = ""
+    user_publish: RateText = ""
+    user_history: RateText = ""
+    user_rpc: RateText = ""
+    ip_total: RateText = ""  # commands of all connections from one address, of IPv6 a /64; loopback: any
+    ip_connect: RateText = ""  # also of upgrade requests that bring a token
+    ip_subscribe: RateText = ""
+    ip_publish: RateText = ""
+    ip_history: RateText = ""
+    ip_rpc: RateText = ""
+
+
 class HistorySettings(_Section, frozen=True):
     """`[history]`: what the process keeps for all channels together."""
 
@@ -140,6 +206,10 @@ class Settings(_Section, frozen=True):
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
+    token: TokenSettings = TokenSettings()
+    subscription_token: TokenSettings | None = None
+    auth: AuthSettings = AuthSettings()
+    rate_limits: RateLimitSettings = RateLimitSettings()
     history: HistorySettings = HistorySettings()
     channels: Namespace | None = None
     namespaces: dict[str, Namespace] = {}
@@ -178,6 +248,8 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
         raise ConfigError("admin.tls is on without a certificate", "set tls.certfile")
     if settings.tls.keyfile and not settings.tls.certfile:
         raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
+    if settings.auth.mistake():
+        raise ConfigError(settings.auth.mistake())
     _check_namespaces(settings, text, path)
     addresses.check(settings.server, overrides.get("server", {}))
     return settings

@@ -40,13 +40,16 @@ def run(settings: Settings) -> int:
     binds = _binds(settings)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev))
-        options = compose.options(settings)
+        tokens = compose.tokens(settings)
+        options = compose.options(settings, tokens)
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)
         stack.callback(ports.poller.close)
         house = assemble(ports, options)
         stack.callback(_tear_down, house)
+        if tokens is not None and tokens.sources:
+            stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in binds]
         banner = [*_banner(settings, bound), *admin.listen(settings, house)]
         _serve(settings, house, wakeup, banner, options.certificates)
@@ -58,6 +61,8 @@ def _tear_down(house: House) -> None:
     house.server.close()
     house.reactor.stop()  # so that the last turn, which reaps what was dropped, does not sleep
     house.reactor.run_once()
+    if house.outside is not None:
+        house.outside.close()
     house.reactor.close()
 
 

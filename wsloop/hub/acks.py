@@ -18,7 +18,9 @@ from wsloop.hub.broker import Unavailable
 from wsloop.hub.history import HistoryQuery
 
 if TYPE_CHECKING:
-    from wsloop.hub.channels import Channel, Subscription
+    from collections.abc import Iterable
+
+    from wsloop.hub.channels import Subscription
     from wsloop.hub.client import Client
     from wsloop.hub.commands import AckRequest
     from wsloop.hub.history import StreamView
@@ -66,14 +68,10 @@ def ack(client: Client, command_id: int, request: AckRequest) -> None:
     client.hub.broker.history(channel.name, HistoryQuery(), channel.rules.retention, done)
 
 
-def lags(channel: Channel, limit: int) -> list[Lag]:
-    """Return the `limit` subscribers that are furthest behind, the furthest first.
-
-    Costs a walk over the channel's subscribers.
-    """
+def lags(subscriptions: Iterable[Subscription], top: int, limit: int) -> list[Lag]:
+    """Return the `limit` subscriptions that are furthest behind the offset `top`, the furthest first."""
     subscribers = (
-        Lag(each.client.id, each.client.user, each.acked, max(0, channel.top - each.acked))
-        for each in channel.subscriptions()
+        Lag(each.client.id, each.client.user, each.acked, max(0, top - each.acked)) for each in subscriptions
     )
     return nlargest(limit, subscribers, key=lambda lag: lag.behind)
 

@@ -44,10 +44,10 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
     interval_s: float
 
 
-Rates = tuple[Rate | None, Rate | None, Rate | None, Rate | None, Rate | None, Rate | None]
+Rates = tuple[Rate | None, ...]
 """One for each Operation, None where there is no limit."""
 
-NO_RATES: Rates = (None, None, None, None, None, None)
+NO_RATES: Rates = (None,) * len(Operation)
 
 _REFUSALS = Rate(REFUSALS_PER_MIN, 60.0)
 
@@ -120,9 +120,9 @@ class RateLimits:
         """
         wanted = (operation,) if operation <= Operation.CONNECT else (Operation.TOTAL, operation)
         scopes: list[tuple[Buckets, Rates]] = [(meter, self._client)]
-        if user and self._user is not NO_RATES:
+        if user and self._user != NO_RATES:
             scopes.append((self._users.get(user, now_s), self._user))
-        if host and self._ip is not NO_RATES:
+        if host and self._ip != NO_RATES:
             scopes.append((self._hosts.get(host, now_s), self._ip))
         asked = [
             (buckets, each, rate)

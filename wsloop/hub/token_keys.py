@@ -76,13 +76,15 @@ class Keys:
 
     A key of the set is found by its id (`kid`) only. A token that names none of them is judged by
     the fixed key that its algorithm is for. So every token costs one signature at most.
+    `is_awaited`: the set has not come yet, so that a token may be good whose key is not known.
     """
 
-    __slots__ = ("_by_id", "_fixed")
+    __slots__ = ("_by_id", "_fixed", "is_awaited")
 
     def __init__(self, fixed: Iterable[Key] = (), by_id: Mapping[str, Key] | None = None) -> None:
         self._fixed = {algorithm: key for key in fixed for algorithm in key.algorithms}
         self._by_id = dict(by_id or {})
+        self.is_awaited = False
 
     def __len__(self) -> int:
         return len({id(key) for key in self._fixed.values()}) + len(self._by_id)
@@ -95,6 +97,7 @@ class Keys:
     def replace_set(self, by_id: Mapping[str, Key]) -> None:
         """Let other keys be the set; the fixed ones stay."""
         self._by_id = dict(by_id)
+        self.is_awaited = False
 
 
 def hmac_key(secret: str | bytes, allowed: Iterable[str] = ()) -> Key:

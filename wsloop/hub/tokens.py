@@ -19,7 +19,8 @@ import msgspec
 
 from wsloop.hub.grants import Identity, SubscriptionToken
 from wsloop.hub.token_claims import ConnectionClaims, RegisteredClaims, SubscriptionClaims, payload
-from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError, Verifier
+from wsloop.hub.token_keys import KIND_OF
+from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError, NotReadyError, Verifier
 
 if TYPE_CHECKING:
     from wsloop.hub.token_keys import Keys
@@ -133,6 +134,8 @@ def _verified(token: str, keys: Keys) -> bytes:
     if header.crit is not msgspec.UNSET:
         raise InvalidTokenError("its header asks for what is not known here")
     key = keys.find(header.alg, header.kid)
+    if key is None and keys.is_awaited and header.alg in KIND_OF:
+        raise NotReadyError
     if key is None:
         raise InvalidTokenError("no key is configured for its algorithm and key id")
     if not key.verify(header.alg, token[: parts.end(2)].encode(), signature):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import WsloopError
+from wsloop.hub import codes
 
 if TYPE_CHECKING:
     from wsloop.hub.grants import Identity, SubscriptionToken
@@ -26,8 +27,18 @@ class ExpiredTokenError(WsloopError):
     peer_fault = True
 
 
+class NotReadyError(codes.ReplyError):
+    """The keys are still on their way: nothing can be said of the token yet (error 100, temporary)."""
+
+    def __init__(self) -> None:
+        super().__init__(codes.INTERNAL_ERROR)
+
+
 class Verifier(Protocol):
-    """Judges tokens; keeps no state about clients and does no I/O."""
+    """Judges tokens; keeps no state about clients and does no I/O.
+
+    Where keys are fetched, both methods raise NotReadyError until they have come for the first time.
+    """
 
     def verify_connection(self, token: str, unix_s: float) -> Identity:
         """Return whom a connection token names; raises InvalidTokenError or ExpiredTokenError."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wsloop.hub.fan_out import Lane
     from wsloop.protocol.deflate import DeflateOptions
     from wsloop.protocol.events import Request
+    from wsloop.server.auth import Gate
     from wsloop.server.connection import Connection
 
 
@@ -96,12 +97,14 @@ class Route:
     """A WebSocket path: how its handlers are made and what its messages may cost.
 
     `deflate`: how messages are compressed for clients that offer it (RFC 7692); None: never.
+    `gate`: judges who may pass by the upgrade request; None: anybody.
     """
 
     make_handler: Callable[[Connection, Request], Handler]
     limits: Limits = field(default_factory=Limits)
     subprotocols: frozenset[str] = frozenset()
     deflate: DeflateOptions | None = None
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +149,9 @@ class App:
 
     `services` are keyed by what their paths begin with, from slash to slash ("/api/").
 
-    `allowed_origins` are the browser origins besides the page's own that may open a
-    WebSocket here, each exactly as a browser sends it ("https://example.org"). `loopback_only`
+    `allowed_origins` are the browser origins that may open a WebSocket here, each exactly as a browser
+    sends it ("https://example.org"). `lets_own_origin` adds that of the page itself, whatever name leads
+    here: right where pages are served, or no name but this machine's own is answered. `loopback_only`
     refuses requests whose Host is not this machine's own name or address: a page whose name was
     made to lead here (DNS rebinding) must not pass for the page's own origin.
     """
@@ -157,3 +161,4 @@ class App:
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
     services: Mapping[str, Service] = field(default_factory=dict)
+    lets_own_origin: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,6 +27,7 @@ from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
 from wsloop.server.app import App, Page, Route, Service
+from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.framing import MESSAGES_PER_FRAME
@@ -37,8 +38,11 @@ from wsloop.server.server import OutboxMarks, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from wsloop.hub.backend import Backend, Hooks
     from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import Namespace
+    from wsloop.hub.rate_limits import RateLimits
+    from wsloop.hub.verifier import Verifier
     from wsloop.loop.clock import Clock, WallClock
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
@@ -71,6 +75,24 @@ class Ports:
     process: Callable[[], Process] = _no_usage
 
 
+class Outside(Protocol):
+    """The operator's own application: who decides, if anybody does, and who is told."""
+
+    @property
+    def backend(self) -> Backend | None:
+        """Whom the hub asks."""
+        ...
+
+    @property
+    def hooks(self) -> Hooks | None:
+        """Whom the hub tells."""
+        ...
+
+    def close(self) -> None:
+        """Complete what is asked, keep what was not told, release everything. Before the reactor's."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What an operator decides.
@@ -80,6 +102,10 @@ class Options:
     `api_key` is what callers of the server API must show, "" for nothing; None: there is no API.
     `node_name` is what the API calls this process. `codecs`: what messaging clients may speak, the first
     one without asking for it.
+    `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
+    `rate_limits` of what clients ask for (None: none).
+    `outside` makes the operator's application; the headers of upgrade requests named by
+    `forwarded_headers`, in lower case, are shown to it.
     """
 
     dev: bool = False
@@ -104,19 +130,26 @@ class Options:
     codecs: tuple[Codec, ...] = (JSON,)
     api_key: str | None = None
     node_name: str = "wsloop"
+    verifier: Verifier | None = None
+    auth: UpgradeAuth | None = None
+    rate_limits: RateLimits | None = None
+    outside: Callable[[Reactor, Ports], Outside] | None = None
+    forwarded_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """What `assemble` put together; the caller runs the reactor, and closes both it and the server.
 
-    `admin` is what to serve on an admin listener.
+    `admin` is what to serve on an admin listener. `outside`, if there is one, is closed after the
+    server, which tells it of the last disconnects.
     """
 
     reactor: Reactor
     server: Server
     hub: Hub
     admin: App
+    outside: Outside | None
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -129,6 +162,7 @@ def assemble(ports: Ports, options: Options) -> House:
     fan_out = PacedFanOut(
         reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
     )
+    outside = options.outside(reactor, ports) if options.outside is not None else None
     hub = Hub(
         MemoryBroker(now, ports.entropy, options.broker),
         MemoryPresence(),
@@ -138,6 +172,10 @@ def assemble(ports: Ports, options: Options) -> House:
         unix_s=ports.unix_s,
         entropy=ports.entropy,
         fan_out=fan_out,
+        verifier=options.verifier,
+        rate_limits=options.rate_limits,
+        backend=outside.backend if outside is not None else None,
+        hooks=outside.hooks if outside is not None else None,
     )
     server = Server(
         reactor,
@@ -154,7 +192,7 @@ def assemble(ports: Ports, options: Options) -> House:
         certificates=options.certificates,
     )
     _sweep(reactor, hub)
-    return House(reactor, server, hub, _admin_app(options, ports, hub, server))
+    return House(reactor, server, hub, _admin_app(options, ports, hub, server), outside)
 
 
 def _namespaces(options: Options) -> Namespaces:
@@ -181,10 +219,17 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
         fan_out=fan_out,
         stale_after_s=options.deadlines.first_message_s,
         codecs=options.codecs,
+        forwarded=frozenset(name.encode() for name in options.forwarded_headers),
     )
     subprotocols = frozenset(codec.name for codec in options.codecs)
     routes = {
-        CONNECTION_PATH: Route(messaging, options.messaging_limits, subprotocols, options.messaging_deflate)
+        CONNECTION_PATH: Route(
+            messaging,
+            options.messaging_limits,
+            subprotocols,
+            options.messaging_deflate,
+            None if options.auth is None else TokenGate(hub, options.auth, messaging),
+        )
     }
     site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
     if options.dev:
@@ -193,7 +238,7 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     else:
         text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
         site["/"] = pages.text_page(text)
-    return App(routes, site, options.allowed_origins, options.loopback_only)
+    return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
 def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:

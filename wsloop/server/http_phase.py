@@ -169,6 +169,8 @@ class HttpPhase:
         connection = self._connection
         route = pages.route(self._app, request, connection.peer_host, is_secure=connection.is_secure)
         self._server.check_draining()
+        if route.gate is not None:
+            route = route.gate.open(route, request, connection.peer_host)
         subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()

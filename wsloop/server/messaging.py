@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes, replies
 from wsloop.hub.codec import JSON
+from wsloop.server.admission import key_of
 from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from wsloop.hub.codec import Codec
     from wsloop.hub.fan_out import Lane, Receiver
+    from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
@@ -70,14 +72,23 @@ class MessagingHandler:
         hub: Hub,
         fan_out: PacedFanOut,
         stale_after_s: float,
+        identity: Identity | None = None,
         codecs: Sequence[Codec] = (JSON,),
+        forwarded: frozenset[bytes] = frozenset(),
     ) -> None:
         self._connection = connection
         self._fan_out = fan_out
         self._turn_number = self._commands_left = 0
         self._frame_pings = FRAME_PINGS in request.query.split("&")
         connection.codec = _codec(request, codecs)
-        self._client = hub.new_client(self, codec=connection.codec, app_pings=not self._frame_pings)
+        self._client = hub.new_client(
+            self,
+            codec=connection.codec,
+            app_pings=not self._frame_pings,
+            identity=identity,
+            host=key_of(connection.peer_host),
+            headers=_forwarded(request, forwarded) if forwarded else (),
+        )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
 
@@ -188,3 +199,10 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     """Return the codec of the first subprotocol offered that has one; the first codec if none was offered."""
     names = {codec.name: codec for codec in codecs}
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
+
+
+def _forwarded(request: Request, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of an upgrade request that the backend may see, names in lower case."""
+    return tuple(
+        (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers if name in names
+    )

@@ -150,7 +150,7 @@ def _is_own_name(host: bytes) -> bool:
 
 
 def _check_origin(app: App, request: Request, *, is_secure: bool) -> None:
-    """Let in the page's own origin and the listed ones (RFC 6455 section 10.2).
+    """Let in the listed origins and, if the app does, the page's own (RFC 6455 section 10.2).
 
     Clients that are no browsers send no Origin, and need no protection from other pages. Over
     TLS a page that came by http:// is foreign: anybody on its way could have written it. Without
@@ -159,8 +159,14 @@ def _check_origin(app: App, request: Request, *, is_secure: bool) -> None:
     origin = request.header(b"origin")
     if origin is None or origin.decode("latin-1") in app.allowed_origins:
         return
+    if not app.lets_own_origin:
+        raise _foreign()
     scheme, separator, authority = origin.partition(b"://")
     host = request.header(b"host") or b""
     is_own_scheme = scheme.lower() == b"https" or not is_secure
     if not separator or not is_own_scheme or authority.lower() != host.lower():
-        raise HandshakeError(403, "this origin may not connect; the operator can list it in allowed_origins")
+        raise _foreign()
+
+
+def _foreign() -> HandshakeError:
+    return HandshakeError(403, "this origin may not connect; the operator can list it in allowed_origins")
