@@ -170,21 +170,21 @@ class RateLimitSettings(_Section, frozen=True):
 
     client_total: RateText = ""  # commands of one connection
     client_subscribe: RateText = ""  # subscribe and sub_refresh
-    client_publish: RateText = ""
+    client_publish: RateText = ""  # publish
     client_history: RateText = ""  # history, presence, presence_stats
     client_rpc: RateText = ""  # rpc and send
     user_total: RateText = ""  # commands of all connections of one user
     user_connect: RateText = ""  # connect and refresh
-    user_subscribe: RateText = ""
-    user_publish: RateText = ""
-    user_history: RateText = ""
-    user_rpc: RateText = ""
+    user_subscribe: RateText = ""  # subscribe and sub_refresh
+    user_publish: RateText = ""  # publish
+    user_history: RateText = ""  # history, presence, presence_stats
+    user_rpc: RateText = ""  # rpc and send
     ip_total: RateText = ""  # commands of all connections from one address, of IPv6 a /64; loopback: any
     ip_connect: RateText = ""  # also of upgrade requests that bring a token
-    ip_subscribe: RateText = ""
-    ip_publish: RateText = ""
-    ip_history: RateText = ""
-    ip_rpc: RateText = ""
+    ip_subscribe: RateText = ""  # subscribe and sub_refresh
+    ip_publish: RateText = ""  # publish
+    ip_history: RateText = ""  # history, presence, presence_stats
+    ip_rpc: RateText = ""  # rpc and send
 
 
 class Settings(_Section, frozen=True):
