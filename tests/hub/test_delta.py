@@ -68,8 +68,9 @@ def test_a_json_string_holds_the_text(text: str) -> None:
     assert json.loads(json_string(text.encode())) == text
 
 
-@given(st.binary(max_size=40))
-def test_the_checksum_is_the_sum_of_the_words(data: bytes) -> None:
+@given(st.binary(max_size=40), st.integers(1, 300))
+def test_the_checksum_is_the_sum_of_the_words(part: bytes, times: int) -> None:
+    data = part * times
     padded = data + bytes(-len(data) % 4)
     words = [int.from_bytes(padded[index : index + 4], "big") for index in range(0, len(padded), 4)]
     assert checksum(data) == sum(words) % 2**32

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from tests.server.tls_client import TlsMessagingMemoryClient, tls_server
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.limits import Limits
-from wsloop.server.assembly import Options
+from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.server import OutboxMarks
 from wsloop.testing.client import OPCODE_TEXT, masked_frame
@@ -324,6 +325,35 @@ def test_joins_are_not_dropped() -> None:
         joins = [push for push in slow.pushes if "join" in push]
         assert len(joins) == len(comers) + 1
         assert accounted(seen(slow, channel)) == 100
+
+
+@pytest.mark.parametrize(
+    ("channel", "is_closed"), [("oldest:c", False), ("newest:c", False), ("close:c", True)]
+)
+def test_over_tls_it_is_the_same(channel: str, is_closed: bool) -> None:
+    options = Options(
+        dev=True, outbox=MARKS, namespaces=NAMESPACES, messaging_limits=Limits(message_bytes=2_000)
+    )
+    with tls_server(3, options=options) as house:
+        house.network.capacity_bytes = CAPACITY_BYTES
+        slow = house.dial(TlsMessagingMemoryClient)
+        slow.upgrade(CONNECTION_PATH)
+        house.ask(slow, connect={})
+        house.ask(slow, subscribe={"channel": channel})
+        connection = connection_of(house, slow)
+        slow.stop_reading()
+        publish(house, channel, 1, 300)
+        assert (connection.state is State.OPEN) is not is_closed
+        slow.resume_reading()
+        house.run_until(lambda: slow.is_gone if is_closed else 300 in numbers(slow, channel))
+        found = seen(slow, channel)
+        if is_closed:
+            assert slow.close_frame is not None
+            assert slow.close_frame[0] == 3008
+            assert found == list(range(1, len(found) + 1))
+        else:
+            assert accounted(found) == 300
+            assert connection.dropped > 50
 
 
 # -- who is slow, and who is gone -----------------------------------------------------------------

@@ -39,6 +39,8 @@ class Cable:
         self._tasks: set[asyncio.Task[None]] = set()
         self._frayed = False
         self._passed = asyncio.Condition()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     async def __aenter__(self) -> Cable:
         await self.mend()
@@ -63,11 +65,20 @@ class Cable:
         """From now on lose what the server sends, while both ends believe that all is well."""
         self._frayed = True
 
+    def pinch(self) -> None:
+        """From now on take nothing from the server: what it sends piles up on its side."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """Let it flow again."""
+        self._flowing.set()
+
     async def cut(self) -> None:
         """Reset both ends of every connection, and refuse new ones."""
         if self._server is None:
             return
         self._server.close()
+        self._flowing.set()
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.wait_for(asyncio.gather(*self._tasks), PATIENCE_S)
@@ -102,6 +113,7 @@ class Cable:
         try:
             while data := await reader.read(READ_BYTES):
                 if is_from_server:
+                    await self._flowing.wait()
                     await self._count(data)
                     if self._frayed:
                         continue

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from wsloop import __version__
-from wsloop.daemon import streams
+from wsloop.daemon import streams, token_cli
 from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.transport.bind import parse_bind
@@ -40,6 +40,9 @@ cli.help = f"{EXAMPLES}\n\n{cli.help}"
 def version() -> None:
     """Print the version."""
     click.echo(f"wsloop {__version__}")
+
+
+cli.add_command(token_cli.token)
 
 
 # Option names are uvicorn's where it has them. A flag that is not given leaves the file's value.

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import jwt
 import msgspec
 
 from wsloop.client.http import HttpClient
@@ -21,12 +23,14 @@ from wsloop.errors import ConfigError
 from wsloop.hub import jwks
 from wsloop.hub.token_keys import Key, Keys, hmac_key, public_key
 from wsloop.hub.tokens import JwtVerifier, TokenRules
+from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
 from wsloop.loop.threads import HelperThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from wsloop.daemon.config import Settings, TokenSettings
+    from wsloop.hub.verifier import Verifier
     from wsloop.loop.reactor import Reactor
     from wsloop.transport.bind import Network
 
@@ -105,10 +109,69 @@ def build(settings: Settings) -> Tokens:
     return Tokens(JwtVerifier(*rules), tuple(sources))
 
 
+def sign(settings: Settings, claims: Mapping[str, object]) -> str:
+    """Return a token signed with the HMAC secret of the section that is for such a token.
+
+    Raises ConfigError without one, or if no algorithm of its kind is allowed.
+    """
+    section = "token"
+    if claims.get("channel") and settings.subscription_token is not None:
+        section = "subscription_token"
+    token: TokenSettings = getattr(settings, section)
+    secret = _secret(section, token)
+    if not secret:
+        hint = f"put it into the file, or into ${secret_variable(section)}"
+        raise ConfigError(f"{section}.hmac_secret_key is not set", hint)
+    key = hmac_key(secret, token.algorithms)
+    if not key.algorithms:
+        raise ConfigError(f"{section}.algorithms allows none of the HMAC family")
+    chosen = min(key.algorithms)
+    named = {"aud": token.audience, "iss": token.issuer}
+    whole = {**claims, **{name: value for name, value in named.items() if value}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a short secret, of which the server warns
+        return jwt.PyJWS().encode(msgspec.json.encode(whole), secret, chosen)
+
+
+def describe(verifier: Verifier, token: str, unix_s: float) -> tuple[str, str, dict[str, object]]:
+    """Return what is wrong with a token, else "", of which kind it is, and what it grants."""
+    try:
+        identity = verifier.verify_connection(token, unix_s)
+    except ExpiredTokenError as fault:
+        return str(fault), "", {}
+    except InvalidTokenError as fault:
+        return _describe_subscription(verifier, token, unix_s, str(fault))
+    return "", "connection", _shown(identity)
+
+
+def _describe_subscription(
+    verifier: Verifier, token: str, unix_s: float, fault: str
+) -> tuple[str, str, dict[str, object]]:
+    try:
+        claims = verifier.verify_subscription(token, unix_s)
+    except ExpiredTokenError as expired:
+        return str(expired), "", {}
+    except InvalidTokenError:
+        return fault, "", {}
+    return "", "subscription", {**_shown(claims), **_shown(claims.grant)}
+
+
+def _shown(grant: msgspec.Struct) -> dict[str, object]:
+    """Return what a grant says, without what is not said, in the words of its fields."""
+    values = {name: getattr(grant, name) for name in grant.__struct_fields__ if name != "grant"}
+    return {
+        name: value.decode() if isinstance(value, bytes) else value for name, value in values.items() if value
+    }
+
+
+def _secret(section: str, token: TokenSettings) -> str:
+    return os.environ.get(secret_variable(section)) or token.hmac_secret_key
+
+
 def _keys(section: str, token: TokenSettings) -> Keys:
     """Return the keys of a section, without those that are fetched."""
     fixed = []
-    secret = os.environ.get(secret_variable(section)) or token.hmac_secret_key
+    secret = _secret(section, token)
     if secret:
         fixed.append(_read(section, "hmac_secret_key", lambda: hmac_key(secret, token.algorithms)))
         if len(secret.encode()) < LEAST_SECRET_BYTES:

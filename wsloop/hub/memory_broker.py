@@ -27,7 +27,6 @@ import msgspec
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
 from wsloop.hub.history import HistoryQuery, Publication, Stream, StreamPosition, StreamView, new_epoch
 from wsloop.hub.idempotency import Keys
-from wsloop.hub.patterns import Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +98,8 @@ class MemoryBroker(Broker):
         self._events: BrokerEvents | None = None
         self._entries: dict[str, _Entry] = {}
         self._interests: set[str] = set()
-        self._patterns: Patterns[bool] = Patterns()
+        # Whoever has one is given all publications, and matches them itself.
+        self._patterns: set[str] = set()
         self._deadlines: list[tuple[float, str]] = []
         self._keys = Keys(limits.key_window_s, limits.keys)
         self._held = self._held_bytes = self._evicted = 0
@@ -131,11 +131,11 @@ class MemoryBroker(Broker):
 
     def subscribe_pattern(self, pattern: str) -> None:
         """See `Broker.subscribe_pattern`."""
-        self._patterns.add(pattern, True)
+        self._patterns.add(pattern)
 
     def unsubscribe_pattern(self, pattern: str) -> None:
         """See `Broker.unsubscribe_pattern`."""
-        self._patterns.remove(pattern)
+        self._patterns.discard(pattern)
 
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`. The event comes before the completion, in the same call."""
@@ -163,7 +163,7 @@ class MemoryBroker(Broker):
             appended = UNNUMBERED
         if draft.key:
             self._keys.remember(channel, draft.key, appended, self._now())
-        if self._events is not None and (channel in self._interests or self._patterns.match(channel)):
+        if self._events is not None and (channel in self._interests or self._patterns):
             self._events.on_publication(channel, publication, appended.epoch)
         done(appended)
 

@@ -1,7 +1,7 @@
 """A publication being delivered to audiences that wish it tailored: what they share, made at most once.
 
 Several audiences may ask for the same: a verdict of one filter, the payload as a JSON string, the
-difference to one base. `python -m tools.bench.run --only delta` measures it.
+difference to one base. `python -m tools.bench.tailored` measures it.
 """
 
 from __future__ import annotations

@@ -62,8 +62,13 @@ class _Job:
         Both are shared by all receivers. To be called when no message is added any more.
         """
         if not self._data:
-            self._packets = packets = tuple(_packets(self.messages, per_frame))
+            if len(self.messages) == 1:  # nearly always
+                ((message, lane),) = self.messages
+                packets: Sequence[Packet] = (Packet(frame_of((message,), lane.codec), (message,), lane),)
+            else:
+                packets = tuple(_packets(self.messages, per_frame))
             self._data = packets[0].data if len(packets) == 1 else b"".join([each.data for each in packets])
+            self._packets = packets
         return self._data, self._packets
 
 

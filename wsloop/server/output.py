@@ -218,7 +218,7 @@ class Output:
             self._seal()
 
     def _seal(self) -> None:
-        """Frame the lines that were collected."""
+        """Queue the lines that were collected, in frames: something else comes, or the read has ended."""
         lines, self._lines = self._lines, None
         if lines:
             for part in grouped(lines, self._server.messages_per_frame):
@@ -255,19 +255,16 @@ class Output:
 
     def _queue(self, piece: Piece) -> None:
         """Put bytes behind all that was said; they leave in phase 1 of the next turn at the latest."""
-        if self._cork or self._lines is not None:
-            self._queue_collected()
+        if self._cork:
+            self._queue_cork()
         self._append(piece)
         self.flush_later()
 
-    def _queue_collected(self) -> None:
+    def _queue_cork(self) -> None:
         """Queue what answers the present read, before something else is."""
-        if self._lines is not None:
-            self._seal()
-        if self._cork:
-            cork, self._cork = self._cork, []
-            for corked in cork:
-                self._append(corked)
+        cork, self._cork = self._cork, []
+        for corked in cork or ():
+            self._append(corked)
 
     def _append(self, piece: Piece) -> None:
         if self._mailbox is None:
@@ -374,5 +371,7 @@ class Output:
 
     def _end_cork(self) -> None:
         """Collect no more: what was collected is queued."""
-        self._queue_collected()
-        self._cork = None
+        self._seal()
+        cork, self._cork = self._cork, None
+        if cork:
+            self.enqueue(cork)

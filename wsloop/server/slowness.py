@@ -65,14 +65,16 @@ class Slowness(Output):
 
     def _push_behind(self, data: bytes, packets: Sequence[Packet]) -> None:
         """Queue shared frames behind what waits: in the mailbox, if the kernel is known to be full."""
-        if not self._has_room():
+        self._seal()
+        if self.state is not State.OPEN or not self._has_room():
             return
-        self._queue_collected()
         if self._compressor:
             data = self._compressor.shared_frames(data)
         if self._mailbox is None and not self._interest & WRITE:
             self._queue(data)
             return
+        if self._cork:
+            self._queue_cork()
         self._box(data, packets, 0)
         if not self._outbox.size:
             self.flush_later()
@@ -211,7 +213,7 @@ class Slowness(Output):
     def _tell_cut(self) -> None:
         """Have the subscriptions ended of which messages were dropped that must not be missed."""
         mailbox, member = self._mailbox, self.member
-        if mailbox is None or member is None:
+        if mailbox is None or member is None or self.state is not State.OPEN:
             return
         try:
             for lane in mailbox.cut_lanes():
