@@ -23,7 +23,7 @@ TEST = "test_codes.py"
 
 ANSWERS = {
     "connect": (
-        "`client`, `version`, `ping`, `pong`, `expires`, `ttl`, `data`, `subs`",
+        "`client`, `version`, `ping`, `pong`, `expires`, `ttl`, `data`, `subs`, `flag`",
         "109, 110, 111; closes: 3500, 3501, 3505, 3507",
     ),
     "subscribe": (
@@ -34,13 +34,17 @@ ANSWERS = {
     "refresh": ("`client`, `version`, `expires`, `ttl`", "closes: 3005, 3500, 3501, 3507"),
     "sub_refresh": ("`expires`, `ttl`", "103, 107, 109, 110; closes: 3500, 3507"),
     "unsubscribe": ("empty", "never"),
-    "publish": ("`offset`, `epoch` if the channel keeps history, otherwise empty", "100, 102, 103, 107"),
+    "publish": (
+        "`offset`, `epoch` if the channel keeps history; `dup` if it was published before",
+        "100, 102, 103, 107",
+    ),
     "presence": (
         "`presence`: client id to `user`, `client`, `conn_info`, `chan_info`",
         "100, 102, 103, 107, 108",
     ),
     "presence_stats": ("`num_clients`, `num_users`", "100, 102, 103, 107, 108"),
     "history": ("`publications`, `epoch`, `offset`", "100, 102, 103, 107, 108, 112"),
+    "ack": ("empty", "100, 103, 107, 108, 112"),
     "rpc": ("`data`", "100, 108, and what the backend says"),
     "send": ("no reply", "closes: 3508"),
     "ping": ("", "108"),

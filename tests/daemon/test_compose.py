@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wsloop.daemon import compose
-from wsloop.daemon.config import ServerSettings, Settings, load
+from wsloop.daemon.config import HistorySettings, ServerSettings, Settings, load
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.server.refusing import LINGERING_MAX
 
@@ -73,3 +73,8 @@ def test_a_limit_beyond_the_descriptors_is_lowered_and_told(
 
 def test_the_reserve_holds_all_who_linger_while_they_are_refused() -> None:
     assert compose.RESERVED_DESCRIPTORS >= 2 * LINGERING_MAX
+
+
+def test_the_ceiling_of_all_history_is_the_brokers() -> None:
+    settings = Settings(history=HistorySettings(memory_limit=5_000_000))
+    assert compose.options(settings).broker.memory_bytes == 5_000_000

@@ -167,7 +167,7 @@ class LateBroker:
     """A broker behind an imaginary link: events and completions wait, in one order.
 
     `deliver` lets a number of them through. With `failing` set, operations complete with
-    Unavailable. Satisfies Broker and BrokerEvents.
+    Unavailable; with `losing`, publications do not reach the hub. Satisfies Broker and BrokerEvents.
     """
 
     may_lose_events = True
@@ -176,7 +176,7 @@ class LateBroker:
         self._inner = inner
         self._events: BrokerEvents | None = None
         self._link: deque[Callable[[], object]] = deque()
-        self.failing = False
+        self.failing = self.losing = False
         inner.attach(self)
 
     def deliver(self, count: int | None = None) -> None:
@@ -231,7 +231,8 @@ class LateBroker:
     def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
         assert self._events is not None
         events = self._events
-        self._link.append(lambda: events.on_publication(channel, publication, epoch))
+        if not self.losing:
+            self._link.append(lambda: events.on_publication(channel, publication, epoch))
 
     def on_join(self, channel: str, info: bytes) -> None:
         assert self._events is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,13 +104,29 @@ def test_a_newcomer_of_a_new_epoch_makes_the_others_stale() -> None:
     assert [len(heard(each)) for each in (old, plain, newcomer)] == [0, 1, 1]
 
 
-def test_joining_with_a_stale_read_is_a_bug_that_is_caught() -> None:
+def test_a_newer_top_than_was_delivered_means_that_others_missed_something() -> None:
     room = Room()
-    room.enter(StreamPosition(3, "e"))
-    room.channel.deliver(publication(4), "e")
-    late = Subscription(room.world.connect().client, room.channel)
-    with pytest.raises(AssertionError, match="another tick"):
-        room.channel.add(late, StreamPosition(3, "e"))
+    old, plain = room.enter(StreamPosition(3, "e")), room.enter(None)
+    newcomer = Subscription(room.world.connect().client, room.channel)
+    assert room.channel.add(newcomer, StreamPosition(4, "e")) == [old]
+    assert room.channel.deliver(publication(5), "e") == []
+    assert [len(heard(each)) for each in (old, plain, newcomer)] == [0, 1, 1]
+
+
+def test_a_stream_that_went_back_breaks_everybody_who_was_ahead() -> None:
+    room = Room()
+    ahead = room.enter(StreamPosition(3, "e"))
+    assert room.channel.compare(StreamPosition(2, "e")) == [ahead]
+    assert room.channel.deliver(publication(3), "e") == []
+    assert heard(ahead) == []
+
+
+def test_who_stands_at_the_top_is_left_alone() -> None:
+    room = Room()
+    room.enter(None)
+    assert room.channel.compare(StreamPosition(7, "e")) == []
+    room.enter(StreamPosition(7, "e"))
+    assert room.channel.compare(StreamPosition(7, "e")) == []
 
 
 def test_joins_go_to_those_who_want_them() -> None:

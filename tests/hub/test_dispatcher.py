@@ -143,7 +143,7 @@ def test_binary_messages_are_json_too() -> None:
     assert peer.take()[0]["id"] == 1
 
 
-@pytest.mark.parametrize("method", ["ack", "novel"])
+@pytest.mark.parametrize("method", ["novel", "Publish"])
 def test_unknown_commands_are_error_104(method: str) -> None:
     assert refused(World().connect(), method) == 104
 

@@ -2,7 +2,7 @@
 
 A small SDK (`Reader`) keeps what a client keeps: a position per channel. The hub runs on a
 broker whose answers wait until the machine lets them through, so that every interleaving of a
-read, a publish and a leave is met. Promises P1, P3, P4, P5 and P7.
+read, a publish and a leave is met, and whose events may be lost. Promises P1, P3, P4, P5 and P7.
 """
 
 from __future__ import annotations
@@ -127,6 +127,12 @@ class Promises(RuleBasedStateMachine):
     @rule(channel=CHANNELS)
     def lose_the_store(self, channel: str) -> None:
         self.world.memory_broker.remove_history(channel, lambda _: None)
+
+    @rule(who=WHO, channel=CHANNELS)
+    def lose_an_event(self, who: int, channel: str) -> None:
+        self.broker.losing = True
+        self.publish(who, channel, 1)
+        self.broker.losing = False
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 10.0, 25.0]))
     def time_passes(self, seconds: float) -> None:

@@ -201,6 +201,22 @@ def test_what_skips_history_is_delivered_and_not_kept(house: ApiHouse) -> None:
     assert house.call("history", channel="news", limit=-1)["publications"] == []
 
 
+def test_a_key_publishes_once_in_each_channel(house: ApiHouse) -> None:
+    first = house.call("publish", channel="a", data=1, idempotency_key="k")
+    assert house.call("publish", channel="a", data=2, idempotency_key="k") == first
+    assert house.call("publish", channel="b", data=3, idempotency_key="k")["offset"] == 1
+    assert house.call("broadcast", channels=["a", "b"], data=4, idempotency_key="l")["responses"]
+    assert [pub["data"] for pub in house.call("history", channel="a", limit=-1)["publications"]] == [1, 4]
+
+
+def test_a_version_that_is_not_above_the_last_is_not_published(house: ApiHouse) -> None:
+    for version, data in ((5, "five"), (4, "four"), (5, "again"), (6, "six")):
+        house.call("publish", channel="a", data=data, version=version)
+    house.call("publish", channel="a", data="new", version=1, version_epoch="other")
+    kept = house.call("history", channel="a", limit=-1)["publications"]
+    assert [pub["data"] for pub in kept] == ["five", "six", "new"]
+
+
 def test_a_broadcast_reaches_every_channel_that_exists(house: ApiHouse) -> None:
     client = house.user("ann")
     house.ask(client, subscribe={"channel": "chat:b"})
@@ -418,6 +434,17 @@ def test_history_is_read_in_parts_and_removed(house: ApiHouse) -> None:
     assert empty["epoch"] != everything["epoch"]
 
 
+def test_a_history_of_many_bytes_comes_in_parts(house: ApiHouse) -> None:
+    for number in range(10):
+        house.call("publish", channel="a", data=f"{number}" + "x" * 1_000_000)
+    read: list[str] = []
+    while len(read) < 10:
+        part = house.call("history", channel="a", limit=-1, since={"offset": len(read)})["publications"]
+        assert 0 < len(part) < 5
+        read += [pub["data"][0] for pub in part]
+    assert read == [str(number) for number in range(10)]
+
+
 def test_channels_are_listed_by_pattern_and_in_pages(house: ApiHouse) -> None:
     client = house.user("ann")
     for number in range(7):
@@ -478,6 +505,23 @@ def test_info_counts(house: ApiHouse) -> None:
     assert (node["num_clients"], node["num_users"], node["num_channels"], node["num_subs"]) == (3, 1, 2, 5)
     assert node["uid"]
     assert node["metrics"]["items"]["commands"] == 3
+
+
+def test_acks_tell_how_far_behind_everybody_is(house: ApiHouse) -> None:
+    quick, slow, silent = house.user("quick"), house.user("slow"), house.user("silent")
+    for client in (quick, slow, silent):
+        house.ask(client, subscribe={"channel": "news"})
+    for number in range(5):
+        epoch = house.call("publish", channel="news", data=number)["epoch"]
+    house.ask(quick, ack={"channel": "news", "offset": 5})
+    house.ask(slow, ack={"channel": "news", "offset": 2})
+    answer = house.call("acks", channel="news")
+    assert (answer["offset"], answer["epoch"]) == (5, epoch)
+    told = [(lag["user"], lag["acked"], lag["behind"]) for lag in answer["clients"]]
+    assert told == [("silent", 0, 5), ("slow", 2, 3), ("quick", 5, 0)]
+    assert [lag["user"] for lag in house.call("acks", channel="news", limit=1)["clients"]] == ["silent"]
+    assert house.call("acks", channel="empty")["clients"] == []
+    assert house.call("acks", channel="bare:a") == 108
 
 
 def test_the_slowest_are_named_with_what_waits_for_them(house: ApiHouse) -> None:

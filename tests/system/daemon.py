@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Daemon:
         where = ["--uds", self._uds] if self._uds else ["--port", str(self.port)]
         if {"-b", "--bind"}.intersection(self._options):
             where = []
-        if not any(option.startswith(("--admin", "--no-admin", "-c")) for option in self._options):
+        if not self._names_admin():
             where += ["--admin-port", "0"]
         command = [*self._command, *where, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
@@ -82,6 +84,13 @@ class Daemon:
         found = re.search(r"(wss?)://127\.0\.0\.1:(\d+)/", self.banner)
         assert found or self._uds, self.banner
         self._scheme, self.port = (found[1], int(found[2])) if found else ("ws", 0)
+
+    def _names_admin(self) -> bool:
+        """Whether the options, or the file they name, tell the admin listener; else any port will do."""
+        files = [path for flag, path in pairwise(self._options) if flag == "-c"]
+        return any(option.startswith(("--admin", "--no-admin")) for option in self._options) or any(
+            "[admin]" in Path(path).read_text(encoding="utf-8") for path in files
+        )
 
     def _read_banner(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None

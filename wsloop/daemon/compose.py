@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wsloop.daemon import process
 from wsloop.daemon.environment import has_token_keys
 from wsloop.errors import ConfigError
+from wsloop.hub.memory_broker import BrokerLimits
 from wsloop.hub.rate_limits import Operation, Rate, RateLimits
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
@@ -115,6 +116,7 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         certificates=certificates(settings.tls),
         namespaces=settings.all_namespaces(),
         hub=settings.client.hub_options(),
+        broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),
         verifier=judges.verifier if judges is not None else None,
         auth=_auth(settings.auth),

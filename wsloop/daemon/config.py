@@ -37,6 +37,7 @@ Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
     "ES512", "EdDSA",
 ]  # fmt: skip
+Memory = Annotated[int, msgspec.Meta(ge=1024 * 1024)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
@@ -120,6 +121,8 @@ class ClientSettings(_Section, frozen=True):
     channel_limit: Positive = 128  # subscriptions of one client
     recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
     history_limit: Positive = 300  # publications in one history reply
+    recovery_limit_bytes: Positive = 4 * 1024 * 1024  # bytes of them in a subscribe reply; or it reloads
+    history_limit_bytes: Positive = 1024 * 1024  # bytes of them in a history reply; one at least
 
     def hub_options(self) -> HubOptions:
         """Return them in the hub's terms; what comes from other sections is left at its default."""
@@ -187,6 +190,12 @@ class RateLimitSettings(_Section, frozen=True):
     ip_rpc: RateText = ""  # rpc and send
 
 
+class HistorySettings(_Section, frozen=True):
+    """`[history]`: what the process keeps for all channels together."""
+
+    memory_limit: Memory = 256 * 1024 * 1024  # bytes; of channels not used for long the oldest go first
+
+
 class Settings(_Section, frozen=True):
     """All settings of a daemon."""
 
@@ -201,6 +210,7 @@ class Settings(_Section, frozen=True):
     subscription_token: TokenSettings | None = None
     auth: AuthSettings = AuthSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
+    history: HistorySettings = HistorySettings()
     channels: Namespace | None = None
     namespaces: dict[str, Namespace] = {}
 

@@ -74,12 +74,14 @@ class Subscription:
     ended: then it is in no channel. `announces`: whether others are told of its coming and going;
     `is_announced`: whether they were told that it came. `info` is what others see of the client here, JSON.
     `lease` is its right to be here, None if that does not end; `is_from_backend` tells who
-    renews it. `wish`: how it wants its pushes.
+    renews it. `wish`: how it wants its pushes. `acked`: the offset up to which the client says
+    that it has dealt with the channel, 0 if it never did.
     """
 
     __slots__ = (
-        "active", "announces", "audience", "channel", "client", "info", "is_announced", "is_from_backend",
-        "is_present", "is_server_side", "lease", "offset", "receiver", "wants_joins", "wish",
+        "acked", "active", "announces", "audience", "channel", "client", "info", "is_announced",
+        "is_from_backend", "is_present", "is_server_side", "lease", "offset", "receiver", "wants_joins",
+        "wish",
     )  # fmt: skip
 
     def __init__(self, client: Client, channel: Channel) -> None:
@@ -88,6 +90,7 @@ class Subscription:
         self.receiver: Receiver = client.subscriber.receiver
         self.info = client.info
         self.offset = NOT_POSITIONED
+        self.acked = 0
         self.audience: Audience | None = None
         self.active = self.is_present = self.is_server_side = self.wants_joins = False
         self.announces = self.is_announced = self.is_from_backend = False
@@ -183,20 +186,35 @@ class Channel:
 
         `position` is the top of the stream, read in this very tick, or None for a subscription
         that is not positioned. `base`: the payload it was given last, with the reply, None if it was
-        given none. Returns the positioned subscriptions of an older epoch, whose stream is no more.
+        given none. Returns the positioned subscriptions that stand elsewhere: see `compare`.
         """
         stale: list[Subscription] = []
         if position is not None:
-            stale = self._move_to(position.epoch)
-            # Gap-free join. The broker's order makes a read that ends now at least as new as
-            # the last event delivered here, and every later event finds the subscription.
-            assert position.offset >= self.top, "a stream was read in another tick than it was joined"
-            subscription.offset = self.top = position.offset
+            # Gap-free join. The broker's order makes a read that ends now as new as the last event
+            # delivered here, unless one was lost, and every later event finds the subscription.
+            stale = self.compare(position)
+            subscription.offset = position.offset
         audience = self._audience_of(subscription)
         audience.add(subscription, base)
         subscription.audience = audience
         subscription.active = True
         self._count += 1
+        return stale
+
+    def compare(self, top: StreamPosition) -> list[Subscription]:
+        """Return the positioned subscriptions that are not at the stream's `top`, read in this very tick.
+
+        Those of another epoch, whose stream is no more; those that missed an event on its way here; and
+        all, if the stream is one that lost its newest. The caller must end them.
+        """
+        stale = self._move_to(top.epoch)
+        if self.top != top.offset:
+            self.top = top.offset
+            stale += [
+                each for each in self.subscriptions() if each.offset not in (NOT_POSITIONED, LOST, top.offset)
+            ]
+            for subscription in stale:
+                subscription.offset = LOST
         return stale
 
     def remove(self, subscription: Subscription) -> None:

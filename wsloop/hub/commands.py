@@ -25,6 +25,14 @@ FLAG_REJECT_UNRECOVERED = 2
 """Bit 1 of `subscribe.flag`: answer error 112 instead of `recovered: false`."""
 
 
+FLAG_PUBLISH_ONCE = 1 << 20
+"""Bit 20 of `connect.flag`: the client may send `publish.idem` and `publish.seq`."""
+FLAG_ACKS = 1 << 21
+"""Bit 21 of `connect.flag`: the client may send `ack`."""
+EXTENSIONS = FLAG_PUBLISH_ONCE | FLAG_ACKS
+"""What is echoed in the reply's `flag`, where it was asked for."""
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
     """Base of the requests: immutable, and without a cycle for the garbage collector to find."""
 
@@ -73,11 +81,28 @@ class ChannelRequest(Request, frozen=True):
     channel: str = ""
 
 
+class Numbered(Request, frozen=True):
+    """The `n`-th publication of `sender`, a name that the client chose for itself at random."""
+
+    sender: str = ""
+    n: int = 0
+
+
 class PublishRequest(Request, frozen=True):
-    """`publish`: any JSON as `data`."""
+    """`publish`: any JSON as `data`; once only under the same `idem` or `seq` (extensions)."""
 
     channel: str = ""
     data: Raw = NO_DATA
+    idem: str = ""
+    seq: Numbered | None = None
+
+
+class AckRequest(Request, frozen=True):
+    """`ack` (extension): the client has dealt with the channel up to `offset`."""
+
+    channel: str = ""
+    offset: Offset = 0
+    epoch: str = ""
 
 
 class Since(Request, frozen=True):
@@ -140,6 +165,7 @@ class Command(Request, frozen=True):
     presence: ChannelRequest | None = None
     presence_stats: ChannelRequest | None = None
     connect: ConnectRequest | None = None
+    ack: AckRequest | None = None
     rpc: RpcRequest | None = None
     send: SendRequest | None = None
     refresh: RefreshRequest | None = None

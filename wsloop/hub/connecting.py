@@ -16,7 +16,7 @@ from wsloop.hub import blocking, codes, joining, replies
 from wsloop.hub.backend import ConnectQuestion, Disconnected, Refused
 from wsloop.hub.channels import HeldReceiver
 from wsloop.hub.client_state import ClientState
-from wsloop.hub.commands import SubscribeRequest
+from wsloop.hub.commands import EXTENSIONS, SubscribeRequest
 from wsloop.hub.grants import Identity, SubscriptionGrant
 from wsloop.hub.rate_limits import Operation
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
@@ -111,7 +111,7 @@ def _welcome(client: Client, command_id: int, request: ConnectRequest, identity:
     if wanted:
         _Arrival(client, command_id, request).begin(wanted)
     else:
-        _reply(client, command_id, {})
+        _reply(client, command_id, request, {})
 
 
 def _check(client: Client, identity: Identity) -> None:
@@ -139,7 +139,7 @@ def _server_side(client: Client, identity: Identity) -> dict[str, SubscriptionGr
     return channels
 
 
-def _reply(client: Client, command_id: int, subs: dict[str, msgspec.Raw]) -> None:
+def _reply(client: Client, command_id: int, request: ConnectRequest, subs: dict[str, msgspec.Raw]) -> None:
     options, identity = client.hub.options, client.identity
     assert identity is not None
     ping_s = options.ping_interval_s if client.app_pings else 0
@@ -153,6 +153,7 @@ def _reply(client: Client, command_id: int, subs: dict[str, msgspec.Raw]) -> Non
         ttl=client.ttl_s() if expires else 0,
         data=replies.optional(identity.data),
         subs=subs,
+        flag=request.flag & EXTENSIONS,
     )
     client.move_to(ClientState.CONNECTED)
     client.hub.users.add(client)
@@ -227,7 +228,7 @@ class _Arrival:
         except codes.DisconnectError as refusal:  # meanwhile
             client.disconnect(refusal.close_code, refusal.reason)
             return
-        _reply(client, self._command_id, self._results)
+        _reply(client, self._command_id, self._request, self._results)
         for subscription, held in self._held:
             client.hub.fan_out.settle(held)
             held.release()

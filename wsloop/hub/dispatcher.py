@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsloop.hub import codes, commands, connecting, refreshing, replies, subscribing
+from wsloop.hub import acks, codes, commands, connecting, refreshing, replies, subscribing
 from wsloop.hub.backend import Disconnected, PublishQuestion, PublishVerdict, Refused, RpcQuestion
 from wsloop.hub.broker import Draft, Retention, Unavailable
 from wsloop.hub.history import HistoryQuery, StreamView
+from wsloop.hub.idempotency import key_of
 from wsloop.hub.namespaces import may
 from wsloop.hub.rate_limits import Operation
 
@@ -113,15 +114,16 @@ def _publish(client: Client, command_id: int, request: commands.PublishRequest) 
     if not channel or not len(request.data):
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "channel and data are required")
     rules = client.hub.namespaces.rules_of(channel)
+    key = key_of(client.user, request)
     if rules.options.publish_proxy:
-        _publish_if_allowed(client, command_id, request, rules)
+        _publish_if_allowed(client, command_id, request, rules, key)
         return
     _require(client, channel, rules, "publish")
-    _append(client, command_id, request, bytes(request.data), rules.retention)
+    _append(client, command_id, channel, _draft(client, channel, bytes(request.data), key), rules.retention)
 
 
 def _publish_if_allowed(
-    client: Client, command_id: int, request: commands.PublishRequest, rules: ChannelRules
+    client: Client, command_id: int, request: commands.PublishRequest, rules: ChannelRules, key: str
 ) -> None:
     """Publish what the backend makes of it."""
 
@@ -132,19 +134,23 @@ def _publish_if_allowed(
             client.fail(command_id, answer.error)
         else:
             data = answer.data or bytes(request.data)
-            _append(client, command_id, request, data, NO_HISTORY if answer.skip_history else rules.retention)
+            draft = _draft(client, request.channel, data, key)
+            retention = NO_HISTORY if answer.skip_history else rules.retention
+            _append(client, command_id, request.channel, draft, retention)
 
     question = PublishQuestion(client.person, request.channel, bytes(request.data))
     client.hub.backend.publish(question, decided)
 
 
-def _append(
-    client: Client, command_id: int, request: commands.PublishRequest, data: bytes, retention: Retention
-) -> None:
-    subscription = client.subscriptions.get(request.channel)
-    info = client.info if subscription is None else subscription.info
+def _draft(client: Client, channel: str, data: bytes, key: str) -> Draft:
+    """Return `data` as published by the client, as whom it is known in that channel."""
+    subscription = client.subscriptions.get(channel)
+    return Draft(data, client.info if subscription is None else subscription.info, key=key)
+
+
+def _append(client: Client, command_id: int, channel: str, draft: Draft, retention: Retention) -> None:
     done = _answer(client, command_id, "publish", replies.publish_result)
-    client.hub.broker.publish(request.channel, Draft(data, info), retention, done)
+    client.hub.broker.publish(channel, draft, retention, done)
 
 
 def _presence(client: Client, command_id: int, request: commands.ChannelRequest) -> None:
@@ -169,7 +175,8 @@ def _history(client: Client, command_id: int, request: commands.HistoryRequest) 
         raise codes.ReplyError(codes.BAD_REQUEST)
     most = client.hub.options.history_limit
     limit = most if request.limit < 0 else min(request.limit, most)
-    query = HistoryQuery(limit, since.offset if since else None, request.reverse)
+    most_bytes = client.hub.options.history_limit_bytes
+    query = HistoryQuery(limit, since.offset if since else None, request.reverse, most_bytes)
 
     def done(view: StreamView | Unavailable) -> None:
         if isinstance(view, Unavailable):
@@ -256,6 +263,7 @@ COMMANDS: tuple[tuple[str, Callable[[Client, int, Any], None]], ...] = (
     ("history", _history),
     ("presence", _presence),
     ("presence_stats", _presence_stats),
+    ("ack", acks.ack),
     ("connect", connecting.connect),
     ("rpc", _rpc),
     ("send", _send),

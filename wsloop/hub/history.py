@@ -209,3 +209,16 @@ def missed(view: StreamView, offset: int, epoch: str) -> tuple[Publication, ...]
         return () if view.top.offset == offset else None
     whole = newer[0].offset == offset + 1 and newer[-1].offset == view.top.offset
     return newer if whole else None
+
+
+def latest(view: StreamView, offset: int, epoch: str) -> tuple[Publication, ...] | None:
+    """Return what a client at (`offset`, `epoch`) is given that wants the newest publication only.
+
+    `view` must come from a reverse query for one. The rule is Centrifugo's for its cache mode: the
+    newest one, whatever was missed before it; nothing if the client stands at the top already; None, not
+    recovered, if no publication is kept and it does not.
+    """
+    is_at_top = offset > 0 and StreamPosition(offset, epoch) == view.top
+    if is_at_top:
+        return ()
+    return view.publications[:1] or None

@@ -22,6 +22,7 @@ from wsloop.hub.expiry import Expiries
 from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.patterns import Patterns
+from wsloop.hub.positions import PositionCheck
 from wsloop.hub.revocations import Revocations
 from wsloop.hub.tags import Filters
 from wsloop.hub.users import Users
@@ -104,6 +105,7 @@ class Hub(BrokerEvents):
         self.revocations = Revocations()
         self.rate_limits = rate_limits
         self.filters = Filters()
+        self._position_check = PositionCheck(self, now())
         self._entropy = entropy
         self.fan_out = fan_out or DirectFanOut()
         self._started_s = now()
@@ -174,7 +176,7 @@ class Hub(BrokerEvents):
     def expire(self, now_s: float) -> int:
         """Forget streams, and end connections and subscriptions, that outlived their time.
 
-        Call it every second or so.
+        Also compares positions with the broker's. Call it every second or so.
 
         Returns how many were looked at, at most EXPIRE_BATCH: then more may be due.
         """
@@ -182,7 +184,8 @@ class Hub(BrokerEvents):
         self.revocations.expire(self.unix_s())
         if self.rate_limits is not None:
             self.rate_limits.expire(now_s, EXPIRE_BATCH)
-        return max(ended, self.broker.expire(now_s, EXPIRE_BATCH))
+        compared = self._position_check.run(now_s)
+        return max(ended, compared, self.broker.expire(now_s, EXPIRE_BATCH))
 
     def statistics(self) -> HubStatistics:
         """Return a snapshot of the numbers."""

@@ -11,8 +11,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from wsloop.hub import codes
+
 if TYPE_CHECKING:
     from wsloop.hub.broker import Appended
+    from wsloop.hub.commands import PublishRequest
+
+MAX_NAME = 64
+"""Characters of `publish.idem` and of `publish.seq.sender`: a UUID has 36, and they are kept for minutes."""
 
 
 class Keys:
@@ -56,3 +62,20 @@ class Keys:
             self._places.popitem(last=False)
             forgotten += 1
         return forgotten
+
+
+def key_of(user: str, request: PublishRequest) -> str:
+    """Return the draft's key for a client's publication, "" if it may be appended again.
+
+    Unique for the user, whom each of its connections belongs to; so a retry on a new one is found. Raises
+    ReplyError 107 for a name that is too long, a number below 1, or both kinds at once.
+    """
+    idem, seq = request.idem, request.seq
+    if seq is None:
+        if len(idem) > MAX_NAME:
+            raise codes.ReplyError(codes.BAD_REQUEST)
+        # The length stands for where the user's name ends; no two pairs make the same key.
+        return f"idem {len(user)} {user} {idem}" if idem else ""
+    if idem or not 0 < len(seq.sender) <= MAX_NAME or seq.n < 1:
+        raise codes.ReplyError(codes.BAD_REQUEST)
+    return f"seq {len(user)} {user} {seq.n} {seq.sender}"

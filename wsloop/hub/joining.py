@@ -19,7 +19,7 @@ from wsloop.hub.channels import Subscription
 from wsloop.hub.codes import Code
 from wsloop.hub.commands import FLAG_REJECT_UNRECOVERED
 from wsloop.hub.grants import Override
-from wsloop.hub.history import HistoryQuery, StreamPosition, StreamView, missed
+from wsloop.hub.history import HistoryQuery, StreamPosition, StreamView, latest, missed
 from wsloop.hub.tailoring import recovered
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wsloop.hub.fan_out import Receiver
     from wsloop.hub.grants import SubscriptionGrant
     from wsloop.hub.namespaces import ChannelRules
+    from wsloop.hub.options import HubOptions
 
 Joined = Callable[[bytes | Code], object]
 """Called once with the subscribe result, the subscription being registered, or with an error."""
@@ -113,13 +114,15 @@ def join(
         _register(subscription, None, result(None), joined)
         return
     recovering = recoverable and request.recover
-    query = HistoryQuery(hub.options.recovery_limit, request.offset) if recovering else HistoryQuery()
+    is_cache = options.recovery_mode == "cache"
 
     def done(view: StreamView | Unavailable) -> None:
         if isinstance(view, Unavailable):
             _refuse(subscription, codes.INTERNAL_ERROR, joined)
             return
-        found = missed(view, request.offset, request.epoch) if recovering else None
+        found = None
+        if recovering:
+            found = (latest if is_cache else missed)(view, request.offset, request.epoch)
         if recovering and found is None and request.flag & FLAG_REJECT_UNRECOVERED:
             _refuse(subscription, codes.UNRECOVERABLE_POSITION, joined)
             return
@@ -129,7 +132,15 @@ def join(
         told = result(start, recoverable=recoverable, was_recovering=recovering, recovered=lines)
         _register(subscription, view.top, told, joined, base)
 
+    query = _recovery_query(hub.options, request, is_cache=is_cache) if recovering else HistoryQuery()
     hub.broker.history(channel.name, query, channel.rules.retention, done)
+
+
+def _recovery_query(options: HubOptions, request: SubscribeRequest, *, is_cache: bool) -> HistoryQuery:
+    """Return what is to be read to find out what the client has missed."""
+    if is_cache:
+        return HistoryQuery(1, reverse=True)
+    return HistoryQuery(options.recovery_limit, request.offset, max_bytes=options.recovery_limit_bytes)
 
 
 def announce(subscription: Subscription) -> None:

@@ -22,6 +22,9 @@ class HubOptions(msgspec.Struct, frozen=True):
     `channel_limit`: subscriptions of one client.
     `recovery_limit`: publications in one subscribe reply; a client that missed more reloads.
     `history_limit`: publications in one history reply.
+    `recovery_limit_bytes`, `history_limit_bytes`: the same in bytes of JSON, so that one short command
+    does not have megabytes queued. Who missed more reloads, as above; who reads history gets what
+    fits, and asks on.
     """
 
     version: str = "wsloop"
@@ -40,6 +43,8 @@ class HubOptions(msgspec.Struct, frozen=True):
     channel_limit: int = 128
     recovery_limit: int = 300
     history_limit: int = 300
+    recovery_limit_bytes: int = 4 * 1024 * 1024
+    history_limit_bytes: int = 1024 * 1024
 
     def personal_channel_of(self, user: str) -> str:
         """Return the channel of one user's own; meaningful with `personal_channel` only."""

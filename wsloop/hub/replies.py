@@ -51,7 +51,8 @@ class ConnectResult(msgspec.Struct, omit_defaults=True):
     """The reply to `connect`.
 
     `ping` in seconds, with `pong` if the client must answer; `ttl` in seconds, with `expires` if
-    the client must renew its token; `subs`: the server-side subscriptions, each a subscribe result.
+    the client must renew its token; `subs`: the server-side subscriptions, each a subscribe result;
+    `flag`: the extensions that it asked for and may use.
     """
 
     client: str
@@ -62,6 +63,7 @@ class ConnectResult(msgspec.Struct, omit_defaults=True):
     ttl: int = 0
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     subs: dict[str, msgspec.Raw] = {}
+    flag: int = 0
 
 
 class RefreshResult(msgspec.Struct, omit_defaults=True):
@@ -113,9 +115,9 @@ def error_reply(command_id: int, error: Code) -> bytes:
 
 
 def publish_result(position: Appended) -> bytes:
-    """Return the result of `publish`: the position where history is kept, otherwise empty."""
+    """Return the result of `publish`: the position where history is kept, and whether it is a duplicate."""
     if not position.epoch:
-        return EMPTY
+        return b'{"dup":true}' if position.duplicate else EMPTY
     duplicate = b',"dup":true' if position.duplicate else b""
     return b'{"offset":%d,"epoch":"%b"%b}' % (position.offset, position.epoch.encode(), duplicate)
 

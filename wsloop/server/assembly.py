@@ -16,7 +16,7 @@ import msgspec
 from wsloop import __version__
 from wsloop.hub.codec import JSON
 from wsloop.hub.hub import EXPIRE_BATCH, Hub
-from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.memory_broker import BrokerLimits, MemoryBroker
 from wsloop.hub.namespaces import Namespaces, dev_namespaces
 from wsloop.hub.operations.core import Operations
 from wsloop.hub.operations.results import Process, SlowConnection
@@ -105,6 +105,7 @@ class Options:
     certificates: Certificates | None = None
     namespaces: Mapping[str, Namespace] | None = None
     hub: HubOptions = field(default_factory=HubOptions)
+    broker: BrokerLimits = field(default_factory=BrokerLimits)
     codecs: tuple[Codec, ...] = (JSON,)
     api_key: str | None = None
     node_name: str = "wsloop"
@@ -137,7 +138,7 @@ def assemble(ports: Ports, options: Options) -> House:
         reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
     )
     hub = Hub(
-        MemoryBroker(now, ports.entropy),
+        MemoryBroker(now, ports.entropy, options.broker),
         MemoryPresence(),
         namespaces=_namespaces(options),
         options=_hub_options(options),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from wsloop.hub import codes, replies
+from wsloop.hub.acks import lags
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.history import HistoryQuery
+from wsloop.hub.operations import results
 from wsloop.hub.operations.core import bad_request
 from wsloop.hub.operations.globs import Glob
+from wsloop.hub.operations.paging import Page
 from wsloop.hub.operations.results import (
     ChannelInfo,
     ChannelsResult,
@@ -28,10 +31,12 @@ from wsloop.hub.operations.results import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wsloop.hub.acks import Lag
     from wsloop.hub.history import StreamPosition, StreamView
     from wsloop.hub.namespaces import ChannelRules
     from wsloop.hub.operations.core import Finished, Operations
     from wsloop.hub.operations.requests import (
+        AcksRequest,
         ChannelsRequest,
         HistoryRemoveRequest,
         HistoryRequest,
@@ -44,6 +49,12 @@ if TYPE_CHECKING:
 
 ALL = 2**31
 """More publications than any channel keeps: the operator may read them all."""
+
+HISTORY_BYTES = 4 * 1024 * 1024
+"""Of publications in one answer; some milliseconds of work. Who wants more goes on with `since`."""
+
+SUBSCRIPTIONS_PER_TURN = 1000
+"""Subscribers of a channel looked at in one turn, about a millisecond's worth."""
 
 NAMES_PER_TURN = 2000
 """Channel names matched in one turn, about a millisecond's worth."""
@@ -82,7 +93,7 @@ def history(operations: Operations, request: HistoryRequest, done: Finished) -> 
     if request.reverse and since is not None and since.offset == 0:
         raise bad_request("there is nothing before offset 0")
     limit = ALL if request.limit < 0 else request.limit
-    query = HistoryQuery(limit, since.offset if since else None, request.reverse)
+    query = HistoryQuery(limit, since.offset if since else None, request.reverse, HISTORY_BYTES)
 
     def found(view: StreamView | Unavailable) -> None:
         if isinstance(view, Unavailable):
@@ -106,6 +117,32 @@ def history_remove(operations: Operations, request: HistoryRemoveRequest, done: 
     operations.hub.broker.remove_history(request.channel, removed)
 
 
+def acks(operations: Operations, request: AcksRequest, done: Finished) -> None:
+    """Carry out `acks`."""
+    hub = operations.hub
+    rules = _require_history(operations, request.channel)
+
+    def found(view: StreamView | Unavailable) -> None:
+        if isinstance(view, Unavailable):
+            done(codes.INTERNAL_ERROR)
+            return
+        channel = hub.channel(request.channel)
+        everybody = [] if channel is None else channel.subscriptions()
+        worst: list[Lag] = []
+
+        def look(start: int) -> None:
+            part = lags(everybody[start : start + SUBSCRIPTIONS_PER_TURN], view.top.offset, request.limit)
+            worst[:] = nlargest(request.limit, [*worst, *part], key=lambda lag: lag.behind)
+
+        def turn_over() -> None:
+            clients = [results.Lag(lag.client, lag.user, lag.acked, lag.behind) for lag in worst]
+            done(results.AcksResult(offset=view.top.offset, epoch=view.top.epoch, clients=clients))
+
+        operations.in_portions(range(0, len(everybody), SUBSCRIPTIONS_PER_TURN), 1, look, turn_over)
+
+    hub.broker.history(request.channel, HistoryQuery(), rules.retention, found)
+
+
 def channels(operations: Operations, request: ChannelsRequest, done: Finished) -> None:
     """Carry out `channels`: those that somebody is in when they are looked at."""
     hub = operations.hub
@@ -113,23 +150,25 @@ def channels(operations: Operations, request: ChannelsRequest, done: Finished) -
         glob = Glob(request.pattern)
     except ValueError as fault:
         raise bad_request(f"pattern: {fault}") from None
-    matching: list[str] = []
+    page = Page(request.limit, request.cursor)
 
     def look(name: str) -> None:
-        if name > request.cursor and glob.matches(name):
-            matching.append(name)
+        if page.wants(name) and glob.matches(name):
+            page.add(name)
 
-    def finish() -> None:
-        page = nsmallest(request.limit, matching)
-        sizes = [(name, hub.channel(name)) for name in page]
-        done(
-            ChannelsResult(
-                channels={name: ChannelInfo(len(channel)) for name, channel in sizes if channel is not None},
-                cursor=page[-1] if len(matching) > len(page) else "",
-            )
-        )
+    found: dict[str, ChannelInfo] = {}
 
-    operations.in_portions(list(hub.channel_names()), NAMES_PER_TURN, look, finish)
+    def describe(name: str) -> None:
+        channel = hub.channel(name)
+        if channel is not None:
+            found[name] = ChannelInfo(len(channel))
+
+    def turn_over() -> None:
+        names, cursor = page.take()
+        result = ChannelsResult(channels=found, cursor=cursor)
+        operations.in_portions(names, NAMES_PER_TURN, describe, lambda: done(result))
+
+    operations.in_portions(list(hub.channel_names()), NAMES_PER_TURN, look, turn_over)
 
 
 def info(operations: Operations, request: InfoRequest, done: Finished) -> None:

@@ -167,7 +167,7 @@ class PresenceStatsRequest(ChannelRequest, frozen=True, kw_only=True):
 class HistoryRequest(ChannelRequest, frozen=True, kw_only=True):
     """Read a channel's stream."""
 
-    limit: int = 0  # how many publications; 0: only the position, -1: all
+    limit: int = 0  # how many publications; 0: only the position, -1: all; 4 MiB of them at most
     since: StreamPosition | None = None  # those after this position, or before it with `reverse`
     reverse: bool = False  # newest first
 
@@ -195,6 +195,12 @@ class ConnectionsRequest(Request, frozen=True, kw_only=True):
     expression: str = ""  # only those for which it is true; see below
     limit: Page = 1000  # how many at most
     cursor: str = ""  # go on behind the page that ended with this
+
+
+class AcksRequest(ChannelRequest, frozen=True, kw_only=True):
+    """Tell how far behind a channel's subscribers are, by what they have acknowledged."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100  # how many at most
 
 
 class BlockUserRequest(Request, frozen=True, kw_only=True):

@@ -153,6 +153,23 @@ class ConnectionsResult(Result, frozen=True, omit_defaults=True):
     cursor: str = ""  # there are more: go on with this
 
 
+class Lag(msgspec.Struct, frozen=True):
+    """How far one client is in a channel."""
+
+    client: str  # its id
+    user: str  # "" if anonymous
+    acked: int  # the offset it has acknowledged; 0: it never did
+    behind: int  # publications from there to the top
+
+
+class AcksResult(Result, frozen=True):
+    """How far subscribers are in a channel."""
+
+    offset: int  # the channel's top
+    epoch: str  # the stream's life
+    clients: list[Lag]  # the furthest behind first
+
+
 class SlowConnection(msgspec.Struct, frozen=True):
     """A connection that does not take what it is sent."""
 

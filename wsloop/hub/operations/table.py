@@ -152,6 +152,7 @@ METHODS: dict[str, Method] = {
     "history_remove": Method(requests.HistoryRemoveRequest, results.EmptyResult, reading.history_remove),
     "channels": Method(requests.ChannelsRequest, results.ChannelsResult, reading.channels),
     "connections": Method(requests.ConnectionsRequest, results.ConnectionsResult, users.connections),
+    "acks": Method(requests.AcksRequest, results.AcksResult, reading.acks),
     "block_user": Method(requests.BlockUserRequest, results.EmptyResult, tokens.block_user),
     "unblock_user": Method(requests.UnblockUserRequest, results.EmptyResult, tokens.unblock_user),
     "revoke_token": Method(requests.RevokeTokenRequest, results.EmptyResult, tokens.revoke_token),

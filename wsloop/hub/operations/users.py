@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +10,7 @@ from wsloop.hub import codes, commands, joining, replies
 from wsloop.hub.grants import Override, SubscriptionGrant
 from wsloop.hub.operations.core import bad_request, json_of
 from wsloop.hub.operations.expressions import Expression
+from wsloop.hub.operations.paging import Page
 from wsloop.hub.operations.results import (
     ChannelContext,
     ConnectionInfo,
@@ -184,26 +184,27 @@ def connections(operations: Operations, request: ConnectionsRequest, done: Finis
         expression = Expression(request.expression, FIELDS)
     except ValueError as fault:
         raise bad_request(f"expression: {fault}") from None
-    matching: dict[str, Client] = {}
-
-    def holds(client: Client) -> bool:
-        return not request.expression or expression.holds(_fields(client))
+    page = Page(request.limit, request.cursor)
 
     def look(client: Client) -> None:
-        if client.id > request.cursor and client.is_connected and holds(client):
-            matching[client.id] = client
+        is_possible = page.wants(client.id) and client.is_connected
+        if is_possible and (not request.expression or expression.holds(_fields(client))):
+            page.add(client.id)
 
-    def finish() -> None:
-        page = nsmallest(request.limit, matching)
-        done(
-            ConnectionsResult(
-                connections={client_id: _described(matching[client_id]) for client_id in page},
-                cursor=page[-1] if len(matching) > len(page) else "",
-            )
-        )
+    found: dict[str, ConnectionInfo] = {}
+
+    def describe(name: str) -> None:
+        client = hub.client(name)
+        if client is not None:
+            found[name] = _described(client)
+
+    def turn_over() -> None:
+        names, cursor = page.take()
+        result = ConnectionsResult(connections=found, cursor=cursor)
+        operations.in_portions(names, CONNECTIONS_PER_TURN, describe, lambda: done(result))
 
     chosen = hub.clients_of(request.user) if request.user else hub.all_clients()
-    operations.in_portions(chosen, CONNECTIONS_PER_TURN, look, finish)
+    operations.in_portions(chosen, CONNECTIONS_PER_TURN, look, turn_over)
 
 
 def _fields(client: Client) -> dict[str, object]:
