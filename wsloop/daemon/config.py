@@ -234,6 +234,16 @@ class RateLimitSettings(_Section, frozen=True):
     ip_publish: RateText = ""  # the same of all connections from one address
     ip_history: RateText = ""  # the same of all connections from one address
     ip_rpc: RateText = ""  # the same of all connections from one address
+    user_subscribe: RateText = ""  # subscribe and sub_refresh
+    user_publish: RateText = ""  # publish
+    user_history: RateText = ""  # history, presence, presence_stats
+    user_rpc: RateText = ""  # rpc and send
+    ip_total: RateText = ""  # commands of all connections from one address, of IPv6 a /64; loopback: any
+    ip_connect: RateText = ""  # also of upgrade requests that bring a token
+    ip_subscribe: RateText = ""  # subscribe and sub_refresh
+    ip_publish: RateText = ""  # publish
+    ip_history: RateText = ""  # history, presence, presence_stats
+    ip_rpc: RateText = ""  # rpc and send
 
 
 class HistorySettings(_Section, frozen=True):
