@@ -61,6 +61,8 @@ def _tear_down(house: House) -> None:
     house.server.close()
     house.reactor.stop()  # so that the last turn, which reaps what was dropped, does not sleep
     house.reactor.run_once()
+    if house.outside is not None:
+        house.outside.close()
     house.reactor.close()
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wsloop.hub.expiry import Lease
     from wsloop.hub.grants import Identity
     from wsloop.hub.hub import Hub
+    from wsloop.hub.in_order import InOrder
 
 
 NAMELESS = ("", "")
@@ -46,7 +47,7 @@ class Client:
 
     __slots__ = (
         "_lines", "app", "app_pings", "codec", "headers", "host", "hub", "id", "identity", "info", "lease",
-        "meter", "state", "subscriber", "subscriptions", "user",
+        "meter", "state", "subscriber", "subscriptions", "user", "verdicts",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +76,8 @@ class Client:
         self.info = b""
         self.state = ClientState.WAITING
         self.lease: Lease | None = None
+        # Publications that the backend is asked about; made for the first.
+        self.verdicts: InOrder | None = None
         # What is left of a message, the next command last.
         self._lines = _NONE
         self.subscriptions: dict[str, Subscription] = {}

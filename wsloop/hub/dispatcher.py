@@ -9,6 +9,7 @@ rules of names and rights in `namespaces.py`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from wsloop.hub import acks, codes, commands, connecting, refreshing, replies, subscribing
@@ -16,6 +17,7 @@ from wsloop.hub.backend import Disconnected, PublishQuestion, PublishVerdict, Re
 from wsloop.hub.broker import Draft, Retention, Unavailable
 from wsloop.hub.history import HistoryQuery, StreamView
 from wsloop.hub.idempotency import key_of
+from wsloop.hub.in_order import InOrder
 from wsloop.hub.namespaces import may
 from wsloop.hub.rate_limits import Operation
 
@@ -125,9 +127,9 @@ def _publish(client: Client, command_id: int, request: commands.PublishRequest) 
 def _publish_if_allowed(
     client: Client, command_id: int, request: commands.PublishRequest, rules: ChannelRules, key: str
 ) -> None:
-    """Publish what the backend makes of it."""
+    """Publish what the backend makes of it, in the order in which the client published."""
 
-    def decided(answer: PublishVerdict | Refused | Disconnected) -> None:
+    def carry_out(answer: PublishVerdict | Refused | Disconnected) -> None:
         if isinstance(answer, Disconnected):
             client.disconnect(answer.code, answer.reason)
         elif isinstance(answer, Refused):
@@ -138,8 +140,11 @@ def _publish_if_allowed(
             retention = NO_HISTORY if answer.skip_history else rules.retention
             _append(client, command_id, request.channel, draft, retention)
 
+    if client.verdicts is None:
+        client.verdicts = InOrder()
+    fill = client.verdicts.take_place()
     question = PublishQuestion(client.person, request.channel, bytes(request.data))
-    client.hub.backend.publish(question, decided)
+    client.hub.backend.publish(question, lambda answer: fill(functools.partial(carry_out, answer)))
 
 
 def _draft(client: Client, channel: str, data: bytes, key: str) -> Draft:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -38,6 +38,7 @@ from wsloop.server.server import OutboxMarks, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from wsloop.hub.backend import Backend, Hooks
     from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import Namespace
     from wsloop.hub.rate_limits import RateLimits
@@ -74,6 +75,24 @@ class Ports:
     process: Callable[[], Process] = _no_usage
 
 
+class Outside(Protocol):
+    """The operator's own application: who decides, if anybody does, and who is told."""
+
+    @property
+    def backend(self) -> Backend | None:
+        """Whom the hub asks."""
+        ...
+
+    @property
+    def hooks(self) -> Hooks | None:
+        """Whom the hub tells."""
+        ...
+
+    def close(self) -> None:
+        """Complete what is asked, keep what was not told, release everything. Before the reactor's."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What an operator decides.
@@ -85,6 +104,8 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    `outside` makes the operator's application; the headers of upgrade requests named by
+    `forwarded_headers`, in lower case, are shown to it.
     """
 
     dev: bool = False
@@ -112,19 +133,23 @@ class Options:
     verifier: Verifier | None = None
     auth: UpgradeAuth | None = None
     rate_limits: RateLimits | None = None
+    outside: Callable[[Reactor, Ports], Outside] | None = None
+    forwarded_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """What `assemble` put together; the caller runs the reactor, and closes both it and the server.
 
-    `admin` is what to serve on an admin listener.
+    `admin` is what to serve on an admin listener. `outside`, if there is one, is closed after the
+    server, which tells it of the last disconnects.
     """
 
     reactor: Reactor
     server: Server
     hub: Hub
     admin: App
+    outside: Outside | None = None
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -137,6 +162,7 @@ def assemble(ports: Ports, options: Options) -> House:
     fan_out = PacedFanOut(
         reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
     )
+    outside = options.outside(reactor, ports) if options.outside is not None else None
     hub = Hub(
         MemoryBroker(now, ports.entropy, options.broker),
         MemoryPresence(),
@@ -148,6 +174,8 @@ def assemble(ports: Ports, options: Options) -> House:
         fan_out=fan_out,
         verifier=options.verifier,
         rate_limits=options.rate_limits,
+        backend=outside.backend if outside is not None else None,
+        hooks=outside.hooks if outside is not None else None,
     )
     server = Server(
         reactor,
@@ -164,7 +192,7 @@ def assemble(ports: Ports, options: Options) -> House:
         certificates=options.certificates,
     )
     _sweep(reactor, hub)
-    return House(reactor, server, hub, _admin_app(options, ports, hub, server))
+    return House(reactor, server, hub, _admin_app(options, ports, hub, server), outside)
 
 
 def _namespaces(options: Options) -> Namespaces:
@@ -191,6 +219,7 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
         fan_out=fan_out,
         stale_after_s=options.deadlines.first_message_s,
         codecs=options.codecs,
+        forwarded=frozenset(name.encode() for name in options.forwarded_headers),
     )
     subprotocols = frozenset(codec.name for codec in options.codecs)
     routes = {

@@ -74,6 +74,7 @@ class MessagingHandler:
         stale_after_s: float,
         identity: Identity | None = None,
         codecs: Sequence[Codec] = (JSON,),
+        forwarded: frozenset[bytes] = frozenset(),
     ) -> None:
         self._connection = connection
         self._fan_out = fan_out
@@ -86,6 +87,7 @@ class MessagingHandler:
             app_pings=not self._frame_pings,
             identity=identity,
             host=key_of(connection.peer_host),
+            headers=_forwarded(request, forwarded) if forwarded else (),
         )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
@@ -197,3 +199,10 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     """Return the codec of the first subprotocol offered that has one; the first codec if none was offered."""
     names = {codec.name: codec for codec in codecs}
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
+
+
+def _forwarded(request: Request, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of an upgrade request that the backend may see, names in lower case."""
+    return tuple(
+        (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers if name in names
+    )

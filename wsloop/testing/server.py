@@ -48,6 +48,7 @@ class MemoryServer:
         )
         house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin
+        self._outside = house.outside
         self.server.listen(ADDRESS)
 
     @overload
@@ -106,6 +107,8 @@ class MemoryServer:
             client.close()
         self.server.close()
         self.reactor.run_once()
+        if self._outside is not None:
+            self._outside.close()
         self.reactor.close()
 
     def __enter__(self) -> Self:

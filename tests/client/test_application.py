@@ -1,0 +1,408 @@
+"""A whole server in virtual time with the operator's application behind it: every question, from the wire."""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.client.kit import PLACE
+from wsloop.client.application import Application, ProxyOptions, TellOptions
+from wsloop.client.backend import QUESTIONS
+from wsloop.client.breaker import BreakerRules
+from wsloop.client.hooks import HookOptions
+from wsloop.client.pool import HttpLimits
+from wsloop.client.urls import parse_url
+from wsloop.hub.namespaces import Namespace
+from wsloop.hub.options import HubOptions
+from wsloop.server.assembly import CONNECTION_PATH, Options
+from wsloop.testing.client import MessagingMemoryClient
+from wsloop.testing.http_backend import CUT_OFF, GARBAGE, HANG, RESET, Answer, MemoryHttpBackend
+from wsloop.testing.server import MemoryServer
+from wsloop.testing.spool_store import MemorySpoolStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wsloop.testing.http_backend import ReceivedRequest
+
+NAMESPACES = {
+    "": Namespace(allow_subscribe_for_client=True, allow_publish_for_client=True),
+    "ask": Namespace(
+        subscribe_proxy=True,
+        publish_proxy=True,
+        sub_refresh_proxy=True,
+        presence=True,
+        allow_presence_for_subscriber=True,
+        history_size=10,
+        history_ttl_s=60,
+        allow_recovery=True,
+    ),
+}
+
+
+def address_of(name: str) -> Any:
+    return parse_url(f"http://127.0.0.1:{PLACE.port}/{name}", "test")
+
+
+class Site:
+    """`answers` by the question's name; `asked` are the bodies of one question."""
+
+    def __init__(self, *, rules: BreakerRules | None = None, limits: HttpLimits | None = None) -> None:
+        self.store = MemorySpoolStore()
+        proxy = ProxyOptions(
+            {name: address_of(name) for name in QUESTIONS},
+            limits=limits or HttpLimits(),
+            rules=rules or BreakerRules(max_failures=1000),
+        )
+        tell = TellOptions(address_of("hooks"), HookOptions(vacated_grace_s=1.0), store=self.store)
+        switches = HubOptions(connect_proxy=True, refresh_proxy=True, rpc_proxy=True, send_proxy=True)
+        self.server = MemoryServer(
+            options=Options(
+                namespaces=NAMESPACES,
+                hub=switches,
+                outside=functools.partial(Application, proxy=proxy, tell=tell),
+                forwarded_headers=frozenset({"cookie"}),
+            )
+        )
+        self.answers: dict[str, Answer | Callable[[ReceivedRequest], Answer]] = {
+            "connect": Answer({"result": {"user": "42"}})
+        }
+        self.backend = self.listen()
+
+    def listen(self) -> MemoryHttpBackend:
+        return MemoryHttpBackend(self.server.reactor, self.server.network, PLACE, self._answer)
+
+    def _answer(self, request: ReceivedRequest) -> Answer:
+        answer = self.answers.get(request.target[1:], Answer())
+        return answer if isinstance(answer, Answer) else answer(request)
+
+    def asked(self, name: str) -> list[Any]:
+        return [request.json() for request in self.backend.requests if request.target == f"/{name}"]
+
+    def told(self) -> list[dict[str, Any]]:
+        return [event for batch in self.asked("hooks") for event in batch]
+
+    def dial(self, **connect: object) -> MessagingMemoryClient:
+        client = self.server.dial(MessagingMemoryClient)
+        client.upgrade(CONNECTION_PATH, (("Cookie", "session=1"), ("Authorization", "Bearer hidden")))
+        number = client.command(connect=connect)
+        self.server.run_until(lambda: number in client.replies or client.is_gone)
+        return client
+
+    def ask(self, client: MessagingMemoryClient, **command: object) -> dict[str, Any]:
+        return self.server.ask(client, **command)
+
+    def close(self) -> None:
+        self.backend.close()
+        self.server.close()
+        assert self.server.network.open_descriptors() == {}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def code_of(reply: dict[str, Any]) -> int:
+    code: int = reply["error"]["code"]
+    return code
+
+
+# -- connect -----------------------------------------------------------------------------------
+
+
+def test_the_backend_says_who_a_client_is(site: Site) -> None:
+    site.answers["connect"] = Answer(
+        {"result": {"user": "42", "info": {"n": "Ann"}, "data": {"hi": 1}, "channels": ["ask:a"]}}
+    )
+    client = site.dial(data={"key": 1}, name="app")
+    reply = client.replies[1]["connect"]
+    assert reply["data"] == {"hi": 1}
+    assert list(reply["subs"]) == ["ask:a"]
+    (question,) = site.asked("connect")
+    assert question["data"] == {"key": 1}
+    assert question["name"] == "app"
+    assert question["client"] == reply["client"]
+    presence = site.ask(client, presence={"channel": "ask:a"})["presence"]["presence"]
+    assert presence[reply["client"]] == {"user": "42", "client": reply["client"], "conn_info": {"n": "Ann"}}
+
+
+def test_only_headers_that_are_let_through_go_along(site: Site) -> None:
+    site.dial()
+    headers = site.backend.requests[0].headers
+    assert headers["cookie"] == "session=1"
+    assert "authorization" not in headers
+
+
+def test_a_refused_connect_is_an_error(site: Site) -> None:
+    site.answers["connect"] = Answer({"error": {"code": 401, "message": "who?"}})
+    assert site.dial().replies[1]["error"] == {"code": 401, "message": "who?"}
+
+
+def test_a_disconnect_is_a_close(site: Site) -> None:
+    site.answers["connect"] = Answer({"disconnect": {"code": 4501, "reason": "gone"}})
+    assert site.dial().close_frame == (4501, "gone")
+
+
+@pytest.mark.parametrize("bad", [HANG, GARBAGE, CUT_OFF, RESET, Answer(status=500), Answer(b"x" * 2_000_000)])
+def test_a_bad_answer_harms_only_who_waits_for_it(site: Site, bad: Answer) -> None:
+    good = site.dial()
+    site.answers["connect"] = bad
+    client = site.server.dial(MessagingMemoryClient)
+    client.upgrade(CONNECTION_PATH)
+    client.command(connect={})
+    site.server.run_for(0.05)
+    assert site.ask(good, publish={"channel": "news", "data": 1})["publish"] == {}
+    site.server.run_until(lambda: 1 in client.replies)
+    assert client.replies[1]["error"]["code"] == 100
+    assert client.replies[1]["error"]["temporary"]
+
+
+def test_who_is_gone_before_the_answer_hurts_nobody(site: Site) -> None:
+    site.answers["connect"] = Answer({"result": {"user": "42"}}, delay_s=0.5)
+    client = site.server.dial(MessagingMemoryClient)
+    client.upgrade(CONNECTION_PATH)
+    client.command(connect={})
+    site.server.run_for(0.2)
+    client.reset()
+    site.server.run_for(1.0)
+    assert site.server.hub.statistics().clients == 0
+
+
+# -- refresh -----------------------------------------------------------------------------------
+
+
+def expiring(site: Site, in_s: int = 10) -> MessagingMemoryClient:
+    site.answers["connect"] = Answer(
+        {"result": {"user": "42", "expire_at": int(site.server.clock.unix_s()) + in_s, "meta": {"m": 1}}}
+    )
+    return site.dial()
+
+
+def test_the_backend_prolongs_a_connection(site: Site) -> None:
+    client = expiring(site)
+    assert "expires" not in client.replies[1]["connect"]
+    later_s = int(site.server.clock.unix_s()) + 100
+    site.answers["refresh"] = Answer({"result": {"expire_at": later_s}})
+    site.server.run_for(50.0)
+    assert not client.is_gone
+    (question,) = site.asked("refresh")
+    assert question["user"] == "42"
+    assert question["meta"] == {"m": 1}
+    site.answers["refresh"] = Answer({"result": {"expired": True}})
+    site.server.run_for(60.0)
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 3005
+
+
+@pytest.mark.parametrize("bad", [HANG, GARBAGE, CUT_OFF, RESET, Answer(status=500)])
+def test_a_backend_that_cannot_be_asked_costs_nobody_the_connection(site: Site, bad: Answer) -> None:
+    client = expiring(site)
+    site.answers["refresh"] = bad
+    site.server.run_for(50.0)
+    assert not client.is_gone
+    site.answers["refresh"] = Answer({"disconnect": {"code": 4000, "reason": ""}})
+    site.server.run_for(100.0)
+    assert client.close_frame == (4000, "")
+
+
+# -- subscribe and publish ----------------------------------------------------------------------
+
+
+def test_the_backend_lets_into_a_channel(site: Site) -> None:
+    client = site.dial()
+    site.answers["subscribe"] = Answer({"result": {"info": {"role": "mod"}, "data": {"topic": "x"}}})
+    reply = site.ask(client, subscribe={"channel": "ask:a", "data": {"q": 1}})
+    assert reply["subscribe"]["data"] == {"topic": "x"}
+    (question,) = site.asked("subscribe")
+    assert (question["channel"], question["data"], question["user"]) == ("ask:a", {"q": 1}, "42")
+    presence = site.ask(client, presence={"channel": "ask:a"})["presence"]["presence"]
+    assert [entry["chan_info"] for entry in presence.values()] == [{"role": "mod"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer({"error": {"code": 403, "message": "no"}}), 403),
+        (HANG, 100),
+        (GARBAGE, 100),
+        (CUT_OFF, 100),
+        (RESET, 100),
+        (Answer(status=500), 100),
+        (Answer({"result": {"info": 1}, "x": 1}, delay_s=2.0), 100),
+    ],
+)
+@pytest.mark.parametrize(
+    ("question", "command"),
+    [
+        ("subscribe", {"subscribe": {"channel": "ask:a"}}),
+        ("publish", {"publish": {"channel": "ask:a", "data": 1}}),
+        ("rpc", {"rpc": {"method": "m", "data": 1}}),
+    ],
+)
+def test_what_goes_wrong_is_an_error_of_the_command(
+    site: Site, question: str, command: dict[str, object], answer: Answer, code: int
+) -> None:
+    client = site.dial()
+    site.answers[question] = answer
+    number = client.command(**command)
+    assert "rpc" in site.ask(site.dial(), rpc={"method": "m"}) or question == "rpc"
+    site.server.run_until(lambda: number in client.replies)
+    assert code_of(client.replies[number]) == code
+    site.answers[question] = Answer()
+    assert "error" not in site.ask(client, **command)
+
+
+def test_the_backend_changes_what_is_published(site: Site) -> None:
+    client = site.dial()
+    site.ask(client, subscribe={"channel": "ask:a"})
+    site.answers["publish"] = Answer({"result": {"data": {"clean": True}}})
+    site.ask(client, publish={"channel": "ask:a", "data": {"rude": True}})
+    site.answers["publish"] = Answer({"result": {"skip_history": True}})
+    site.ask(client, publish={"channel": "ask:a", "data": "kept by nobody"})
+    site.server.run_for(0.1)
+    assert client.publications("ask:a") == [{"clean": True}, "kept by nobody"]
+
+
+def test_publications_keep_their_order_whatever_the_backend_takes(site: Site) -> None:
+    client = site.dial()
+    site.ask(client, subscribe={"channel": "ask:a"})
+    chance = random.Random(4)
+    site.answers["publish"] = lambda _request: Answer(delay_s=chance.uniform(0.0, 0.9))
+    numbers = [client.command(publish={"channel": "ask:a", "data": number}) for number in range(16)]
+    site.server.run_until(lambda: all(number in client.replies for number in numbers))
+    site.server.run_for(0.1)
+    assert client.publications("ask:a") == list(range(16))
+
+
+def test_a_publication_that_is_refused_holds_nobody_up(site: Site) -> None:
+    client = site.dial()
+    site.ask(client, subscribe={"channel": "ask:a"})
+
+    def every_other(request: ReceivedRequest) -> Answer:
+        return HANG if request.json()["data"] % 2 else Answer()
+
+    site.answers["publish"] = every_other
+    for number in range(8):
+        client.command(publish={"channel": "ask:a", "data": number})
+    site.server.run_for(3.0)
+    assert client.publications("ask:a") == [0, 2, 4, 6]
+
+
+def test_a_subscription_is_prolonged_by_the_backend(site: Site) -> None:
+    client = site.dial()
+    soon_s = int(site.server.clock.unix_s()) + 10
+    site.answers["subscribe"] = Answer({"result": {"expire_at": soon_s}})
+    site.answers["sub_refresh"] = Answer({"result": {"expire_at": soon_s + 50}})
+    site.ask(client, subscribe={"channel": "ask:a"})
+    site.server.run_for(30.0)
+    assert [question["channel"] for question in site.asked("sub_refresh")] == ["ask:a"]
+    assert not client.pushes
+    site.answers["sub_refresh"] = Answer({"result": {"expired": True}})
+    site.server.run_for(40.0)
+    assert client.pushes[-1]["unsubscribe"]["code"] == 2501
+
+
+# -- rpc and send ------------------------------------------------------------------------------
+
+
+def test_a_method_is_called(site: Site) -> None:
+    client = site.dial()
+    site.answers["rpc"] = lambda request: Answer({"result": {"data": sum(request.json()["data"])}})
+    assert site.ask(client, rpc={"method": "sum", "data": [1, 2]})["rpc"] == {"data": 3}
+    site.answers["rpc"] = Answer()
+    assert site.ask(client, rpc={"method": "none"})["rpc"] == {}
+
+
+def test_a_message_is_handed_over(site: Site) -> None:
+    client = site.dial()
+    client.send_text('{"send":{"data":{"typing":true}}}')
+    site.server.run_for(0.5)
+    (message,) = site.asked("send")
+    assert message["data"] == {"typing": True}
+    assert not client.is_gone
+
+
+# -- the breaker -------------------------------------------------------------------------------
+
+
+def test_a_dead_backend_is_left_alone_and_found_again() -> None:
+    site = Site(rules=BreakerRules(max_failures=3, open_s=1.0))
+    client = site.dial()
+    site.backend.close()
+    for _ in range(3):
+        assert code_of(site.ask(client, rpc={"method": "m"})) == 100
+    site.backend = site.listen()
+    assert code_of(site.ask(client, rpc={"method": "m"})) == 100
+    assert site.asked("rpc") == []
+    site.server.run_for(2.0)
+    assert "rpc" in site.ask(client, rpc={"method": "m"})
+    assert "rpc" in site.ask(client, rpc={"method": "m"})
+    site.close()
+
+
+def test_one_endpoint_that_hangs_leaves_the_others_alone() -> None:
+    site = Site(rules=BreakerRules(max_failures=3, open_s=60.0))
+    client = site.dial()
+    site.answers["rpc"] = HANG
+    for _ in range(3):
+        assert code_of(site.ask(client, rpc={"method": "m"})) == 100
+    before_s = site.server.clock.now()
+    assert code_of(site.ask(client, rpc={"method": "m"})) == 100
+    assert site.server.clock.now() == before_s
+    assert "subscribe" in site.ask(client, subscribe={"channel": "ask:a"})
+    site.close()
+
+
+# -- hooks -------------------------------------------------------------------------------------
+
+
+def test_what_happens_is_told(site: Site) -> None:
+    client = site.dial()
+    site.ask(client, subscribe={"channel": "ask:a"})
+    site.ask(client, unsubscribe={"channel": "ask:a"})
+    site.server.run_for(2.0)
+    site.ask(client, subscribe={"channel": "news"})
+    client.send_close(1000)
+    site.server.run_for(3.0)
+    told = site.told()
+    assert [(event["type"], event.get("channel", "")) for event in told] == [
+        ("start", ""),
+        ("occupied", "ask:a"),
+        ("unsubscribe", "ask:a"),
+        ("vacated", "ask:a"),
+        ("occupied", "news"),
+        ("unsubscribe", "news"),
+        ("disconnect", ""),
+        ("vacated", "news"),
+    ]
+    assert [event["seq"] for event in told] == list(range(1, 9))
+    assert {event["user"] for event in told if "user" in event} == {"42"}
+
+
+def test_a_stop_puts_the_last_disconnects_into_the_spool() -> None:
+    site = Site()
+    client = site.dial()
+    site.ask(client, subscribe={"channel": "news"})
+    site.server.run_for(1.0)
+    seen = len(site.told())
+    site.close()
+    assert seen == 2
+    for word in (b'"disconnect"', b'"vacated"'):
+        assert word in site.store.synced
+
+
+def test_a_receiver_that_hangs_disturbs_nobody(site: Site) -> None:
+    site.answers["hooks"] = HANG
+    client = site.dial()
+    for _ in range(20):
+        assert "rpc" in site.ask(client, rpc={"method": "m"})
+        site.ask(client, subscribe={"channel": "news"})
+        site.ask(client, unsubscribe={"channel": "news"})
+    site.server.run_for(20.0)
+    assert "rpc" in site.ask(client, rpc={"method": "m"})

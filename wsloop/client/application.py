@@ -1,0 +1,151 @@
+"""The operator's own application, reached over HTTP: its decisions, and what it is told.
+
+Puts the rooms of this folder together on a server's ports: one HTTP client for questions, one for
+hooks, so that neither keeps the other waiting; the helper thread for names and fsync, where there
+is a wakeup for it to call back by. `daemon/compose.py` makes the options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wsloop.client.backend import HttpBackend
+from wsloop.client.breaker import BreakerRules
+from wsloop.client.endpoint import Endpoint
+from wsloop.client.hooks import HookOptions, HttpHooks
+from wsloop.client.http import HttpClient
+from wsloop.client.names import OnlyAddresses, SystemNames
+from wsloop.client.pool import HttpLimits
+from wsloop.client.spool import NoStore, Overflow, Spool, SpoolError
+from wsloop.client.spool_file import FileStore
+from wsloop.errors import StartupError
+from wsloop.loop.threads import HelperThread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wsloop.client.names import Names
+    from wsloop.client.spool import SpoolStore
+    from wsloop.client.urls import Url
+    from wsloop.loop.reactor import Reactor
+    from wsloop.server.assembly import Ports
+
+SPOOL_BYTES = 4 * 1024 * 1024
+"""Events that may wait: some 25,000, a quarter of an hour of a receiver's absence at 30 a second."""
+
+HOOK_LIMITS = HttpLimits(max_in_flight=1, max_waiting=1)
+"""One batch at a time, so that the order holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """Where questions go, by their name (`backend.QUESTIONS`), and how."""
+
+    urls: Mapping[str, Url]
+    timeout_s: float = 1.0
+    limits: HttpLimits = field(default_factory=HttpLimits)
+    rules: BreakerRules = field(default_factory=BreakerRules)
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolOptions:
+    """Where events wait: in the file `path`, or in memory if that is ""."""
+
+    path: str = ""
+    max_bytes: int = SPOOL_BYTES
+    overflow: Overflow = Overflow.NEWEST
+
+
+@dataclass(frozen=True, slots=True)
+class TellOptions:
+    """Where events go, how, and where they wait. `store` is used instead of a file, if given."""
+
+    url: Url
+    hooks: HookOptions = field(default_factory=HookOptions)
+    spool: SpoolOptions = field(default_factory=SpoolOptions)
+    store: SpoolStore | None = None
+    ca_file: str = ""
+
+
+class Application:
+    """What `assemble` calls `Outside`.
+
+    `proxy` or `tell` None: there are no questions, or no events. Raises StartupError if the spool or
+    the certificates cannot be used.
+    """
+
+    def __init__(
+        self, reactor: Reactor, ports: Ports, *, proxy: ProxyOptions | None, tell: TellOptions | None
+    ) -> None:
+        self._reactor = reactor
+        self._ports = ports
+        self._helper = HelperThread(reactor)
+        self._clients: list[HttpClient] = []
+        names: Names = OnlyAddresses() if ports.wakeup is None else SystemNames(self._helper, self._now)
+        self.backend = None if proxy is None else self._make_backend(proxy, names)
+        self.hooks = None if tell is None else self._make_hooks(tell, names)
+
+    def close(self) -> None:
+        """Fail what is under way, and put what was not told into the spool. Idempotent."""
+        for client in self._clients:
+            client.close()
+        if self.hooks is not None:
+            self.hooks.close()
+        self._helper.close()
+
+    def _now(self) -> float:
+        return self._reactor.now
+
+    def _client(self, names: Names, limits: HttpLimits, ca_file: str) -> HttpClient:
+        client = HttpClient(self._reactor, self._ports.network, names, limits, ca_file=ca_file)
+        self._clients.append(client)
+        return client
+
+    def _make_backend(self, proxy: ProxyOptions, names: Names) -> HttpBackend:
+        client = self._client(names, proxy.limits, proxy.ca_file)
+        return HttpBackend(
+            {
+                name: Endpoint(
+                    client,
+                    url,
+                    name=f"proxy.{name}",
+                    timeout_s=proxy.timeout_s,
+                    now=self._now,
+                    entropy=self._ports.entropy,
+                    rules=proxy.rules,
+                )
+                for name, url in proxy.urls.items()
+            }
+        )
+
+    def _make_hooks(self, tell: TellOptions, names: Names) -> HttpHooks:
+        store = tell.store or self._store(tell.spool.path)
+        try:
+            spool = Spool(store, tell.spool.max_bytes, tell.spool.overflow, self._ports.entropy)
+        except SpoolError as error:
+            raise StartupError(f"{tell.spool.path}: {error}", "give hooks.spool a path of its own") from None
+        return HttpHooks(
+            self._reactor,
+            self._client(names, HOOK_LIMITS, tell.ca_file),
+            tell.url,
+            spool,
+            tell.hooks,
+            unix_s=self._ports.unix_s,
+            entropy=self._ports.entropy,
+        )
+
+    def _store(self, path: str) -> SpoolStore:
+        if not path:
+            return NoStore()
+        try:
+            return FileStore(path, self._helper, self._reactor.call_later)
+        except BlockingIOError:
+            raise StartupError(
+                f"{path} is in use by another process", "each daemon needs a hooks.spool of its own"
+            ) from None
+        except OSError as error:
+            raise StartupError(
+                f"cannot open {path}: {error.strerror}", "check hooks.spool; its directory must exist"
+            ) from error
