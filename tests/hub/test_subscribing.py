@@ -40,6 +40,9 @@ def publications(lines: list[Any]) -> list[int]:
 # -- the reply ---------------------------------------------------------------------------------
 
 
+BARE = Namespace(allow_subscribe_for_client=True, allow_subscribe_for_anonymous=True)
+
+
 def test_a_dev_subscription_is_positioned_and_recoverable_unasked() -> None:
     peer = World().connect()
     reply = peer.ask("subscribe", channel="chat:room")
@@ -83,11 +86,13 @@ def test_the_reply_comes_before_the_first_push_and_the_join_after_it() -> None:
         (107, {"channel": "c" * 256}),
         (107, {"channel": "caf\u00e9"}),
         (107, {"channel": "c", "tf": {"key": "k", "cmp": "like", "val": "v"}}),
+        (107, {"channel": "c", "tf": {"key": "k", "cmp": "almost", "val": "v"}}),
+        (107, {"channel": "bare:c", "tf": {"key": "k", "cmp": "eq", "val": "v"}}),
         (108, {"channel": "c", "type": 1}),
     ],
 )
 def test_refusals(code: int, request_: dict[str, Any]) -> None:
-    world = World()
+    world = World(namespaces={**dev_namespaces(), "bare": BARE})
     peer = world.connect()
     assert peer.ask("subscribe", **request_) == code
     assert peer.take() == []
@@ -107,6 +112,14 @@ def test_too_many_subscriptions_are_106() -> None:
     assert peer.ask("subscribe", channel="c") == 106
     peer.ask("unsubscribe", channel="a")
     assert peer.ask("subscribe", channel="c")["positioned"]
+
+
+def test_offers_that_the_namespace_does_not_allow_are_not_taken_up() -> None:
+    world = World(namespaces={"": BY_REQUEST})
+    assert world.connect().ask("subscribe", channel="c", delta="fossil", flag=1) == {}
+    reply = World().connect().ask("subscribe", channel="c", delta="fossil", flag=1)
+    assert reply["delta"] is True
+    assert reply["id"] > 0
 
 
 # -- recovery ----------------------------------------------------------------------------------
