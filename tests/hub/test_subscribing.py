@@ -85,6 +85,7 @@ def test_the_reply_comes_before_the_first_push_and_the_join_after_it() -> None:
         (103, {"channel": "c#42"}),
         (107, {"channel": "c" * 256}),
         (107, {"channel": "caf\u00e9"}),
+        (107, {"channel": "c", "tf": {"key": "k", "cmp": "like", "val": "v"}}),
         (107, {"channel": "c", "tf": {"key": "k", "cmp": "almost", "val": "v"}}),
         (107, {"channel": "bare:c", "tf": {"key": "k", "cmp": "eq", "val": "v"}}),
         (108, {"channel": "c", "type": 1}),
