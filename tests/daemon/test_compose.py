@@ -8,6 +8,7 @@ import pytest
 
 from wsloop.daemon import compose
 from wsloop.daemon.config import HistorySettings, ServerSettings, Settings, load
+from wsloop.hub.rate_limits import Meter, Operation, Rate
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.server.refusing import LINGERING_MAX
 
@@ -78,3 +79,20 @@ def test_the_reserve_holds_all_who_linger_while_they_are_refused() -> None:
 def test_the_ceiling_of_all_history_is_the_brokers() -> None:
     settings = Settings(history=HistorySettings(memory_limit=5_000_000))
     assert compose.options(settings).broker.memory_bytes == 5_000_000
+
+
+def test_a_rate_is_read_in_its_unit() -> None:
+    assert compose.rate("60/1s") == Rate(60, 1.0)
+    assert compose.rate("5/m") == Rate(5, 60.0)
+    assert compose.rate("7/2h") == Rate(7, 7200.0)
+    assert compose.rate("") is None
+
+
+def test_without_rates_nothing_is_counted() -> None:
+    assert compose.options(load(None, {})).rate_limits is None
+    limits = compose.options(load(None, {"rate_limits": {"ip_publish": "1/h"}})).rate_limits
+    assert limits is not None
+    meter = Meter()
+    passed = [limits.admit(Operation.PUBLISH, 1.0, meter, "u", "h") for _ in range(2)]
+    assert passed == [True, False]
+    assert limits.admit(Operation.RPC, 1.0, meter, "u", "h")

@@ -218,3 +218,42 @@ def test_a_port_beside_a_list_of_addresses_is_not_ignored(tmp_path: Path, flag: 
 
 def test_port_0_may_be_named_more_than_once() -> None:
     assert len(load(None, {"server": {"bind": ("127.0.0.1:0", "127.0.0.1:0")}}).server.bind) == 2
+
+
+@pytest.mark.parametrize("text", ["60/1s", "1/h", "999999999/99999m", ""])
+def test_a_rate_is_a_number_in_a_time(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f'[rate_limits]\nip_connect = "{text}"\n')
+    assert load(path, {}).rate_limits.ip_connect == text
+
+
+@pytest.mark.parametrize(
+    "text", ["60", "0/1s", "60/0s", "60/1d", "-1/1s", "60 / 1s", "60/1s\\n", "1e3/s", "60/s/s"]
+)
+def test_what_is_no_rate_is_told_with_its_line(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f'[rate_limits]\nip_connect = "{text}"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert caught.value.message.startswith(f"{path}:2: rate_limits.ip_connect: ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("required = true", "auth.required: there is no place"),
+        ('cookie = "a b"', "auth.cookie: a name of"),
+        ('query = "a&b"', "auth.query: a name of"),
+    ],
+)
+def test_contradictions_in_auth_are_told(lines: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, f"[auth]\n{lines}\n"), {})
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize("section", ["token", "subscription_token"])
+def test_algorithms_are_of_the_list(section: str, tmp_path: Path) -> None:
+    made = load(written(tmp_path, f'[{section}]\nalgorithms = ["ES256", "EdDSA"]\n'), {})
+    assert getattr(made, section).algorithms == ("ES256", "EdDSA")
+    for bad in ("none", "hs256", "ES256K"):
+        with pytest.raises(ConfigError, match="algorithms"):
+            load(written(tmp_path, f'[{section}]\nalgorithms = ["{bad}"]\n'), {})
