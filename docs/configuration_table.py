@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import typing
 from pathlib import Path
 
 import msgspec
@@ -59,12 +60,28 @@ def rows(section: str, kind: type[msgspec.Struct]) -> list[str]:
 
 def settings_table() -> str:
     """Return all sections as Markdown; the options of namespaces have a page of their own."""
-    parts = []
+    parts: list[str] = []
+    described: dict[type[msgspec.Struct], str] = {}
     for field in msgspec.structs.fields(config.Settings):
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            parts += [f"## `[{field.name}]`", "", "| key | default | flag | meaning |", "|---|---|---|---|"]
-            parts += [*rows(field.name, field.type), ""]
+        kind = section(field.type)
+        if kind is None:
+            continue
+        parts += [f"## `[{field.name}]`", ""]
+        if kind in described:
+            parts += [f"Has the keys of `[{described[kind]}]`, and takes its place for this purpose.", ""]
+            continue
+        described[kind] = field.name
+        about = inspect.cleandoc(kind.__doc__ or "").partition(": ")[2]
+        parts += [about[0].upper() + about[1:], "", "| key | default | flag | meaning |", "|---|---|---|---|"]
+        parts += [*rows(field.name, kind), ""]
     return "\n".join(parts)
+
+
+def section(declared: object) -> type[msgspec.Struct] | None:
+    """Return the struct of a section that this page describes, None for any other field."""
+    kinds = [declared, *typing.get_args(declared)]
+    found = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+    return found[0] if found and found[0] is not Namespace else None
 
 
 def namespace_table() -> str:

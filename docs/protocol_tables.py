@@ -36,7 +36,7 @@ ANSWERS = {
     "unsubscribe": ("empty", "never"),
     "publish": (
         "`offset`, `epoch` if the channel keeps history; `dup` if it was published before",
-        "100, 102, 103, 107",
+        "100, 102, 103, 107, 108",
     ),
     "presence": (
         "`presence`: client id to `user`, `client`, `conn_info`, `chan_info`",

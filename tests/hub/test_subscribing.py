@@ -40,9 +40,12 @@ def publications(lines: list[Any]) -> list[int]:
 # -- the reply ---------------------------------------------------------------------------------
 
 
+BARE = Namespace(allow_subscribe_for_client=True, allow_subscribe_for_anonymous=True)
+
+
 def test_a_dev_subscription_is_positioned_and_recoverable_unasked() -> None:
     peer = World().connect()
-    reply = peer.ask("subscribe", channel="chat:room", flag=1)
+    reply = peer.ask("subscribe", channel="chat:room")
     assert reply == {"recoverable": True, "positioned": True, "epoch": reply["epoch"], "offset": 0}
 
 
@@ -82,12 +85,14 @@ def test_the_reply_comes_before_the_first_push_and_the_join_after_it() -> None:
         (103, {"channel": "c#42"}),
         (107, {"channel": "c" * 256}),
         (107, {"channel": "caf\u00e9"}),
-        (107, {"channel": "c", "tf": {"key": "k", "cmp": "eq", "val": "v"}}),
+        (107, {"channel": "c", "tf": {"key": "k", "cmp": "like", "val": "v"}}),
+        (107, {"channel": "c", "tf": {"key": "k", "cmp": "almost", "val": "v"}}),
+        (107, {"channel": "bare:c", "tf": {"key": "k", "cmp": "eq", "val": "v"}}),
         (108, {"channel": "c", "type": 1}),
     ],
 )
 def test_refusals(code: int, request_: dict[str, Any]) -> None:
-    world = World()
+    world = World(namespaces={**dev_namespaces(), "bare": BARE})
     peer = world.connect()
     assert peer.ask("subscribe", **request_) == code
     assert peer.take() == []
@@ -109,8 +114,12 @@ def test_too_many_subscriptions_are_106() -> None:
     assert peer.ask("subscribe", channel="c")["positioned"]
 
 
-def test_the_fossil_offer_is_not_taken_up() -> None:
-    assert "delta" not in World().connect().ask("subscribe", channel="c", delta="fossil")
+def test_offers_that_the_namespace_does_not_allow_are_not_taken_up() -> None:
+    world = World(namespaces={"": BY_REQUEST})
+    assert world.connect().ask("subscribe", channel="c", delta="fossil", flag=1) == {}
+    reply = World().connect().ask("subscribe", channel="c", delta="fossil", flag=1)
+    assert reply["delta"] is True
+    assert reply["id"] > 0
 
 
 # -- recovery ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +11,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from wsproto.connection import Connection, ConnectionType
+from wsproto.extensions import PerMessageDeflate
 
 from tests.server.tls_client import TlsMessagingMemoryClient, tls_server
+from wsloop.hub.client import Client
+from wsloop.hub.codec import JSON
+from wsloop.hub.fan_out import Packet, kept
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
 from wsloop.protocol.deflate import DeflateOptions
+from wsloop.protocol.frames import Opcode, encode_frame
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import CONNECTION_PATH, Options
+from wsloop.server.echo import EchoHandler
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.server import OutboxMarks
-from wsloop.testing.client import OPCODE_TEXT, masked_frame
+from wsloop.testing.client import OPCODE_TEXT, MessagingMemoryClient, masked_frame
 from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wsloop.server.connection import Connection
-    from wsloop.testing.client import MessagingMemoryClient
+    from wsloop.server.connection import Connection as ServerConnection
 
 CAPACITY_BYTES = 3_000
 """Of the network between: what a peer that does not read has been sent at most."""
@@ -110,7 +117,7 @@ def accounted(found: list[int]) -> int:
     return last
 
 
-def connection_of(house: MemoryServer, client: MessagingMemoryClient) -> Connection:
+def connection_of(house: MemoryServer, client: MessagingMemoryClient) -> ServerConnection:
     return house.server.registry.snapshot()[house._clients.index(client)]
 
 
@@ -195,13 +202,10 @@ def test_an_echo_that_is_closed_as_slow_gets_the_frame_that_is_partly_out_and_no
 # -- drop-oldest and conflate -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deflate", [None, DeflateOptions(min_bytes=64)])
 @pytest.mark.parametrize("policy", ["oldest", "newest"])
-def test_what_was_dropped_is_flagged_and_the_connection_goes_on(
-    policy: str, deflate: DeflateOptions | None
-) -> None:
+def test_what_was_dropped_is_flagged_and_the_connection_goes_on(policy: str) -> None:
     channel = f"{policy}:c"
-    with make_house(messaging_deflate=deflate) as house:
+    with make_house() as house:
         slow, fast = members(house, channel)
         slow.stop_reading()
         publish(house, channel, 1, 90)
@@ -354,6 +358,112 @@ def test_over_tls_it_is_the_same(channel: str, is_closed: bool) -> None:
         else:
             assert accounted(found) == 300
             assert connection.dropped > 50
+
+
+class DeflatingClient(MessagingMemoryClient):
+    """Agrees to compressed messages, and sends plain ones; counts those it got compressed."""
+
+    def __init__(self, *ports: Any) -> None:
+        super().__init__(*ports)
+        deflate = PerMessageDeflate()
+        deflate.finalize("permessage-deflate; server_no_context_takeover; client_no_context_takeover")
+        self._protocol = Connection(ConnectionType.CLIENT, [deflate])
+
+
+@pytest.mark.parametrize("per_frame", [1, 4])
+@pytest.mark.parametrize("channel", ["oldest:c", "newest:c"])
+def test_compressed_it_is_the_same_however_many_come_at_once(channel: str, per_frame: int) -> None:
+    deflate = DeflateOptions(min_bytes=64)
+    with make_house(messaging_deflate=deflate, messages_per_frame=per_frame) as house:
+        slow = house.dial(DeflatingClient)
+        slow.upgrade(CONNECTION_PATH, (("Sec-WebSocket-Extensions", "permessage-deflate"),))
+        house.ask(slow, connect={})
+        house.ask(slow, subscribe={"channel": channel})
+        connection = connection_of(house, slow)
+        assert connection._compressor is not None
+        chance, sent = random.Random(1), 0
+
+        def say() -> None:
+            nonlocal sent
+            sent += 1
+            text = chance.randbytes(240).hex().encode()
+            house.hub.publish(channel, b'{"n":%d,"text":"%s"}' % (sent, text))
+
+        for burst in (3, 1, 40, 2, 200, 1):
+            slow.stop_reading()
+            for _ in range(burst):
+                say()
+            house.run_for(0.1)
+            for _ in range(burst // 2):
+                say()
+                house.run_for(0.01)
+            slow.resume_reading()
+            house.run_for(0.02)
+        house.run_until(lambda: sent in numbers(slow, channel))
+        assert accounted(seen(slow, channel)) == sent
+        assert connection.dropped > 10
+
+
+def test_a_push_in_the_middle_of_a_read_comes_behind_what_answers_it(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = encode_frame(Opcode.TEXT, b"pushed")
+    pushed = frame, (Packet(frame, (b"pushed",), kept(JSON)),)
+
+    def on_text(self: EchoHandler, data: str) -> None:
+        self._connection.send_text(data)
+        self._connection.push(*pushed)
+
+    monkeypatch.setattr(EchoHandler, "on_text", on_text)
+    client = house.connect("/echo")
+    client.stop_reading()
+    for _ in range(10):
+        client.send_text("x" * 500)
+        house.run_for(0.1)
+    assert house.server.registry.snapshot()[0].queued_messages > 1
+    client.resume_reading()
+    house.run_until(lambda: len(client.texts) == 20)
+    assert client.texts == ["x" * 500, "pushed"] * 10
+
+
+def test_a_fault_while_a_subscription_is_ended_costs_its_connection_only(
+    house: MemoryServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Client, channel: str) -> None:
+        raise ZeroDivisionError("a bug in the hub")
+
+    slow, fast = members(house, "whole:c")
+    monkeypatch.setattr(Client, "miss", fail)
+    slow.stop_reading()
+    publish(house, "whole:c", 1, 100)
+    slow.resume_reading()
+    house.run_until(lambda: slow.is_gone)
+    assert slow.close_frame == (1011, "internal error")
+    assert "a bug in the hub" in caplog.text
+    assert numbers(fast, "whole:c") == list(range(1, 101))
+
+
+def test_a_peer_found_gone_while_it_is_asked_to_take_more_is_forgotten(house: MemoryServer) -> None:
+    slow, fast = members(house, "oldest:c")
+    slow.stop_reading()
+    publish(house, "oldest:c", 1, 60)
+    connection = connection_of(house, slow)
+    slow.sock.reset()
+    for number in range(61, 63):
+        house.hub.publish("oldest:c", b'{"n":%d,"text":"%s"}' % (number, TEXT.encode()))
+    house.run_until(lambda: 62 in numbers(fast, "oldest:c"))
+    assert connection.state is State.CLOSED
+
+
+def test_one_who_has_caught_up_is_listed_for_what_was_dropped(house: MemoryServer) -> None:
+    slow, _ = members(house, "oldest:c")
+    slow.stop_reading()
+    publish(house, "oldest:c", 1, 100)
+    slow.resume_reading()
+    house.run_until(lambda: 100 in numbers(slow, "oldest:c"))
+    (peer,) = house.server.slowest()
+    assert (peer.queued_bytes, peer.age_s) == (0, 0.0)
+    assert peer.dropped == house.server.slow.dropped_total > 0
 
 
 # -- who is slow, and who is gone -----------------------------------------------------------------

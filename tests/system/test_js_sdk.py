@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,12 @@ allow_presence_for_subscriber = true
 @pytest.fixture(scope="module")
 def closed_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon to which one comes with a token only."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
     path = tmp_path_factory.mktemp("js") / "wsloop.toml"
-    path.write_text(TOKENS_CONFIG, encoding="utf-8")
-    with Daemon("-c", str(path), dev=False) as running:
+    origin = f'[server]\nallowed_origins = ["http://127.0.0.1:{port}"]\n'
+    path.write_text(origin + TOKENS_CONFIG, encoding="utf-8")
+    with Daemon("-c", str(path), dev=False, port=port) as running:
         yield running
 
 

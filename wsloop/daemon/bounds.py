@@ -9,3 +9,7 @@ MAX_FRAME_MESSAGES = 256
 
 MAX_DELAY_MS = 1000
 """A push that waits longer would better not be a push."""
+
+MIN_SPOOL_BYTES = 65_536
+MAX_SPOOL_BYTES = 256 * 1024 * 1024
+"""Less holds no batch; more would be read at start, and written anew, for longer than a turn may take."""

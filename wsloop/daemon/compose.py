@@ -11,7 +11,7 @@ import resource
 import socket
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import process
+from wsloop.daemon import outside, process
 from wsloop.daemon.environment import has_token_keys
 from wsloop.errors import ConfigError
 from wsloop.hub.memory_broker import BrokerLimits
@@ -44,7 +44,7 @@ log = logging.getLogger("wsloop.daemon")
 RESERVED_DESCRIPTORS = 256
 """Descriptors not given to clients: standard streams, poller, wakeup, two for each listener, up to 32
 peers that linger while they are refused, 128 of the operator's own connections; the rest, some 80, is
-for what libraries open."""
+for what libraries open. What the server asks and tells the operator's application comes on top."""
 
 SELECT_DESCRIPTORS = 1024
 """FD_SETSIZE: from this number up select(2) can watch no descriptor."""
@@ -107,7 +107,7 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         messaging_limits=_limits(settings, MESSAGING_MESSAGE_BYTES),
         echo_deflate=DeflateOptions() if ws.per_message_deflate == "on" else None,
         messaging_deflate=None if ws.per_message_deflate == "off" else DeflateOptions(),
-        max_connections=_room(server),
+        max_connections=_room(server, RESERVED_DESCRIPTORS + outside.descriptors(settings)),
         max_per_host=server.limit_per_ip,
         max_accepts_per_s=accept_rate,
         backlog=server.backlog,
@@ -115,7 +115,9 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         loopback_only=settings.dev,
         certificates=certificates(settings.tls),
         namespaces=settings.all_namespaces(),
-        hub=settings.client.hub_options(),
+        hub=outside.hub_options(settings),
+        outside=outside.maker(settings),
+        forwarded_headers=frozenset(settings.proxy.headers),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),
         verifier=judges.verifier if judges is not None else None,
@@ -159,17 +161,17 @@ def rate(text: str) -> Rate | None:
     return Rate(int(count), float(interval[:-1] or 1) * UNIT_S[interval[-1]])
 
 
-def _room(server: ServerSettings) -> int:
+def _room(server: ServerSettings, reserved: int) -> int:
     """Return how many connections may be open: as many as asked for, or as descriptors reach."""
     descriptors = descriptor_limit()
     if server.poller == "select":
         descriptors = min(descriptors, SELECT_DESCRIPTORS)
-    most = max(1, descriptors - RESERVED_DESCRIPTORS)
+    most = max(1, descriptors - reserved)
     asked = server.limit_concurrency or most
     if asked > most:
         log.warning(
             "limit_concurrency is %d, but %d descriptors less a reserve of %d are enough for %d connections",
-            asked, descriptors, RESERVED_DESCRIPTORS, most,
+            asked, descriptors, reserved, most,
         )  # fmt: skip
     return min(asked, most)
 

@@ -7,6 +7,7 @@ type is a `ConfigError` that names the file, the line and, where one is near, th
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import tomllib
 import typing
@@ -14,8 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from wsloop.daemon import addresses
-from wsloop.daemon.bounds import MAX_COUNT, MAX_DELAY_MS, MAX_FRAME_MESSAGES, MAX_SECONDS
+from wsloop.daemon import addresses, outside
+from wsloop.daemon.bounds import (
+    MAX_COUNT,
+    MAX_DELAY_MS,
+    MAX_FRAME_MESSAGES,
+    MAX_SECONDS,
+    MAX_SPOOL_BYTES,
+    MIN_SPOOL_BYTES,
+)
 from wsloop.daemon.places import place
 from wsloop.errors import ConfigError, UsageError
 from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
@@ -43,6 +51,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
 Deflate = Literal["off", "on", "auto"]
+HookName = Literal["disconnect", "unsubscribe", "occupied", "vacated"]
+HOOK_EVENTS: tuple[HookName, ...] = ("disconnect", "unsubscribe", "occupied", "vacated")
+SpoolSize = Annotated[int, msgspec.Meta(ge=MIN_SPOOL_BYTES, le=MAX_SPOOL_BYTES)]
 ApiKey = Annotated[str, msgspec.Meta(pattern="^[!-~]{8,255}$")]
 
 
@@ -129,6 +140,41 @@ class ClientSettings(_Section, frozen=True):
         return HubOptions(**msgspec.structs.asdict(self))
 
 
+class ProxySettings(_Section, frozen=True):
+    """`[proxy]`: the application's URLs that are asked for decisions, such as "http://127.0.0.1:3000/connect"."""
+
+    connect: str = ""  # asked who a client without a token is
+    refresh: str = ""  # asked whether a connection that `connect` let in may go on when its time ends
+    subscribe: str = ""  # asked who may subscribe, in namespaces with `subscribe_proxy`
+    publish: str = ""  # asked who may publish, and what, in namespaces with `publish_proxy`
+    sub_refresh: str = ""  # asked whether a subscription may go on, in namespaces with `sub_refresh_proxy`
+    rpc: str = ""  # called with the `rpc` commands of clients
+    send: str = ""  # given their `send` messages, which get no answer
+    headers: tuple[str, ...] = ()  # headers of the upgrade request that go along, such as "cookie"
+    timeout: Seconds = 1.0  # s that an answer may take, waiting for a connection included
+    max_in_flight: Positive = 16  # questions, and connections, at a time for each host and port
+    max_waiting: Count = 256  # questions that wait for one of them; one more fails at once
+    max_response: Positive = 1024 * 1024  # bytes of an answer
+    breaker_failures: Positive = 5  # failures in a row after which a URL is left alone
+    breaker_pause: Seconds = 1.0  # s of the first pause; doubled up to 30 s, and jittered
+    ca_file: FilePath | None = None  # PEM file that https URLs are checked against; default: the system's
+
+
+class HookSettings(_Section, frozen=True):
+    """`[hooks]`: the application's URL that is told what happens."""
+
+    url: str = ""  # where batches of events are posted
+    events: tuple[HookName, ...] = HOOK_EVENTS  # which of them
+    batch_events: Positive = 100  # most events in a batch
+    batch_delay: Grace = 0.1  # s that the first waits for others
+    timeout: Seconds = 5.0  # s that an answer may take
+    vacated_grace: Grace = 5.0  # s that a channel must be empty before it is told
+    spool: FilePath | None = None  # file that keeps events until they are delivered; default: memory
+    spool_size: SpoolSize = 4 * 1024 * 1024  # bytes of events that may wait
+    spool_full: Literal["newest", "oldest"] = "newest"  # which events are dropped when there is no room
+    ca_file: FilePath | None = None  # PEM file that an https URL is checked against; default: the system's
+
+
 class TokenSettings(_Section, frozen=True):
     """`[token]`: which tokens (JWT) are good. Each kind of key judges its own algorithms only."""
 
@@ -178,16 +224,16 @@ class RateLimitSettings(_Section, frozen=True):
     client_rpc: RateText = ""  # rpc and send
     user_total: RateText = ""  # commands of all connections of one user
     user_connect: RateText = ""  # connect and refresh
-    user_subscribe: RateText = ""  # the same of all connections of one user
-    user_publish: RateText = ""  # the same of all connections of one user
-    user_history: RateText = ""  # the same of all connections of one user
-    user_rpc: RateText = ""  # the same of all connections of one user
+    user_subscribe: RateText = ""  # subscribe and sub_refresh
+    user_publish: RateText = ""  # publish
+    user_history: RateText = ""  # history, presence, presence_stats
+    user_rpc: RateText = ""  # rpc and send
     ip_total: RateText = ""  # commands of all connections from one address, of IPv6 a /64; loopback: any
     ip_connect: RateText = ""  # also of upgrade requests that bring a token
-    ip_subscribe: RateText = ""  # the same of all connections from one address
-    ip_publish: RateText = ""  # the same of all connections from one address
-    ip_history: RateText = ""  # the same of all connections from one address
-    ip_rpc: RateText = ""  # the same of all connections from one address
+    ip_subscribe: RateText = ""  # subscribe and sub_refresh
+    ip_publish: RateText = ""  # publish
+    ip_history: RateText = ""  # history, presence, presence_stats
+    ip_rpc: RateText = ""  # rpc and send
 
 
 class HistorySettings(_Section, frozen=True):
@@ -206,6 +252,8 @@ class Settings(_Section, frozen=True):
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
     client: ClientSettings = ClientSettings()
+    proxy: ProxySettings = ProxySettings()
+    hooks: HookSettings = HookSettings()
     token: TokenSettings = TokenSettings()
     subscription_token: TokenSettings | None = None
     auth: AuthSettings = AuthSettings()
@@ -251,6 +299,7 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool =
     if settings.auth.mistake():
         raise ConfigError(settings.auth.mistake())
     _check_namespaces(settings, text, path)
+    outside.check(settings, functools.partial(place, path, text) if path is not None else None)
     addresses.check(settings.server, overrides.get("server", {}))
     return settings
 

@@ -44,7 +44,8 @@ def occupy(client: Client, name: str, rules: ChannelRules, *, is_server_side: bo
     channel.waiting += 1
     subscription = Subscription(client, channel)
     subscription.is_server_side = is_server_side
-    client.subscriptions[name] = subscription
+    # The channel's own string: that of the request would live as long as the subscription.
+    client.subscriptions[channel.name] = subscription
     return subscription
 
 

@@ -149,7 +149,7 @@ class House:
     server: Server
     hub: Hub
     admin: App
-    outside: Outside | None
+    outside: Outside | None = None
 
 
 def assemble(ports: Ports, options: Options) -> House:

@@ -10,14 +10,19 @@ import pytest
 
 from tests.hub.scripted import ScriptedVerifier
 from tests.hub.support import LateBroker, Peer, World
-from wsloop.hub import codes
+from wsloop.hub import codes, revocations
+from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity
 from wsloop.hub.operations import table
 from wsloop.hub.operations.core import Operations
 from wsloop.hub.operations.results import Process, Result
+from wsloop.hub.presence import MemoryPresence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from wsloop.hub.broker import Done
+    from wsloop.hub.presence import PresenceStats
 
 
 class Desk:
@@ -68,6 +73,16 @@ class Desk:
         return peer
 
 
+class AbsentPresence(MemoryPresence):
+    """A presence behind a link that is down."""
+
+    def members(self, channel: str, done: Done[Mapping[str, bytes]]) -> None:
+        done(Unavailable("the link is down"))
+
+    def stats(self, channel: str, done: Done[PresenceStats]) -> None:
+        done(Unavailable("the link is down"))
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -84,10 +99,31 @@ def test_an_answer_comes_when_the_broker_has_answered(desk: Desk, method: str) -
     assert len(answers) == 1
 
 
-@pytest.mark.parametrize("method", ["publish", "history"])
+@pytest.mark.parametrize("method", ["publish", "history", "acks"])
 def test_a_broker_that_cannot_is_error_100(desk: Desk, method: str) -> None:
     desk.broker.failing = True
     assert desk.call(method, channel="a", data=1) == [100]
+
+
+@pytest.mark.parametrize("method", ["presence", "presence_stats"])
+def test_a_presence_that_cannot_tell_is_error_100(desk: Desk, method: str) -> None:
+    desk.world.hub.presence = AbsentPresence()
+    assert desk.call(method, channel="a") == [100]
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("block_user", {"user": "a"}),
+        ("revoke_token", {"uid": "a"}),
+        ("invalidate_user_tokens", {"user": "a"}),
+    ],
+)
+def test_what_can_no_longer_be_noted_is_error_106(
+    desk: Desk, method: str, fields: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, "MAX_ENTRIES", 0)
+    assert desk.call(method, **fields) == [106]
 
 
 def test_a_broadcast_is_answered_when_its_last_channel_is(desk: Desk) -> None:

@@ -54,12 +54,19 @@ class Subscribers:
         self._members.pop(connection, None)
         self._receivers = None
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     def publish(self, text: str, publisher: Connection) -> None:
+        """Send `text` to all, and let a publisher that is too fast wait."""
+        self.broadcast(text)
+        self._fan_out.hold_if_behind(publisher)
+
+    def broadcast(self, text: str) -> None:
         """Send `text` to all, as the server sends a publication: framed once, in portions, joined."""
         if self._receivers is None:
             self._receivers = tuple(self._members)
         self._fan_out.send(self._receivers, text.encode(), kept(JSON))
-        self._fan_out.hold_if_behind(publisher)
 
 
 class FanoutHandler(EchoHandler):
