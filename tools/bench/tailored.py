@@ -72,6 +72,9 @@ class Silence(Subscriber):
         """See `Subscriber.may_go_on`."""
         return True
 
+    def charge(self, commands: int) -> None:
+        """See `Subscriber.charge`."""
+
     def send(self, payload: bytes) -> None:
         """See `Subscriber.send`."""
 

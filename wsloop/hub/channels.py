@@ -49,6 +49,10 @@ class Subscriber(Protocol):
         """
         ...
 
+    def charge(self, commands: int) -> None:
+        """Count what was costly as so many commands more against the share of this turn."""
+        ...
+
     def send(self, payload: bytes) -> None:
         """Queue one message of the client's codec, for this client only."""
         ...

@@ -108,6 +108,7 @@ def join(
         replies.subscribe_result,
         delta=wish.delta,
         number=channel.number if wish.compact else 0,
+        was_recovering=request.recover,
         ttl_s=ttl_s,
         data=grant.data,
     )
@@ -130,7 +131,7 @@ def join(
         lines, base = (None, None) if found is None else recovered(found, wish, options)
         # An SDK counts on from the offset it asked with, one per recovered publication.
         start = StreamPosition(request.offset, view.top.epoch) if lines else view.top
-        told = result(start, recoverable=recoverable, was_recovering=recovering, recovered=lines)
+        told = result(start, recoverable=recoverable, recovered=lines)
         _register(subscription, view.top, told, joined, base)
 
     query = _recovery_query(hub.options, request, is_cache=is_cache) if recovering else HistoryQuery()
