@@ -160,6 +160,14 @@ def test_an_event_that_is_too_long_is_lost_and_counted() -> None:
     assert (len(spool), spool.dropped, spool.next_number) == (0, 1, 2)
 
 
+@pytest.mark.parametrize("overflow", Overflow)
+def test_an_event_larger_than_the_spool_displaces_no_other(overflow: Overflow) -> None:
+    spool = spool_of(None, 200, overflow)
+    spool.append(b"a")
+    assert not spool.append(b"x" * 200)
+    assert (payloads(spool), spool.dropped, spool.next_number) == ([b"a"], 1, 3)
+
+
 def test_the_file_does_not_grow_for_ever() -> None:
     store = MemorySpoolStore()
     spool = spool_of(store, max_bytes=2_000)
