@@ -17,6 +17,7 @@ from wsloop.client.hooks import HookOptions
 from wsloop.client.pool import HttpLimits
 from wsloop.client.urls import parse_url
 from wsloop.errors import StartupError
+from wsloop.hub.dispatcher import MAX_UNDECIDED
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
 from wsloop.server.assembly import CONNECTION_PATH, Options
@@ -421,6 +422,20 @@ def test_a_stop_puts_the_last_disconnects_into_the_spool() -> None:
     assert seen == 2
     for word in (b'"disconnect"', b'"vacated"'):
         assert word in site.store.synced
+
+
+def test_what_one_client_publishes_to_a_backend_that_hangs_is_bounded(site: Site) -> None:
+    site.answers["publish"] = HANG
+    client = site.dial()
+    numbers = [client.command(publish={"channel": "ask:a", "data": n}) for n in range(MAX_UNDECIDED + 9)]
+    site.server.run_for(0.5)
+    refused = [number for number in numbers if number in client.replies]
+    assert refused == numbers[MAX_UNDECIDED:]
+    assert {client.replies[number]["error"]["code"] for number in refused} == {111}
+    site.server.run_for(1.0)
+    assert set(numbers) <= set(client.replies)
+    site.answers["publish"] = Answer()
+    assert "publish" in site.ask(client, publish={"channel": "ask:a", "data": 1})
 
 
 def test_a_receiver_that_hangs_disturbs_nobody(site: Site) -> None:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 NO_HISTORY = Retention()
 
+MAX_UNDECIDED = 256
+"""Publications of one client that wait for the backend's word on one of them: each may be a message long, and
+is kept until all before it are decided. Breach: error 111."""
+
 OPERATIONS = {
     "connect": Operation.CONNECT,
     "refresh": Operation.CONNECT,
@@ -142,6 +146,8 @@ def _publish_if_allowed(
 
     if client.verdicts is None:
         client.verdicts = InOrder()
+    if len(client.verdicts) >= MAX_UNDECIDED:
+        raise codes.ReplyError(codes.TOO_MANY_REQUESTS)
     fill = client.verdicts.take_place()
     question = PublishQuestion(client.person, request.channel, bytes(request.data))
     client.hub.backend.publish(question, lambda answer: fill(functools.partial(carry_out, answer)))
