@@ -156,6 +156,12 @@ def test_an_anonymous_client_has_no_channel_of_its_own() -> None:
     assert "subs" not in connect(world.open())["connect"]
 
 
+@pytest.mark.parametrize("user", ["ann,ben", "ann#ben"])
+def test_a_user_named_like_others_has_no_channel_that_is_theirs(user: str) -> None:
+    world = World(PERSONAL)
+    assert set(connect(world.open(identity=Identity(user)))["connect"]["subs"]) == {"chat:all"}
+
+
 def test_what_the_server_subscribed_one_to_is_recovered() -> None:
     world = World(PERSONAL)
     first = world.open(identity=ANN)
