@@ -71,7 +71,8 @@ class Endpoint:
     """A URL for one kind of question.
 
     Arguments: `name`, for the log, and of its own line of calls; `timeout_s` of each call; `now` and
-    `entropy`, which are ports; `rules` of the breaker. Raises ConfigError if the origin's certificates cannot be checked.
+    `entropy`, which are ports; `rules` of the breaker. Raises ConfigError if the origin's certificates
+    cannot be checked.
     """
 
     def __init__(
