@@ -355,7 +355,8 @@ def test_history_is_capped_in_bytes_and_read_on_from_there() -> None:
     for _ in range(5):
         world.hub.publish("c", b'"' + b"x" * 1000 + b'"')
     peer = world.connect()
-    seen, since = [], 0
+    seen: list[int] = []
+    since = 0
     while len(seen) < 5:
         reply = peer.ask("history", channel="c", limit=-1, since={"offset": since, "epoch": ""})
         assert len(json.dumps(reply)) < 2500

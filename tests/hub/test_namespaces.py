@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsloop.hub.broker import Retention
 from wsloop.hub.codes import ReplyError
@@ -93,6 +96,24 @@ def test_a_name_must_match_as_a_whole(channel: str, code: int) -> None:
     with pytest.raises(ReplyError) as caught:
         REGEX.rules_of(channel)
     assert caught.value.error.code == code
+
+
+@given(st.text(alphabet="aw:$#*.,\u00e9\ud83d\n", max_size=12), st.integers(0, 3))
+def test_any_name_has_rules_or_is_refused(name: str, repeats: int) -> None:
+    channel = name * 40**repeats
+    try:
+        rules = REGEX.rules_of(channel)
+    except ReplyError as refusal:
+        assert refusal.error.code in (102, 107)
+        return
+    assert len(channel.encode()) <= 255
+    rest = channel.removeprefix("$")
+    namespace, boundary, behind = rest.partition(":")
+    assert (namespace in ("w", "any")) if boundary else rules.options.channel_regex == "[a-z]+"
+    if rules.options.channel_regex:
+        assert re.fullmatch(rules.options.channel_regex, behind if boundary else rest)
+    else:
+        assert channel.isascii()
 
 
 @pytest.mark.parametrize(
