@@ -174,6 +174,16 @@ def test_who_is_gone_before_the_answer_hurts_nobody(site: Site) -> None:
     assert site.server.hub.statistics().clients == 0
 
 
+def test_a_wrong_token_costs_no_question(site: Site) -> None:
+    client = site.dial(token="a.b.c")
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 3500
+    good = site.dial()
+    assert code_of(site.ask(good, subscribe={"channel": "ask:a", "token": "a.b.c"})) == 103
+    assert len(site.asked("connect")) == 1
+    assert not site.asked("subscribe")
+
+
 # -- refresh -----------------------------------------------------------------------------------
 
 

@@ -180,6 +180,26 @@ def test_a_cancelled_call_is_not_completed(world: World) -> None:
     assert len(world.outcomes) == 1
 
 
+def test_many_who_wait_for_one_that_dies_all_hear_of_it() -> None:
+    world = World(HANG, limits=HttpLimits(max_in_flight=1, max_waiting=2_000))
+    for _ in range(2_000):
+        world.ask(timeout_s=5.0)
+    world.run_for(0.1)
+    world.there.close()
+    world.run_for(1.0)
+    assert len(world.outcomes) == 2_000
+    assert {reason(outcome) for outcome in world.outcomes} == {"closed without an answer", "ECONNREFUSED"}
+    world.close()
+
+
+def test_after_the_end_nobody_is_asked() -> None:
+    world = World()
+    world.client.close()
+    world.ask()
+    assert [reason(outcome) for outcome in world.outcomes] == ["shutting down"]
+    world.close()
+
+
 class TwoPlaces:
     def resolve(self, host: str, found: Found) -> None:
         found(("::1", host))

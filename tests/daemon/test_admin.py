@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def house() -> Iterator[House]:
     with MemoryServer(seed=2, options=Options(dev=True, api_key="")) as made:
-        yield House(made.reactor, made.server, made.hub, made.admin)
+        yield House(made.reactor, made.server, made.hub, made.admin, None)
 
 
 def settings(*, dev: bool = False, **fields: Any) -> Settings:

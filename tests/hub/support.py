@@ -47,6 +47,7 @@ class RecordedSubscriber(Subscriber):
         self.closed_with: list[tuple[int, str]] = []
         self.connected = 0
         self.pongs = 0
+        self.charged = 0
 
     def send(self, payload: bytes) -> None:
         if not self.closed_with:
@@ -54,6 +55,9 @@ class RecordedSubscriber(Subscriber):
 
     def may_go_on(self) -> bool:
         return not self.closed_with
+
+    def charge(self, commands: int) -> None:
+        self.charged += commands
 
     @property
     def receiver(self) -> RecordedSubscriber:

@@ -350,6 +350,21 @@ def test_history_is_capped() -> None:
     assert offsets(peer, limit=-1) == offsets(peer, limit=300) == [1, 2, 3]
 
 
+def test_history_is_capped_in_bytes_and_read_on_from_there() -> None:
+    world = World(HubOptions(allow_anonymous=True, history_limit_bytes=2500))
+    for _ in range(5):
+        world.hub.publish("c", b'"' + b"x" * 1000 + b'"')
+    peer = world.connect()
+    seen: list[int] = []
+    since = 0
+    while len(seen) < 5:
+        reply = peer.ask("history", channel="c", limit=-1, since={"offset": since, "epoch": ""})
+        assert len(json.dumps(reply)) < 2500
+        seen += [pub["offset"] for pub in reply["publications"]]
+        since = seen[-1]
+    assert seen == [1, 2, 3, 4, 5]
+
+
 def test_history_since_a_wrong_epoch_is_112() -> None:
     peer, _ = with_history(1)
     assert refused(peer, "history", channel="c", since={"offset": 1, "epoch": "other"}) == 112

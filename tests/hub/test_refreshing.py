@@ -10,6 +10,7 @@ from tests.hub.scripted import ScriptedBackend, ScriptedVerifier
 from tests.hub.support import Peer, World
 from wsloop.hub import codes
 from wsloop.hub.backend import Disconnected, Refused, Renewal
+from wsloop.hub.blocking import TOKEN_COMMANDS
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
@@ -89,6 +90,14 @@ def test_another_token_prolongs_the_connection() -> None:
     assert peer.close_code is None
     scene.pass_s(TTL_S + GRACE_S)
     assert peer.close_code == 3005
+
+
+def test_a_token_counts_as_several_commands() -> None:
+    scene = Scene()
+    peer = scene.connect()
+    peer.ask("refresh", token="ann later")
+    peer.ask("subscribe", channel="c", token="unknown")
+    assert peer.subscriber.charged == 2 * TOKEN_COMMANDS
 
 
 def test_a_token_without_an_end_ends_the_waiting() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.hub.support import LateBroker, Peer, World
+from wsloop.hub.history import LINE_BYTES
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
@@ -65,7 +67,7 @@ def test_without_history_nothing_is_positioned() -> None:
         allow_subscribe_for_anonymous=True,
     )
     peer = World(namespaces={"": options}).connect()
-    assert peer.ask("subscribe", channel="c", recover=True, recoverable=True) == {}
+    assert peer.ask("subscribe", channel="c", recoverable=True) == {}
 
 
 def test_the_reply_comes_before_the_first_push_and_the_join_after_it() -> None:
@@ -196,8 +198,68 @@ def test_history_that_expired_cannot_be_recovered_but_the_position_is_known() ->
 
 def test_recovery_is_for_recoverable_subscriptions() -> None:
     peer = World(namespaces={"": BY_REQUEST}).connect()
-    reply = peer.ask("subscribe", channel="c", recover=True, positioned=True)
-    assert "was_recovering" not in reply
+    for request in ({"positioned": True}, {}):
+        reply = peer.ask("subscribe", channel="c", recover=True, **request)
+        assert reply["was_recovering"] is True
+        assert "recovered" not in reply
+        peer.ask("unsubscribe", channel="c")
+
+
+def test_a_client_that_missed_more_bytes_than_a_reply_holds_is_not_recovered() -> None:
+    limit_bytes = 1 + 3 * (1 + len('{"user":"","client":""}') + 36 + LINE_BYTES)
+    world, epoch = published(10, recovery_limit_bytes=limit_bytes)
+    assert "recovered" not in recover(world, 6, epoch)
+    assert recover(world, 7, epoch)["recovered"]
+
+
+# -- cache mode --------------------------------------------------------------------------------
+
+CACHE = msgspec.structs.replace(dev_namespaces()[""], recovery_mode="cache", history_size=3)
+
+
+def cached(count: int) -> tuple[World, str]:
+    world = World(namespaces={"": CACHE})
+    epoch = world.connect().ask("subscribe", channel="c")["epoch"]
+    for number in range(1, count + 1):
+        world.hub.publish("c", b"%d" % number)
+    return world, epoch
+
+
+@pytest.mark.parametrize(
+    ("offset", "epoch"), [(0, ""), (0, None), (4, None), (9, None), (5, "other"), (5, "")]
+)
+def test_in_cache_mode_the_newest_is_given_whatever_was_missed(offset: int, epoch: str | None) -> None:
+    world, true_epoch = cached(5)
+    reply = recover(world, offset, true_epoch if epoch is None else epoch)
+    assert reply["recovered"] is reply["was_recovering"] is True
+    assert [(pub["offset"], pub["data"]) for pub in reply["publications"]] == [(5, 5)]
+    assert (reply["offset"], reply["epoch"]) == (offset, true_epoch)
+
+
+def test_in_cache_mode_who_is_at_the_top_is_recovered_with_nothing() -> None:
+    world, epoch = cached(5)
+    reply = recover(world, 5, epoch)
+    assert (reply["recovered"], reply["offset"], "publications" in reply) == (True, 5, False)
+    world.clock.advance(300.0)
+    assert recover(world, 5, epoch)["recovered"] is True
+
+
+@pytest.mark.parametrize(("count", "pause_s"), [(0, 0.0), (5, 300.0)])
+def test_in_cache_mode_an_empty_cache_recovers_nobody_else(count: int, pause_s: float) -> None:
+    world, epoch = cached(count)
+    world.clock.advance(pause_s)
+    reply = recover(world, 0, epoch)
+    assert "recovered" not in reply
+    assert reply["offset"] == count
+    assert recover(world, 3, epoch, flag=2) == 112
+
+
+def test_in_cache_mode_what_comes_next_follows_on() -> None:
+    world, epoch = cached(5)
+    peer = world.connect()
+    peer.ask("subscribe", channel="c", recover=True, offset=2, epoch=epoch)
+    world.hub.publish("c", b"6")
+    assert publications(peer.take()) == [6]
 
 
 # -- gaps --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from tests.hub.token_kit import key, sign
 from wsloop.errors import HandshakeError
 from wsloop.hub import blocking
+from wsloop.hub.blocking import TOKEN_COMMANDS
+from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
 from wsloop.hub.rate_limits import NO_RATES, Operation, Rate, RateLimits
 from wsloop.hub.token_keys import Keys
@@ -20,6 +23,7 @@ from wsloop.protocol.events import Request
 from wsloop.server.app import Route
 from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.auth import TokenGate, UpgradeAuth
+from wsloop.server.messaging import COMMANDS_PER_TURN
 from wsloop.testing.client import MessagingMemoryClient
 from wsloop.testing.server import MemoryServer
 
@@ -175,6 +179,24 @@ def test_the_pages_own_origin_passes_in_development_only(origin: str, dev: bool)
     with House(UpgradeAuth(), dev=dev, allowed_origins=frozenset({origin})) as house:
         assert status(house.upgrade((("Origin", origin),))) == 101
         assert status(house.upgrade()) == 101
+
+
+def test_many_tokens_in_one_message_are_judged_in_several_turns() -> None:
+    with House(UpgradeAuth(), hub=HubOptions(allow_anonymous=True), namespaces={"": Namespace()}) as house:
+        client = house.dial(MessagingMemoryClient)
+        client.upgrade(CONNECTION_PATH)
+        house.ask(client, connect={})
+        token = sign({"channel": "$c"})[:-2]
+        lines = [
+            json.dumps({"id": 10 + number, "subscribe": {"channel": "$c", "token": token}})
+            for number in range(100)
+        ]
+        client.send_text("\n".join(lines))
+        most, before = 0, len(client.replies)
+        while len(client.replies) < 101:
+            house.reactor.run_once()
+            most, before = max(most, len(client.replies) - before), len(client.replies)
+        assert most <= COMMANDS_PER_TURN // TOKEN_COMMANDS
 
 
 # -- the gate alone ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ per_message_deflate = "off"
 [client]
 allow_anonymous = true
 recovery_limit = 500
+recovery_limit_bytes = 67108864
 
 [namespaces.oldest]
 slow_policy = "drop-oldest"

@@ -46,6 +46,7 @@ class HttpClient:
         self._ca_file = ca_file
         self._context: ssl.SSLContext | None = None
         self._pools: dict[Origin, Pool] = {}
+        self._is_closed = False
 
     def prepare(self, url: Url) -> None:
         """Make ready what calls to `url` need; raises ConfigError if `ca_file` cannot be used."""
@@ -60,7 +61,8 @@ class HttpClient:
         return self._pool(url.origin).add(request, timeout_s, done)
 
     def close(self) -> None:
-        """Fail every call with "shutting down" and drop every connection. Idempotent."""
+        """Fail every call, later ones too, with "shutting down"; drop every connection. Idempotent."""
+        self._is_closed = True
         for pool in self._pools.values():
             pool.close()
 
@@ -75,6 +77,8 @@ class HttpClient:
                 limits=self._limits,
                 context=self._trust() if origin.is_secure else None,
             )
+            if self._is_closed:
+                pool.close()
         return pool
 
     def _trust(self) -> ssl.SSLContext:

@@ -112,20 +112,14 @@ class Pool:
         self._busy: dict[HttpLink, Call] = {}
         self._idle: dict[HttpLink, Timer] = {}  # the one used last at the end
         self._good: TcpBind | UnixBind | None = None  # the place that took bytes last
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls are under way."""
-        return len(self._under_way)
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait for a connection."""
-        return len(self._waiting)
+        self._is_starting = self._is_closed = False
 
     def add(self, request: HttpRequest, timeout_s: float, done: Completed) -> Call:
         """Make a call that ends within `timeout_s`; see `HttpClient.call`."""
         call = Call(self, request, done)
+        if self._is_closed:
+            self.end(call, HttpError("shutting down", was_tried=False))
+            return call
         if (
             len(self._under_way) >= self._limits.max_in_flight
             and len(self._waiting) >= self._limits.max_waiting
@@ -159,7 +153,8 @@ class Pool:
                 log.exception("what was to be done with an answer of %s raised", self._origin)
 
     def close(self) -> None:
-        """Fail every call and drop every connection."""
+        """Fail every call, now and from now on, and drop every connection."""
+        self._is_closed = True
         for call in [*self._waiting, *self._under_way]:
             self.end(call, HttpError("shutting down", was_tried=False))
         for link in list(self._idle):
@@ -173,13 +168,20 @@ class Pool:
     # -- a call's way ----------------------------------------------------------------------
 
     def _start_next(self) -> None:
-        while self._waiting and len(self._under_way) < self._limits.max_in_flight:
-            call = self._waiting.popleft()
-            self._under_way.add(call)
-            if self._idle:
-                self._ask_idle(call)
-            else:
-                self._find_places(call)
+        """Start who waits. A call that fails at once ends in here: the loop goes on, not deeper."""
+        if self._is_starting:
+            return
+        self._is_starting = True
+        try:
+            while self._waiting and len(self._under_way) < self._limits.max_in_flight:
+                call = self._waiting.popleft()
+                self._under_way.add(call)
+                if self._idle:
+                    self._ask_idle(call)
+                else:
+                    self._find_places(call)
+        finally:
+            self._is_starting = False
 
     def _ask_idle(self, call: Call) -> None:
         """Ask on the connection used last: the others may then grow old and close."""

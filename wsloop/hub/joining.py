@@ -76,28 +76,8 @@ def join(
     error, and the subscription is given up. `receiver` is registered instead of the client's own.
     """
     channel, hub = subscription.channel, subscription.client.hub
-    options, override = channel.rules.options, grant.override or NO_OVERRIDE
-    if channel.rules.is_wildcard:
-        override = NO_OVERRIDE
-    has_history = channel.rules.has_history
-    recoverable = has_history and (
-        _either(override.force_recovery, options.force_recovery)
-        or (options.allow_recovery and request.recoverable)
-    )
-    positioned = recoverable or (
-        has_history
-        and (
-            _either(override.force_positioning, options.force_positioning)
-            or (options.allow_positioning and request.positioned)
-        )
-    )
-    subscription.is_present = _either(override.presence, options.presence)
-    subscription.announces = _either(override.join_leave, options.join_leave)
-    subscription.wants_joins = subscription.announces and (
-        _either(override.force_push_join_leave, options.force_push_join_leave) or request.join_leave
-    )
-    if grant.info:
-        subscription.info = subscription.client.info_with(grant.info)
+    options = channel.rules.options
+    recoverable, positioned = _equip(subscription, request, grant)
     if receiver is not None:
         subscription.receiver = receiver
     ttl_s = set_end(subscription, grant.expire_at, from_backend=grant.from_backend)
@@ -108,6 +88,7 @@ def join(
         replies.subscribe_result,
         delta=wish.delta,
         number=channel.number if wish.compact else 0,
+        was_recovering=request.recover,
         ttl_s=ttl_s,
         data=grant.data,
     )
@@ -130,11 +111,43 @@ def join(
         lines, base = (None, None) if found is None else recovered(found, wish, options)
         # An SDK counts on from the offset it asked with, one per recovered publication.
         start = StreamPosition(request.offset, view.top.epoch) if lines else view.top
-        told = result(start, recoverable=recoverable, was_recovering=recovering, recovered=lines)
+        told = result(start, recoverable=recoverable, recovered=lines)
         _register(subscription, view.top, told, joined, base)
 
     query = _recovery_query(hub.options, request, is_cache=is_cache) if recovering else HistoryQuery()
     hub.broker.history(channel.name, query, channel.rules.retention, done)
+
+
+def _equip(
+    subscription: Subscription, request: SubscribeRequest, grant: SubscriptionGrant
+) -> tuple[bool, bool]:
+    """Give a subscription what the grant, the namespace and the client's own wishes make of it.
+
+    Returns whether it is recoverable, and whether it is positioned.
+    """
+    rules = subscription.channel.rules
+    options, override = rules.options, grant.override or NO_OVERRIDE
+    if rules.is_wildcard:
+        override = NO_OVERRIDE
+    recoverable = rules.has_history and (
+        _either(override.force_recovery, options.force_recovery)
+        or (options.allow_recovery and request.recoverable)
+    )
+    positioned = recoverable or (
+        rules.has_history
+        and (
+            _either(override.force_positioning, options.force_positioning)
+            or (options.allow_positioning and request.positioned)
+        )
+    )
+    subscription.is_present = _either(override.presence, options.presence)
+    subscription.announces = _either(override.join_leave, options.join_leave)
+    subscription.wants_joins = subscription.announces and (
+        _either(override.force_push_join_leave, options.force_push_join_leave) or request.join_leave
+    )
+    if grant.info:
+        subscription.info = subscription.client.info_with(grant.info)
+    return recoverable, positioned
 
 
 def _recovery_query(options: HubOptions, request: SubscribeRequest, *, is_cache: bool) -> HistoryQuery:

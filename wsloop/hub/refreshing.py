@@ -31,6 +31,7 @@ def refresh(client: Client, command_id: int, request: RefreshRequest) -> None:
         detail = "the server renews this connection" if identity.from_backend else "token is required"
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, detail)
     unix_s = hub.unix_s()
+    client.subscriber.charge(blocking.TOKEN_COMMANDS)
     try:
         found = hub.verifier.verify_connection(request.token, unix_s)
     except ExpiredTokenError:

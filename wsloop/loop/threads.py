@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Helper(Protocol):
-    """Runs what blocks elsewhere. A `Helper` without a thread is `testing`'s, which runs it at once."""
+    """Runs what blocks elsewhere."""
 
     def run(self, job: Callable[[], Result], done: Callable[[Result | Exception], object]) -> bool:
         """Run `job` off the loop; `done` gets its result, or the exception it raised, on the loop.

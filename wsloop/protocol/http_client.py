@@ -171,7 +171,9 @@ class HttpExchange:
         )
         self._body = []
         is_done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
-        if is_done and not self._h11.trailing_data[0]:
+        # A body may end with the stream (RFC 9112 section 6.3); h11 would go on all the same.
+        more, is_closed = self._h11.trailing_data
+        if is_done and not more and not is_closed:
             self._h11.start_next_cycle()
             self.state = ExchangeState.READY
         else:

@@ -177,6 +177,11 @@ class MessagingHandler:
         turn.units -= COMMAND_UNITS
         return True
 
+    def charge(self, commands: int) -> None:
+        """See `Subscriber.charge`; the turn's own sum pays as well."""
+        self._commands_left = max(0, self._commands_left - commands)
+        self._connection.turn.units -= COMMAND_UNITS * commands
+
     @property
     def receiver(self) -> Receiver:
         """The connection takes shared frames itself."""

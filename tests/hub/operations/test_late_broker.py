@@ -111,19 +111,15 @@ def test_a_presence_that_cannot_tell_is_error_100(desk: Desk, method: str) -> No
     assert desk.call(method, channel="a") == [100]
 
 
-@pytest.mark.parametrize(
-    ("method", "fields"),
-    [
-        ("block_user", {"user": "a"}),
-        ("revoke_token", {"uid": "a"}),
-        ("invalidate_user_tokens", {"user": "a"}),
-    ],
-)
+NOTED = {"block_user": "user", "revoke_token": "uid", "invalidate_user_tokens": "user"}
+
+
+@pytest.mark.parametrize(("method", "field"), NOTED.items())
 def test_what_can_no_longer_be_noted_is_error_106(
-    desk: Desk, method: str, fields: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, method: str, field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revocations, "MAX_ENTRIES", 0)
-    assert desk.call(method, **fields) == [106]
+    assert desk.call(method, **{field: "a"}) == [106]
 
 
 def test_a_broadcast_is_answered_when_its_last_channel_is(desk: Desk) -> None:
