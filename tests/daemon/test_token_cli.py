@@ -78,6 +78,17 @@ def test_a_token_that_is_not_good_is_told_why(run: Run, monkeypatch: pytest.Monk
         assert (code, output, errors[0]) == (1, "", f"error: the token is not good: {reason}")
 
 
+def test_subscription_tokens_are_signed_by_their_own_section(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "wsloop.toml").open("a") as file:
+        file.write('[subscription_token]\nhmac_secret_key = "another secret, also long enough for all"\n')
+    token = run("new", "--channel", "c")[1]
+    assert run("check", token)[1].splitlines()[0] == "a good subscription token"
+    with (tmp_path / "wsloop.toml").open("a") as file:
+        file.write('algorithms = ["RS256"]\n')
+    code, _, errors = run("new", "--channel", "c")
+    assert (code, errors[0]) == (78, "error: subscription_token.algorithms allows none of the HMAC family")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

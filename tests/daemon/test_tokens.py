@@ -86,6 +86,37 @@ def test_a_set_from_an_address_is_to_be_fetched() -> None:
     assert (str(source.url), source.interval_s) == ("https://id.example:443/keys", 60.0)
 
 
+def test_key_files_are_read_again_and_bad_ones_change_nothing(tmp_path: Path) -> None:
+    pem, keys = tmp_path / "key.pem", tmp_path / "keys.json"
+
+    def write(fixed: str, member: str) -> None:
+        pem.write_bytes(public_pem(fixed))
+        keys.write_text(json.dumps({"keys": [{**public_jwk(member), "kid": member}]}))
+
+    def users() -> list[bool]:
+        good = []
+        for algorithm, key_id in (("ES256", ""), ("ES384", ""), ("RS256", "RSA"), ("EdDSA", "Ed25519")):
+            try:
+                made.verifier.verify_connection(sign({}, algorithm, header={"kid": key_id}), NOW_S)
+            except InvalidTokenError:
+                good.append(False)
+            else:
+                good.append(True)
+        return good
+
+    write("P-256", "RSA")
+    made = build(settings(ecdsa_public_key=str(pem), jwks_file=str(keys)))
+    assert users() == [True, False, True, False]
+    write("P-384", "Ed25519")
+    made.reload()
+    assert users() == [False, True, False, True]
+    write("P-256", "RSA")
+    keys.write_text("{}")
+    with pytest.raises(ConfigError):
+        made.reload()
+    assert users() == [False, True, False, True]
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"hmac_secret_key": "ssh-rsa AAAA"}, "token.hmac_secret_key: the HMAC secret"),
     ({"rsa_public_key": "/no/such/file"}, "token.rsa_public_key: cannot read"),

@@ -380,3 +380,12 @@ def test_a_subscriber_of_differences_must_not_miss_one() -> None:
     peer.ask("subscribe", channel="a.2")
     assert peer.client.must_be_whole("a.1")
     assert not peer.client.must_be_whole("a.2")
+
+
+def test_what_two_filters_let_through_is_one_object() -> None:
+    world = World(namespaces={"": OPEN})
+    peers = [world.connect() for _ in range(2)]
+    for number, peer in enumerate(peers):
+        peer.ask("subscribe", channel="a.1", tf={"key": "n", "cmp": "neq", "val": str(number)})
+    publish(world, b"0", tags=b'{"n":"5"}')
+    assert peers[0].subscriber.pushes[-1] is peers[1].subscriber.pushes[-1]

@@ -82,9 +82,12 @@ def test_a_key_of_the_set_is_found_by_its_id_only() -> None:
     named = keys.find("HS256", "a")
     assert named is not None
     assert not named.verify("HS256", b"", b"")
-    keys.replace_set({"b": key("RSA")})
-    assert keys.find("RS256", "a") is None
-    assert keys.find("RS256", "b") is not None
+    keys.replace_fetched({"b": key("RSA")})
+    assert len(keys) == 3
+    assert None not in (keys.find("RS256", "a"), keys.find("RS256", "b"), keys.find("HS256", ""))
+    keys.replace((), {"c": key("RSA")})
+    found = [keys.find("RS256", name) is not None for name in "abc"]
+    assert (found, keys.find("HS256", "")) == ([False, True, True], None)
 
 
 def test_without_cryptography_a_public_key_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hub.token_kit import NOW_S, key, sign, verifier
+from tests.hub.token_kit import NOW_S, SECRET, key, pack, sign, verifier
 from wsloop.hub.grants import Identity, Override, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.token_keys import Keys
 from wsloop.hub.tokens import JwtVerifier, TokenRules
@@ -91,6 +92,13 @@ def test_without_keys_every_token_is_invalid() -> None:
             judging.verify_connection(GOOD, NOW_S)
         with pytest.raises(InvalidTokenError):
             judging.verify_subscription(GOOD, NOW_S)
+
+
+def test_a_payload_that_is_no_base64_is_invalid_though_it_is_signed() -> None:
+    signed = f"{GOOD.partition('.')[0]}.AAAAA"
+    signature = hmac.digest(SECRET.encode(), signed.encode(), "sha256")
+    with pytest.raises(InvalidTokenError, match="payload"):
+        verifier().verify_connection(f"{signed}.{pack(signature)}", NOW_S)
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_=.-]{0,200}", fullmatch=True))

@@ -95,6 +95,9 @@ class Nobody(Subscriber):
         """See `Subscriber.may_go_on`."""
         return True
 
+    def charge(self, commands: int) -> None:
+        """See `Subscriber.charge`."""
+
     def send(self, payload: bytes) -> None:
         """See `Subscriber.send`."""
 

@@ -103,5 +103,5 @@ class KeySetFetcher:
             found = jwks.parse(answer.body, self._allowed)
         except ConfigError as error:
             return error.message
-        self._keys.replace_set(found)
+        self._keys.replace_fetched(found)
         return ""

@@ -27,7 +27,10 @@ from wsloop.server.assembly import CONNECTION_PATH, assemble
 from wsloop.transport.bind import AddressInUseError, FdBind, TcpBind, parse_bind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.daemon.config import Settings
+    from wsloop.daemon.tokens import Tokens
     from wsloop.server.assembly import House
     from wsloop.transport.bind import Bind
     from wsloop.transport.certificates import Certificates
@@ -52,7 +55,8 @@ def run(settings: Settings) -> int:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in binds]
         banner = [*_banner(settings, bound), *admin.listen(settings, house)]
-        _serve(settings, house, wakeup, banner, options.certificates)
+        rereads = _rereads(options.certificates, tokens)
+        _serve(settings, house, wakeup, banner, rereads)
     return 0
 
 
@@ -98,7 +102,7 @@ def _serve(
     house: House,
     wakeup: SocketpairWakeup,
     banner: list[str],
-    certificates: Certificates | None,
+    rereads: dict[str, Callable[[], None]],
 ) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
     reactor, server = house.reactor, house.server
@@ -113,7 +117,7 @@ def _serve(
         reactor.call_later(window_s, stop_now)
         server.drain(reactor.stop)
 
-    reload = None if certificates is None else functools.partial(_reload, certificates)
+    reload = functools.partial(_reload, rereads) if rereads else None
     handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
     try:
         _print_banner(banner)
@@ -124,14 +128,25 @@ def _serve(
     log.info("stopped")
 
 
-def _reload(certificates: Certificates) -> None:
-    """Read the certificate files again (HUP); bad ones change nothing, and connections go on."""
-    try:
-        certificates.reload()
-    except ConfigError as error:
-        log.error("the certificate stays as it was: %s", error.message)
-    else:
-        log.info("the certificate was read again; new connections get it")
+def _rereads(certificates: Certificates | None, tokens: Tokens | None) -> dict[str, Callable[[], None]]:
+    """Return what HUP reads again, by its name in the log."""
+    found: dict[str, Callable[[], None]] = {}
+    if certificates is not None:
+        found["the certificate"] = certificates.reload
+    if tokens is not None:
+        found["the set of keys for tokens"] = tokens.reload
+    return found
+
+
+def _reload(rereads: dict[str, Callable[[], None]]) -> None:
+    """Read files again (HUP); bad ones change nothing, and connections go on."""
+    for name, reread in rereads.items():
+        try:
+            reread()
+        except ConfigError as error:
+            log.error("%s stays as it was: %s", name, error.message)
+        else:
+            log.info("%s was read again, and counts from now on", name)
 
 
 def _settle_the_heap() -> None:

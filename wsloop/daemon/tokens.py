@@ -59,10 +59,21 @@ class KeySource(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What the settings come to; `sources` are to be fetched while the server runs."""
+    """What the settings come to; `sources` are to be fetched while the server runs.
 
+    `keys` are those of each section.
+    """
+
+    settings: Settings
     verifier: JwtVerifier
     sources: tuple[KeySource, ...]
+    keys: dict[str, Keys]
+
+    def reload(self) -> None:
+        """Read key files again; raises ConfigError, and changes nothing, for one that cannot be used."""
+        fresh = {section: _read_keys(section, getattr(self.settings, section)) for section in self.keys}
+        for section, (fixed, by_id) in fresh.items():
+            self.keys[section].replace(fixed, by_id)
 
     def fetch(
         self, reactor: Reactor, network: Network, entropy: Callable[[int], bytes]
@@ -96,17 +107,17 @@ class Tokens(msgspec.Struct, frozen=True):
 
 def build(settings: Settings) -> Tokens:
     """Return the verifier; raises ConfigError for keys that cannot be used."""
-    rules, sources = [], []
+    rules, sources, all_keys = [], [], {}
     for section in TOKEN_SECTIONS:
         token = getattr(settings, section)
         if token is None:
             continue
-        keys = _keys(section, token)
+        keys = all_keys[section] = Keys(*_read_keys(section, token))
         rules.append(TokenRules(keys, token.audience, token.issuer))
         if token.jwks_url:
             url = parse_url(token.jwks_url, f"{section}.jwks_url")
             sources.append(KeySource(url, keys, token.jwks_interval, token.algorithms))
-    return Tokens(JwtVerifier(*rules), tuple(sources))
+    return Tokens(settings, JwtVerifier(*rules), tuple(sources), all_keys)
 
 
 def sign(settings: Settings, claims: Mapping[str, object]) -> str:
@@ -168,8 +179,8 @@ def _secret(section: str, token: TokenSettings) -> str:
     return os.environ.get(secret_variable(section)) or token.hmac_secret_key
 
 
-def _keys(section: str, token: TokenSettings) -> Keys:
-    """Return the keys of a section, without those that are fetched."""
+def _read_keys(section: str, token: TokenSettings) -> tuple[list[Key], dict[str, Key]]:
+    """Return the keys of a section, without those that are fetched: the fixed ones, and a set by id."""
     fixed = []
     secret = _secret(section, token)
     if secret:
@@ -182,11 +193,11 @@ def _keys(section: str, token: TokenSettings) -> Keys:
         value = getattr(token, name)
         if value:
             fixed.append(_public(section, name, value, kinds, token.algorithms))
-    by_id = {}
+    by_id: dict[str, Key] = {}
     if token.jwks_file:
         data = _file(f"{section}.jwks_file", token.jwks_file)
         by_id = _read(section, "jwks_file", lambda: jwks.parse(data, token.algorithms))
-    return Keys(fixed, by_id)
+    return fixed, by_id
 
 
 def _public(section: str, name: str, value: str, kinds: tuple[str, ...], allowed: tuple[str, ...]) -> Key:

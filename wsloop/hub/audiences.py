@@ -187,7 +187,8 @@ class TailoredAudience(Audience):
         if self.wish.delta:
             self._deliver_difference(publication, receivers)
         else:
-            self._send(receivers, replies.pub_push(self.push_start, publication))
+            message = self._channel.parcel(publication).message(self.codec, self.push_start)
+            self._channel.fan_out.send(receivers, message, self._lane)
 
     def deliver_from(self, source: str, publication: Publication) -> int:
         """See `Audience.deliver_from`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from wsloop.hub.audiences import Wish
     from wsloop.hub.client import Client
+    from wsloop.hub.codec import Codec
     from wsloop.hub.expiry import Lease
     from wsloop.hub.fan_out import FanOut, Packet
     from wsloop.hub.history import Publication, StreamPosition
@@ -155,8 +156,8 @@ class Channel:
         self._count = 0
         # What the tailored audiences share of the publication they are given now, or were last.
         self._parcel: Parcel | None = None
-        # One nearly always, so a list is searched faster than a dict.
-        self._audiences: list[Audience] = []
+        # One nearly always; as many as there are different filters, if there are any.
+        self._audiences: dict[tuple[Codec, Wish], Audience] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -164,11 +165,12 @@ class Channel:
     @property
     def wants_joins(self) -> bool:
         """Whether anybody here is told of comings and goings."""
-        return any(audience.join_count for audience in self._audiences)
+        return any(audience.join_count for audience in self._audiences.values())
 
     def subscriptions(self) -> list[Subscription]:
         """Return all subscriptions."""
-        return [subscription for audience in self._audiences for subscription in audience.subscriptions]
+        audiences = self._audiences.values()
+        return [subscription for audience in audiences for subscription in audience.subscriptions]
 
     def set_number(self, number: int) -> None:
         """Let `number`, which no other channel has, stand for the name where that is wished."""
@@ -229,7 +231,7 @@ class Channel:
         subscription.active, subscription.audience = False, None
         self._count -= 1
         if not audience.subscriptions:
-            self._audiences.remove(audience)
+            del self._audiences[audience.codec, audience.wish]
 
     def deliver(self, publication: Publication, epoch: str) -> list[Subscription]:
         """Give a publication to every subscription whose next one it is.
@@ -241,7 +243,7 @@ class Channel:
             if epoch != self.epoch:
                 broken = self._move_to(epoch)
             self.top = max(self.top, publication.offset)
-        for audience in self._audiences:
+        for audience in self._audiences.values():
             audience.deliver(publication, broken)
         return broken
 
@@ -250,22 +252,20 @@ class Channel:
 
         Returns to how many it was given.
         """
-        return sum(audience.deliver_from(source, publication) for audience in self._audiences)
+        return sum(audience.deliver_from(source, publication) for audience in self._audiences.values())
 
     def deliver_join(self, push: Callable[[bytes, bytes], bytes], info: bytes) -> None:
         """Give a join or leave push, `push(start, info)`, to those who want to know."""
-        for audience in self._audiences:
+        for audience in self._audiences.values():
             if audience.join_count:
                 audience.deliver_join(push(audience.push_start, info))
 
     def _audience_of(self, subscription: Subscription) -> Audience:
         codec, wish = subscription.client.codec, subscription.wish
-        for audience in self._audiences:
-            if audience.codec is codec and audience.wish == wish:
-                return audience
-        kind = Audience if wish is PLAIN else TailoredAudience
-        audience = kind(self, codec, wish)
-        self._audiences.append(audience)
+        audience = self._audiences.get((codec, wish))
+        if audience is None:
+            kind = Audience if wish is PLAIN else TailoredAudience
+            audience = self._audiences[codec, wish] = kind(self, codec, wish)
         return audience
 
     def _move_to(self, epoch: str) -> list[Subscription]:

@@ -72,31 +72,38 @@ class Key:
 
 
 class Keys:
-    """The keys of one kind of token: fixed ones, one of each kind, and a set that may change.
+    """The keys of one kind of token: fixed ones, one of each kind, and sets, configured and fetched.
 
-    A key of the set is found by its id (`kid`) only. A token that names none of them is judged by
+    A key of a set is found by its id (`kid`) only. A token that names none of them is judged by
     the fixed key that its algorithm is for. So every token costs one signature at most.
-    `is_awaited`: the set has not come yet, so that a token may be good whose key is not known.
+    `is_awaited`: the fetched set has not come yet, so that a token may be good whose key is not known.
     """
 
-    __slots__ = ("_by_id", "_fixed", "is_awaited")
+    __slots__ = ("_by_id", "_fetched", "_fixed", "is_awaited")
 
     def __init__(self, fixed: Iterable[Key] = (), by_id: Mapping[str, Key] | None = None) -> None:
-        self._fixed = {algorithm: key for key in fixed for algorithm in key.algorithms}
-        self._by_id = dict(by_id or {})
+        self._fixed: Mapping[str, Key] = {}
+        self._by_id: Mapping[str, Key] = {}
+        self._fetched: Mapping[str, Key] = {}
         self.is_awaited = False
+        self.replace(fixed, by_id or {})
 
     def __len__(self) -> int:
-        return len({id(key) for key in self._fixed.values()}) + len(self._by_id)
+        return len({id(key) for key in self._fixed.values()}) + len({**self._by_id, **self._fetched})
 
     def find(self, algorithm: str, key_id: str) -> Key | None:
         """Return the key that judges a token of this header, None if there is none."""
-        named = self._by_id.get(key_id)
+        named = self._fetched.get(key_id) or self._by_id.get(key_id)
         return named if named is not None else self._fixed.get(algorithm)
 
-    def replace_set(self, by_id: Mapping[str, Key]) -> None:
-        """Let other keys be the set; the fixed ones stay."""
+    def replace(self, fixed: Iterable[Key], by_id: Mapping[str, Key]) -> None:
+        """Let other keys be the configured ones; those that were fetched stay."""
+        self._fixed = {algorithm: key for key in fixed for algorithm in key.algorithms}
         self._by_id = dict(by_id)
+
+    def replace_fetched(self, by_id: Mapping[str, Key]) -> None:
+        """Let other keys be the fetched set; the configured ones stay."""
+        self._fetched = dict(by_id)
         self.is_awaited = False
 
 

@@ -72,7 +72,7 @@ def subscribe(operations: Operations, request: SubscribeRequest, done: Finished)
 
     Who is there already stays as it is. Error 100 if the stream of one could not be read.
     """
-    rules = operations.hub.namespaces.rules_of(request.channel)
+    rules = operations.hub.namespaces.rules_to_subscribe(request.channel)
     grant = SubscriptionGrant(
         info=json_of(request.info, request.b64info, "b64info"),
         data=json_of(request.data, request.b64data, "b64data"),
@@ -143,7 +143,7 @@ def _tell(client: Client, push_start: bytes, result: bytes) -> None:
 def unsubscribe(operations: Operations, request: UnsubscribeRequest, done: Finished) -> None:
     """Carry out `unsubscribe`."""
     if request.channel:
-        operations.hub.namespaces.rules_of(request.channel)
+        operations.hub.namespaces.rules_to_subscribe(request.channel)
     for client in operations.targets(request.user, request.client, request.session):
         names = [request.channel] if request.channel else list(client.subscriptions)
         for name in names:
