@@ -126,8 +126,11 @@ def test_subprotocols_are_parsed_in_one_pass(house: MemoryServer, unit: str) -> 
 )
 @pytest.mark.parametrize("unit", ['"\\', "\\073", "a=b; ", ";"])
 def test_cookies_cost_nothing(house: MemoryServer, unit: str) -> None:
-    few, some, many = (upgrade_work(house, f"Cookie: {unit * count}") for count in (1, 1, LINE // len(unit)))
-    assert many <= some <= few
+    def least(count: int) -> int:
+        """A timer of the server's may be due within one measurement, not within three."""
+        return min(upgrade_work(house, f"Cookie: {unit * count}") for _ in range(3))
+
+    assert least(LINE // len(unit)) <= least(1)
 
 
 @pytest.mark.parametrize("unit", ['"\\', "\\073", "a=b; ", ";", "sid", "=", "sid=;"])
