@@ -46,7 +46,7 @@ class Client:
     """
 
     __slots__ = (
-        "_lines", "app", "app_pings", "codec", "headers", "host", "hub", "id", "identity", "info", "lease",
+        "_lines", "app", "app_pings", "codec", "has_connected", "headers", "host", "hub", "id", "identity", "info", "lease",
         "meter", "state", "subscriber", "subscriptions", "user", "verdicts",
     )  # fmt: skip
 
@@ -75,6 +75,7 @@ class Client:
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
+        self.has_connected = False
         self.lease: Lease | None = None
         # Publications that the backend is asked about; made for the first.
         self.verdicts: InOrder | None = None
@@ -136,13 +137,12 @@ class Client:
         """
         if self.state is ClientState.CLOSED:
             return
-        was_known = self.user != "" or self.info != b""
         self.move_to(ClientState.CLOSED)
         self.hub.forget(self)
         if self.lease is not None:
             self.lease.cancel()
         joining.end_all(self)
-        if was_known:
+        if self.has_connected:
             self.hub.hooks.on_disconnect(self.person, code, reason)
 
     def must_be_whole(self, channel: str) -> bool:
@@ -227,6 +227,8 @@ class Client:
     def move_to(self, state: ClientState) -> None:
         """Change the state; raises StateError for a pair that is not in TRANSITIONS."""
         self.state = step(self.state, state)
+        if state is ClientState.CONNECTED:
+            self.has_connected = True
 
     def reply(self, command_id: int, method: str, result: bytes) -> None:
         """Answer a command; `result` is a JSON object. Dropped when the client is closing."""
