@@ -46,8 +46,8 @@ class Client:
     """
 
     __slots__ = (
-        "_lines", "app", "app_pings", "codec", "has_connected", "headers", "host", "hub", "id", "identity", "info",
-        "lease", "meter", "state", "subscriber", "subscriptions", "user", "verdicts",
+        "_lines", "app", "app_pings", "codec", "has_connected", "headers", "host", "hub", "id", "identity",
+        "info", "lease", "meter", "state", "subscriber", "subscriptions", "user", "verdicts",
     )  # fmt: skip
 
     def __init__(
