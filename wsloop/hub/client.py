@@ -15,7 +15,7 @@ import msgspec
 from wsloop.hub import codes, dispatcher, joining, replies
 from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
-from wsloop.hub.client_state import OPEN_STATES, ClientState, step
+from wsloop.hub.client_state import OPEN_STATES, ClientState, ClientStep, step
 from wsloop.hub.rate_limits import Meter
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Client:
         """
         if self.state is ClientState.CLOSED:
             return
-        self.move_to(ClientState.CLOSED)
+        self.take(ClientStep.GONE)
         self.hub.forget(self)
         if self.lease is not None:
             self.lease.cancel()
@@ -166,7 +166,7 @@ class Client:
         The subscriptions end when the transport reports `closed`.
         """
         if self.is_open:
-            self.move_to(ClientState.CLOSING)
+            self.take(ClientStep.DISCONNECT)
             self.hub.fan_out.settle(self.subscriber.receiver)
             self.subscriber.disconnect(code, reason)
 
@@ -224,10 +224,10 @@ class Client:
         self.lease = None
         self.hub.on_client_expired(self)
 
-    def move_to(self, state: ClientState) -> None:
-        """Change the state; raises StateError for a pair that is not in TRANSITIONS."""
-        self.state = step(self.state, state)
-        if state is ClientState.CONNECTED:
+    def take(self, taken: ClientStep) -> None:
+        """Go on to the next state; raises StateError for a step that is not in the table."""
+        self.state = step(self.state, taken)
+        if taken is ClientStep.GRANT:
             self.has_connected = True
 
     def reply(self, command_id: int, method: str, result: bytes) -> None:
