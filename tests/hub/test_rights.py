@@ -115,6 +115,18 @@ def test_the_backend_is_asked_where_no_rule_allows_it() -> None:
     assert hooks.heard == [("occupied", "c")]
 
 
+def test_a_rule_that_allows_it_does_not_go_before_the_backend() -> None:
+    backend = ScriptedBackend()
+    options = Namespace(
+        subscribe_proxy=True, allow_subscribe_for_client=True, allow_user_limited_channels=True
+    )
+    peer = world_of(options, backend=backend).connect(ANN)
+    assert peer.ask("subscribe", channel="c") is None
+    backend.answer(Refused(codes.PERMISSION_DENIED))
+    assert peer.take()[0]["error"]["code"] == 103
+    assert peer.ask("subscribe", channel=f"c#{ANN.user}") == {}
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "close"),
     [(Refused(codes.Code(403, "no")), 403, None), (Disconnected(4500, "bye"), None, 4500)],

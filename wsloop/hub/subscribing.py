@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wsloop.hub import blocking, codes, joining, replies
 from wsloop.hub.backend import Disconnected, Refused, SubscribeQuestion
 from wsloop.hub.grants import SubscriptionGrant
-from wsloop.hub.namespaces import is_private, may_subscribe
+from wsloop.hub.namespaces import is_named, is_private, may_subscribe
 from wsloop.hub.tailoring import wish_of
 
 if TYPE_CHECKING:
@@ -99,8 +99,9 @@ def _grant(client: Client, request: SubscribeRequest, rules: ChannelRules) -> Su
         return blocking.subscription_grant(client, name, request.token)
     if is_private(name):
         raise codes.ReplyError(codes.PERMISSION_DENIED)
+    is_named_here = options.allow_user_limited_channels and is_named(name, client.user)
+    if options.subscribe_proxy and not is_named_here:
+        return None
     if may_subscribe(name, options, client.user):
         return BY_RULE
-    if options.subscribe_proxy:
-        return None
     raise codes.ReplyError(codes.PERMISSION_DENIED)
