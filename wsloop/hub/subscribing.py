@@ -44,14 +44,17 @@ def subscribe(client: Client, command_id: int, request: SubscribeRequest) -> Non
             client.fail(command_id, outcome)
 
     def decided(answer: SubscriptionGrant | Refused | Disconnected) -> None:
+        error = codes.INTERNAL_ERROR
         if isinstance(answer, SubscriptionGrant) and joining.is_wanted(subscription):
-            joining.join(subscription, request, answer, joined)
-            return
+            if not 0 < answer.expire_at <= client.hub.unix_s():
+                joining.join(subscription, request, answer, joined)
+                return
+            error = codes.EXPIRED
         joining.give_up(subscription)
         if isinstance(answer, Disconnected):
             client.disconnect(answer.code, answer.reason)
         else:
-            client.fail(command_id, answer.error if isinstance(answer, Refused) else codes.INTERNAL_ERROR)
+            client.fail(command_id, answer.error if isinstance(answer, Refused) else error)
 
     if grant is not None:
         joining.join(subscription, request, grant, joined)
