@@ -51,7 +51,9 @@ NOT_AVAILABLE = Code(
 )
 TOKEN_EXPIRED = Code(109, "token expired", when="the token was valid once: get another")
 EXPIRED = Code(110, "expired", when="the right that a valid token or the backend gives has ended already")
-TOO_MANY_REQUESTS = Code(111, "too many requests", temporary=True, when="a rate limit")
+TOO_MANY_REQUESTS = Code(
+    111, "too many requests", temporary=True, when="a rate limit, or too much waits for the backend"
+)
 UNRECOVERABLE_POSITION = Code(
     112, "unrecoverable position", when="the stream is not the one the client knows"
 )
