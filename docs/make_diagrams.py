@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from wsloop.client.breaker import BREAKER_TRANSITIONS, BreakerState
+from wsloop.hub.client_state import CLIENT_TRANSITIONS, ClientState
 from wsloop.protocol.session_states import SESSION_TRANSITIONS, SessionState
 from wsloop.server.lifecycle import DEADLINE_OF_STATE, TRANSITIONS, Deadlines, State
 from wsloop.transport.tls_state import TLS_TRANSITIONS, TlsState
@@ -214,7 +216,33 @@ def tls() -> Diagram:
     return Diagram("A TLS stream's states", [state.value for state in TlsState], steps, node_width=380)
 
 
-DIAGRAMS = {"connection-states.svg": connection, "session-states.svg": session, "tls-states.svg": tls}
+def client() -> Diagram:
+    """Return the life of a messaging client."""
+    steps = [
+        (before.value, taken.value, after.value)
+        for before, row in CLIENT_TRANSITIONS.items()
+        for taken, after in row.items()
+    ]
+    return Diagram("A messaging client's states", [state.value for state in ClientState], steps)
+
+
+def breaker() -> Diagram:
+    """Return how a circuit breaker opens and closes."""
+    steps = [
+        (before.value, taken.value, after.value)
+        for before, row in BREAKER_TRANSITIONS.items()
+        for taken, after in row.items()
+    ]
+    return Diagram("A circuit breaker's states", [state.value for state in BreakerState], steps)
+
+
+DIAGRAMS = {
+    "breaker-states.svg": breaker,
+    "client-states.svg": client,
+    "connection-states.svg": connection,
+    "session-states.svg": session,
+    "tls-states.svg": tls,
+}
 
 
 def main() -> int:

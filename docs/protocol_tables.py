@@ -24,7 +24,7 @@ TEST = "test_codes.py"
 ANSWERS = {
     "connect": (
         "`client`, `version`, `ping`, `pong`, `expires`, `ttl`, `data`, `subs`, `flag`",
-        "109, 110, 111; closes: 3500, 3501, 3505, 3507",
+        "100, 102, 107, 109, 110, 111; closes: 3500, 3501, 3505, 3507",
     ),
     "subscribe": (
         "`recoverable`, `positioned`, `epoch`, `offset`, `was_recovering`, `recovered`, `publications`, "
@@ -32,7 +32,7 @@ ANSWERS = {
         "100, 102, 103, 105, 106, 107, 108, 109, 110, 112; closes: 3500, 3501, 3507",
     ),
     "refresh": ("`client`, `version`, `expires`, `ttl`", "closes: 3005, 3500, 3501, 3507"),
-    "sub_refresh": ("`expires`, `ttl`", "103, 107, 109, 110; closes: 3500, 3507"),
+    "sub_refresh": ("`expires`, `ttl`", "103, 107, 109, 110; closes: 3500, 3501, 3507"),
     "unsubscribe": ("empty", "never"),
     "publish": (
         "`offset`, `epoch` if the channel keeps history; `dup` if it was published before",

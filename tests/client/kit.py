@@ -65,10 +65,16 @@ class World:
         return self.backend
 
     def ask(
-        self, body: bytes = b"{}", *, method: str = "POST", timeout_s: float = 1.0, idempotent: bool = False
+        self,
+        body: bytes = b"{}",
+        *,
+        method: str = "POST",
+        timeout_s: float = 1.0,
+        idempotent: bool = False,
+        line: str = "",
     ) -> None:
         request = HttpRequest(method, URL.target, URL.host, (), body, idempotent)
-        self.client.call(URL, request, timeout_s, self.outcomes.append)
+        self.client.call(URL, request, timeout_s, self.outcomes.append, line)
 
     def run_until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
         deadline_s = self.clock.now() + within_s

@@ -17,7 +17,7 @@ from wsloop.client.hooks import HookOptions
 from wsloop.client.pool import HttpLimits
 from wsloop.client.urls import parse_url
 from wsloop.errors import StartupError
-from wsloop.hub.dispatcher import MAX_UNDECIDED
+from wsloop.hub.dispatcher import VERDICTS_AT_ONCE
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
 from wsloop.server.assembly import CONNECTION_PATH, Options
@@ -437,10 +437,10 @@ def test_a_crowd_of_slow_calls_keeps_nobody_from_connecting(site: Site) -> None:
 def test_what_one_client_publishes_to_a_backend_that_hangs_is_bounded(site: Site) -> None:
     site.answers["publish"] = HANG
     client = site.dial()
-    numbers = [client.command(publish={"channel": "ask:a", "data": n}) for n in range(MAX_UNDECIDED + 9)]
+    numbers = [client.command(publish={"channel": "ask:a", "data": n}) for n in range(VERDICTS_AT_ONCE + 9)]
     site.server.run_for(0.5)
     refused = [number for number in numbers if number in client.replies]
-    assert refused == numbers[MAX_UNDECIDED:]
+    assert refused == numbers[VERDICTS_AT_ONCE:]
     assert {client.replies[number]["error"]["code"] for number in refused} == {111}
     site.server.run_for(1.0)
     assert set(numbers) <= set(client.replies)

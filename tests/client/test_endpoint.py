@@ -118,3 +118,20 @@ def test_failures_are_told_once_a_second_without_what_was_asked(
         "rpc at http://127.0.0.1:9000/ask: ECONNREFUSED (and 49 more since the last)",
     ]
     world.close()
+
+
+def test_a_probe_that_finds_no_room_leaves_the_way_open() -> None:
+    world = World(RESET, limits=HttpLimits(max_in_flight=1, max_waiting=0))
+    asked = Asked(world)
+    for _ in range(RULES.max_failures):
+        asked.post()
+    world.answer = Answer(delay_s=2.0)
+    world.run_for(1.5)
+    world.ask(timeout_s=10.0, line="rpc")  # takes all the room there is
+    outcome = asked.post()
+    assert isinstance(outcome, HttpError)
+    assert outcome.reason == "too many requests are waiting"
+    world.run_for(3.0)
+    world.answer = Answer()
+    assert isinstance(asked.post(), bytes)
+    world.close()

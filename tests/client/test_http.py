@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.client.kit import PLACE, World
+from tests.client.kit import PLACE, URL, World
 from wsloop.client.pool import HttpLimits
 from wsloop.errors import HttpError
-from wsloop.protocol.http_client import HttpResponse
+from wsloop.protocol.http_client import HttpRequest, HttpResponse
 from wsloop.testing.http_backend import CUT_OFF, GARBAGE, HANG, RESET, Answer
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.transport.bind import TcpBind
@@ -201,6 +201,73 @@ def test_after_the_end_nobody_is_asked() -> None:
     world.ask()
     assert [reason(outcome) for outcome in world.outcomes] == ["shutting down"]
     world.close()
+
+
+def test_a_cancelled_call_is_forgotten_wherever_it_stands() -> None:
+    world = World(HANG, limits=HttpLimits(max_in_flight=1))
+    calls = [
+        world.client.call(URL, HttpRequest("GET", "/", "app"), 1.0, world.outcomes.append) for _ in range(2)
+    ]
+    world.run_for(0.1)
+    for call in calls:
+        call.cancel()
+        call.cancel()
+    world.run_for(2.0)
+    assert world.outcomes == []
+    world.answer = Answer()
+    assert isinstance(world.get(), HttpResponse)
+    world.close()
+
+
+def test_what_is_no_http_fails_its_call_only(world: World) -> None:
+    bad = HttpRequest("GET", "/", "app", (("X", "a\r\nEvil: 1"),))
+    world.client.call(URL, bad, 1.0, world.outcomes.append)
+    world.run_for(0.1)
+    assert [reason(outcome) for outcome in world.outcomes] == ["the request is not valid HTTP"]
+    assert isinstance(world.get(), HttpResponse)
+    world.client.call(URL, bad, 1.0, world.outcomes.append)
+    world.run_for(0.1)
+    assert reason(world.outcomes[-1]) == "the request is not valid HTTP"
+    assert all("evil" not in request.headers for request in world.there.requests)
+
+
+class NoNames:
+    def resolve(self, host: str, found: Found) -> None:
+        found(HttpError("no such host"))
+
+
+class LateNames:
+    def __init__(self) -> None:
+        self.asked: list[Found] = []
+
+    def resolve(self, host: str, found: Found) -> None:
+        self.asked.append(found)
+
+
+def test_a_name_without_addresses_fails_the_call() -> None:
+    world = World(names=NoNames())
+    assert reason(world.get()) == "no such host"
+    world.close()
+
+
+def test_a_name_that_is_found_too_late_opens_nothing() -> None:
+    names = LateNames()
+    world = World(names=names)
+    assert reason(world.get()) == "timed out"
+    names.asked[0](("127.0.0.1",))
+    world.run_for(0.1)
+    assert world.there.connections == 0
+    world.close()
+
+
+def test_what_is_done_with_an_answer_may_raise(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_outcome: object) -> None:
+        raise RuntimeError("a bug")
+
+    world.client.call(URL, HttpRequest("GET", "/", "app"), 1.0, fail)
+    world.run_for(0.1)
+    assert "what was to be done with an answer" in caplog.text
+    assert isinstance(world.get(), HttpResponse)
 
 
 class TwoPlaces:

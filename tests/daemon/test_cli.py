@@ -340,6 +340,7 @@ def test_the_banner_has_the_address_and_how_to_stop() -> None:
 def test_without_dev_there_is_no_page_no_echo_and_nobody_gets_in() -> None:
     with Daemon(dev=False) as daemon:
         assert "echo" not in daemon.banner
+        assert "nobody   can connect yet" in daemon.banner
         assert http(daemon, GET)[1]["content-type"].startswith("text/plain")
         assert http(daemon, GET.replace(b"GET /", b"GET /echo"))[0] == 404
         with raw(daemon, MESSAGING) as peer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,3 +121,12 @@ def test_connections_to_the_application_are_kept_free(monkeypatch: pytest.Monkey
     settings = Settings(proxy=same, hooks=HookSettings(url=URL))
     assert outside.descriptors(settings) == 3 * 10 + 5
     assert compose.options(settings).max_connections == 1000 - compose.RESERVED_DESCRIPTORS - 35
+
+
+def test_an_application_brings_neither_asyncio_nor_openssl() -> None:
+    code = (
+        "import sys, wsloop.daemon.run, wsloop.daemon.application; "
+        "print({'asyncio', 'ssl', 'urllib.request', 'http.client'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

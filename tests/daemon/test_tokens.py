@@ -123,6 +123,22 @@ def test_key_files_are_read_again_and_bad_ones_change_nothing(tmp_path: Path) ->
     assert users() == [False, True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("http://id.example/keys", True),
+        ("https://id.example/keys", False),
+        ("http://127.0.0.1:9/keys", False),
+    ],
+)
+def test_a_key_set_over_plain_http_is_warned_of(
+    url: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    build(settings(jwks_url=url))
+    assert ("is not https" in caplog.text) is warns
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"hmac_secret_key": "ssh-rsa AAAA"}, "token.hmac_secret_key: the HMAC secret"),
     ({"rsa_public_key": "/no/such/file"}, "token.rsa_public_key: cannot read"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tests.hub.support import CountedEntropy, LateBroker
 from wsloop.hub.memory_broker import BrokerLimits, MemoryBroker
 from wsloop.hub.presence import MemoryPresence, Presence
-from wsloop.testing.contracts.broker import BoundedBrokerContract, BrokerContract, PresenceContract
+from wsloop.testing.contracts.broker import BoundedBrokerContract, BrokerContract
+from wsloop.testing.contracts.presence import PresenceContract
 
 if TYPE_CHECKING:
     from wsloop.hub.broker import Broker

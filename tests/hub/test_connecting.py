@@ -262,6 +262,16 @@ def test_hooks_hear_of_the_end() -> None:
     ]
 
 
+def test_hooks_hear_nothing_of_who_was_refused() -> None:
+    hooks = RecordedHooks()
+    many = dict.fromkeys(["a", "b"], SubscriptionGrant())
+    peer = World(options(channel_limit=1), hooks=hooks).open(identity=Identity("ann", subscriptions=many))
+    connect(peer)
+    assert peer.close_code == 3505
+    peer.client.closed()
+    assert hooks.heard == []
+
+
 def test_hooks_hear_nothing_of_who_never_connected() -> None:
     hooks = RecordedHooks()
     World(hooks=hooks).open().client.closed()

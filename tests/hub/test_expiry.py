@@ -7,7 +7,7 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsloop.hub.expiry import Expiries, Lease
+from wsloop.hub.expiry import SPARE_ENTRIES, Expiries, Lease
 
 ACTIONS = st.lists(
     st.one_of(
@@ -61,3 +61,32 @@ def test_only_so_many_are_looked_at() -> None:
     assert expiries.run(10.0, 3) == 3
     assert ended == [0, 1, 2]
     assert expiries.run(10.0, 3) == 2
+
+
+def test_what_is_cancelled_or_moved_to_an_earlier_time_does_not_pile_up() -> None:
+    expiries = Expiries()
+    ended: list[str] = []
+    kept = expiries.lease(500.0, partial(ended.append, "kept"))
+    for number in range(5 * SPARE_ENTRIES):
+        expiries.lease(1e9, partial(ended.append, "cancelled")).cancel()
+        kept.move(500.0 - number / 100)
+        assert len(expiries) <= SPARE_ENTRIES + 3
+    assert expiries.run(450.0, 10 * SPARE_ENTRIES) == 0
+    expiries.run(500.0, 10 * SPARE_ENTRIES)
+    assert ended == ["kept"]
+
+
+def test_the_heap_may_be_tidied_while_it_is_walked() -> None:
+    expiries = Expiries()
+    ended: list[str] = []
+    others = [expiries.lease(1e9, partial(ended.append, "other")) for _ in range(2 * SPARE_ENTRIES)]
+
+    def cancel_others() -> None:
+        for lease in others:
+            lease.cancel()
+
+    expiries.lease(1.0, cancel_others)
+    expiries.lease(2.0, partial(ended.append, "behind"))
+    expiries.run(3.0, 10)
+    assert ended == ["behind"]
+    assert len(expiries) <= SPARE_ENTRIES

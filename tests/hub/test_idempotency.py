@@ -85,6 +85,8 @@ def test_after_five_minutes_it_is_another_publication() -> None:
         {"seq": {"sender": "s" * 65, "n": 1}},
         {"seq": {"sender": "", "n": 1}},
         {"seq": {"sender": "s", "n": 0}},
+        {"seq": {"sender": "s", "n": 2**63}},
+        {"seq": {"sender": "s", "n": 10**4000}},
         {"seq": {"sender": "s"}},
         {"idem": "k", "seq": {"sender": "s", "n": 1}},
     ],
@@ -97,6 +99,7 @@ def test_a_name_that_is_none_is_error_107_and_nothing_is_published(names: dict[s
 
 def test_the_longest_name_is_taken() -> None:
     assert publish(World().connect(), idem="é" * 64)["offset"] == 1
+    assert publish(World().connect(), seq={"sender": "s" * 64, "n": 2**63 - 1})["offset"] == 1
 
 
 @pytest.mark.parametrize(

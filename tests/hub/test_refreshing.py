@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.hub.scripted import ScriptedBackend, ScriptedVerifier
-from tests.hub.support import Peer, World
+from tests.hub.support import LateBroker, Peer, World
 from wsloop.hub import codes
 from wsloop.hub.backend import Disconnected, Refused, Renewal
 from wsloop.hub.blocking import TOKEN_COMMANDS
@@ -289,3 +289,36 @@ def test_an_answer_about_a_subscription_that_is_gone_changes_nothing() -> None:
     peer.ask("unsubscribe", channel="c")
     scene.backend.answer(Renewal(expired=True))
     assert peer.close_code is None
+
+
+def test_a_right_that_ends_while_the_stream_is_read_is_no_right_for_ever() -> None:
+    backend = ScriptedBackend()
+    options = Namespace(
+        subscribe_proxy=True,
+        sub_refresh_proxy=True,
+        history_size=5,
+        history_ttl_s=60.0,
+        force_positioning=True,
+    )
+    world = World(namespaces={"": options}, backend=backend, broker=LateBroker)
+    peer = world.connect(Identity("ann"))
+    assert peer.ask("subscribe", channel="c") is None
+    backend.answer(SubscriptionGrant(expire_at=int(world.clock.unix_s()) + 5, from_backend=True))
+    world.clock.advance(6.0)
+    world.hub.expire(world.clock.now())
+    backend.answer(Renewal(expired=True))
+    world.broker.deliver()
+    told, refused = peer.take()
+    assert told["push"]["unsubscribe"]["code"] == 2501
+    assert refused["error"]["code"] == 100
+    assert world.hub.statistics().channels == 0
+
+
+def test_a_right_of_the_backends_that_has_ended_already_is_110() -> None:
+    backend = ScriptedBackend()
+    world = World(namespaces={"": Namespace(subscribe_proxy=True)}, backend=backend)
+    peer = world.connect(Identity("ann"))
+    assert peer.ask("subscribe", channel="c") is None
+    backend.answer(SubscriptionGrant(expire_at=int(world.clock.unix_s()), from_backend=True))
+    assert peer.take()[0]["error"]["code"] == 110
+    assert world.hub.statistics().channels == 0

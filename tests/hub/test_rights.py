@@ -17,6 +17,7 @@ from wsloop.hub.backend import (
     RpcQuestion,
     SubscribeQuestion,
 )
+from wsloop.hub.dispatcher import VERDICTS_AT_ONCE
 from wsloop.hub.grants import Identity, Override, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
@@ -115,6 +116,18 @@ def test_the_backend_is_asked_where_no_rule_allows_it() -> None:
     assert hooks.heard == [("occupied", "c")]
 
 
+def test_a_rule_that_allows_it_does_not_go_before_the_backend() -> None:
+    backend = ScriptedBackend()
+    options = Namespace(
+        subscribe_proxy=True, allow_subscribe_for_client=True, allow_user_limited_channels=True
+    )
+    peer = world_of(options, backend=backend).connect(ANN)
+    assert peer.ask("subscribe", channel="c") is None
+    backend.answer(Refused(codes.PERMISSION_DENIED))
+    assert peer.take()[0]["error"]["code"] == 103
+    assert peer.ask("subscribe", channel=f"c#{ANN.user}") == {}
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "close"),
     [(Refused(codes.Code(403, "no")), 403, None), (Disconnected(4500, "bye"), None, 4500)],
@@ -161,6 +174,19 @@ def test_the_backend_may_change_what_is_published() -> None:
     heard = peer.take()
     assert [line["push"]["pub"]["data"] for line in heard if "push" in line] == ["better"]
     assert [line["publish"] for line in heard if "publish" in line] == [{}]
+
+
+def test_only_so_many_publications_of_a_client_wait_for_the_backend() -> None:
+    backend = ScriptedBackend()
+    world = world_of(Namespace(publish_proxy=True, history_size=500, history_ttl_s=60.0), backend=backend)
+    peer = world.connect(ANN)
+    for number in range(VERDICTS_AT_ONCE):
+        assert peer.ask("publish", channel="c", data=number) is None
+    assert peer.ask("publish", channel="c", data="one too many") == 111
+    for _ in range(VERDICTS_AT_ONCE):
+        backend.answer(PublishVerdict())
+    assert [line["publish"]["offset"] for line in peer.take()] == list(range(1, VERDICTS_AT_ONCE + 1))
+    assert peer.ask("publish", channel="c", data="now") is None
 
 
 def test_the_backend_may_have_it_not_kept() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 from dataclasses import replace
@@ -119,6 +120,39 @@ def accounted(found: list[int]) -> int:
 
 def connection_of(house: MemoryServer, client: MessagingMemoryClient) -> ServerConnection:
     return house.server.registry.snapshot()[house._clients.index(client)]
+
+
+# -- what it has asked for ---------------------------------------------------------------------
+
+
+def test_who_asks_for_much_at_once_is_given_it_as_fast_as_it_reads(house: MemoryServer) -> None:
+    channels = [f"close:{number}" for number in range(16)]
+    for channel in channels:
+        publish(house, channel, 1, 40)
+    client = house.join()
+    wanted = {"recover": True, "recoverable": True}
+    commands = [
+        json.dumps({"id": 100 + number, "subscribe": {"channel": channel, **wanted}})
+        for number, channel in enumerate(channels)
+    ]
+    client.send_text("\n".join(commands))
+    house.run_until(lambda: client.is_gone or len(client.replies) == 17)
+    assert not client.is_gone
+    for number in range(16):
+        assert len(client.replies[100 + number]["subscribe"]["publications"]) == 40
+    assert house.server.slow.closed_total == 0
+
+
+def test_who_asks_for_much_and_reads_nothing_is_owed_little(house: MemoryServer) -> None:
+    publish(house, "close:c", 1, 10)
+    client = house.join()
+    client.stop_reading()
+    history = {"history": {"channel": "close:c", "limit": -1}}
+    client.send_text("\n".join(json.dumps({"id": 100 + number, **history}) for number in range(30)))
+    house.run_for(1.0)
+    assert connection_of(house, client).queued_bytes < 2 * MARKS.high_bytes
+    house.run_for(60.0)
+    assert house.server.slow.closed_total == 1
 
 
 # -- close -------------------------------------------------------------------------------------

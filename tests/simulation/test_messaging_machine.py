@@ -211,6 +211,18 @@ class Messaging(RuleBasedStateMachine):
                 person.publish(self.house.clock.now())
                 self._run(0.1)
 
+    @rule(who=PERSON, count=st.integers(1, KEEP + 3))
+    def miss_some(self, who: int, count: int) -> None:
+        """Lose the line and come back when another has published about as much as is kept."""
+        person, other = self.people[who], self.people[who - 1]
+        if person.is_connected and person.phone is not None:
+            person.phone.reset()
+            self._run(0.1)
+        if not other.is_connected:
+            other.connect(self.house)
+        self.publish(who - 1, count)
+        self.connect(who)
+
     @rule(who=PERSON)
     def publish_twice_and_cut(self, who: int) -> None:
         """Send twice what is due and lose the line: whether it arrived is not known."""

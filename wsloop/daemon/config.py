@@ -185,6 +185,7 @@ class TokenSettings(_Section, frozen=True):
     eddsa_public_key: str = ""  # the same: EdDSA with Ed25519 or Ed448
     jwks_file: str = ""  # path of a JSON key set; its keys are found by `kid`
     jwks_url: str = ""  # address of one, fetched at the start and every jwks_interval
+    jwks_ca_file: str = ""  # PEM file of who signed that address's certificate; empty: the system's
     jwks_interval: Seconds = 300.0  # s between fetches; a failure keeps the keys
     algorithms: tuple[Algorithm, ...] = ()  # only these; empty: all that the keys are for
     audience: str = ""  # must be in `aud`; empty: any

@@ -19,6 +19,7 @@ import click
 
 from wsloop import __version__
 from wsloop.daemon import admin, compose, logs
+from wsloop.daemon.environment import has_token_keys
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError, UsageError
@@ -173,7 +174,15 @@ def _banner(settings: Settings, bound: list[Bind]) -> list[str]:
             lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
         else:
             lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
+    if not _can_anybody_connect(settings):
+        lines.append("  nobody   can connect yet: set token.hmac_secret_key, another key, or proxy.connect")
     return lines
+
+
+def _can_anybody_connect(settings: Settings) -> bool:
+    """Return whether there is a way in: tokens, the backend, or no question asked."""
+    is_open = settings.dev or settings.client.allow_anonymous
+    return is_open or bool(settings.proxy.connect) or has_token_keys(settings)
 
 
 def _print_banner(lines: list[str]) -> None:

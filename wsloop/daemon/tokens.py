@@ -17,6 +17,7 @@ from wsloop.client.http import HttpClient
 from wsloop.client.key_sets import KeySetFetcher
 from wsloop.client.names import SystemNames
 from wsloop.client.urls import Url, parse_url
+from wsloop.daemon.admin import is_loopback
 from wsloop.daemon.environment import TOKEN_SECTIONS, secret, secret_variable
 from wsloop.errors import ConfigError
 from wsloop.hub import jwks
@@ -24,6 +25,7 @@ from wsloop.hub.token_keys import Key, Keys, hmac_key, public_key
 from wsloop.hub.tokens import JwtVerifier, TokenRules
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError
 from wsloop.loop.threads import HelperThread
+from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +57,7 @@ class KeySource(msgspec.Struct, frozen=True):
     keys: Keys
     interval_s: float
     algorithms: tuple[str, ...]
+    ca_file: str
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -79,7 +82,8 @@ class Tokens(msgspec.Struct, frozen=True):
     ) -> Callable[[], None]:
         """Begin to fetch the sets; return what ends it. Raises ConfigError for what cannot be asked."""
         helper = HelperThread(reactor)
-        client = HttpClient(reactor, network, SystemNames(helper, lambda: reactor.now))
+        names = SystemNames(helper, lambda: reactor.now)
+        clients = [HttpClient(reactor, network, names, ca_file=source.ca_file) for source in self.sources]
         fetchers = [
             KeySetFetcher(
                 reactor,
@@ -90,15 +94,17 @@ class Tokens(msgspec.Struct, frozen=True):
                 entropy=entropy,
                 allowed=source.algorithms,
             )
-            for source in self.sources
+            for source, client in zip(self.sources, clients, strict=True)
         ]
-        for fetcher in fetchers:
+        for source, client, fetcher in zip(self.sources, clients, fetchers, strict=True):
+            client.prepare(source.url)
             fetcher.start()
 
         def stop() -> None:
             for fetcher in fetchers:
                 fetcher.stop()
-            client.close()
+            for client in clients:
+                client.close()
             helper.close()
 
         return stop
@@ -115,7 +121,10 @@ def build(settings: Settings) -> Tokens:
         rules.append(TokenRules(keys, token.audience, token.issuer))
         if token.jwks_url:
             url = parse_url(token.jwks_url, f"{section}.jwks_url")
-            sources.append(KeySource(url, keys, token.jwks_interval, token.algorithms))
+            sources.append(KeySource(url, keys, token.jwks_interval, token.algorithms, token.jwks_ca_file))
+            address = url.origin.address
+            if not url.origin.is_secure and isinstance(address, TcpBind) and not is_loopback(address.host):
+                log.warning("%s.jwks_url is not https: whoever is on the way can sign tokens", section)
     return Tokens(settings, JwtVerifier(*rules), tuple(sources), all_keys)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from wsloop.hub import codes, dispatcher, joining, replies
 from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.backend import Person
-from wsloop.hub.client_state import OPEN_STATES, ClientState, step
+from wsloop.hub.client_state import OPEN_STATES, ClientState, ClientStep, step
 from wsloop.hub.rate_limits import Meter
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Client:
     """
 
     __slots__ = (
-        "_lines", "app", "app_pings", "codec", "headers", "host", "hub", "id", "identity", "info", "lease",
-        "meter", "state", "subscriber", "subscriptions", "user", "verdicts",
+        "_lines", "app", "app_pings", "codec", "has_connected", "headers", "host", "hub", "id", "identity",
+        "info", "lease", "meter", "state", "subscriber", "subscriptions", "user", "verdicts",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Client:
         self.user = ""
         self.info = b""
         self.state = ClientState.WAITING
+        self.has_connected = False
         self.lease: Lease | None = None
         # Publications that the backend is asked about; made for the first.
         self.verdicts: InOrder | None = None
@@ -136,13 +137,12 @@ class Client:
         """
         if self.state is ClientState.CLOSED:
             return
-        was_known = self.user != "" or self.info != b""
-        self.move_to(ClientState.CLOSED)
+        self.take(ClientStep.GONE)
         self.hub.forget(self)
         if self.lease is not None:
             self.lease.cancel()
         joining.end_all(self)
-        if was_known:
+        if self.has_connected:
             self.hub.hooks.on_disconnect(self.person, code, reason)
 
     def must_be_whole(self, channel: str) -> bool:
@@ -166,7 +166,7 @@ class Client:
         The subscriptions end when the transport reports `closed`.
         """
         if self.is_open:
-            self.move_to(ClientState.CLOSING)
+            self.take(ClientStep.DISCONNECT)
             self.hub.fan_out.settle(self.subscriber.receiver)
             self.subscriber.disconnect(code, reason)
 
@@ -224,9 +224,11 @@ class Client:
         self.lease = None
         self.hub.on_client_expired(self)
 
-    def move_to(self, state: ClientState) -> None:
-        """Change the state; raises StateError for a pair that is not in TRANSITIONS."""
-        self.state = step(self.state, state)
+    def take(self, taken: ClientStep) -> None:
+        """Go on to the next state; raises StateError for a step that is not in the table."""
+        self.state = step(self.state, taken)
+        if taken is ClientStep.GRANT:
+            self.has_connected = True
 
     def reply(self, command_id: int, method: str, result: bytes) -> None:
         """Answer a command; `result` is a JSON object. Dropped when the client is closing."""

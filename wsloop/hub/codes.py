@@ -43,7 +43,8 @@ LIMIT_EXCEEDED = Code(106, "limit exceeded", when="more subscriptions than `chan
 BAD_REQUEST = Code(
     107,
     "bad request",
-    when="a channel's name breaks the rules; a filter that is none; `reverse` since offset 0",
+    when="a channel's name breaks the rules; a filter or a publish key that is none; `reverse` since "
+    "offset 0; an `ack` above the top",
 )
 NOT_AVAILABLE = Code(
     108, "not available", when="presence, history or `rpc` is off; a kind of subscription that is not offered"

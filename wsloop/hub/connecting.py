@@ -15,7 +15,7 @@ import msgspec
 from wsloop.hub import blocking, codes, joining, replies
 from wsloop.hub.backend import ConnectQuestion, Disconnected, Refused
 from wsloop.hub.channels import HeldReceiver
-from wsloop.hub.client_state import ClientState
+from wsloop.hub.client_state import ClientState, ClientStep
 from wsloop.hub.commands import EXTENSIONS, SubscribeRequest
 from wsloop.hub.grants import Identity, SubscriptionGrant
 from wsloop.hub.rate_limits import Operation
@@ -39,7 +39,7 @@ def connect(client: Client, command_id: int, request: ConnectRequest) -> None:
     if client.state is not ClientState.WAITING:
         raise codes.DisconnectError(codes.DISCONNECT_BAD_REQUEST, "connected already")
     # From here on no other command is heard until the reply; after an error none at all.
-    client.move_to(ClientState.CONNECTING)
+    client.take(ClientStep.CONNECT)
     if request.name or request.version:
         client.app = request.name[:MAX_APP_LENGTH], request.version[:MAX_APP_LENGTH]
     identity = _identity(client, request)
@@ -155,7 +155,7 @@ def _reply(client: Client, command_id: int, request: ConnectRequest, subs: dict[
         subs=subs,
         flag=request.flag & EXTENSIONS,
     )
-    client.move_to(ClientState.CONNECTED)
+    client.take(ClientStep.GRANT)
     client.hub.users.add(client)
     client.reply(command_id, "connect", replies.encode(result))
     client.subscriber.on_connected()

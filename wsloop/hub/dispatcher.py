@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 NO_HISTORY = Retention()
 
-MAX_UNDECIDED = 256
-"""Publications of one client that wait for the backend's word on one of them: each may be a message long, and
-is kept until all before it are decided. Breach: error 111."""
+VERDICTS_AT_ONCE = 64
+"""Most publications of one client that wait for the backend, each up to a message long. They are carried
+out in their order, so behind one that takes its second all wait, even those that were refused at once."""
 
 OPERATIONS = {
     "connect": Operation.CONNECT,
@@ -131,7 +131,10 @@ def _publish(client: Client, command_id: int, request: commands.PublishRequest) 
 def _publish_if_allowed(
     client: Client, command_id: int, request: commands.PublishRequest, rules: ChannelRules, key: str
 ) -> None:
-    """Publish what the backend makes of it, in the order in which the client published."""
+    """Publish what the backend makes of it, in the order in which the client published.
+
+    Raises ReplyError 111 for one too many.
+    """
 
     def carry_out(answer: PublishVerdict | Refused | Disconnected) -> None:
         if isinstance(answer, Disconnected):
@@ -146,7 +149,7 @@ def _publish_if_allowed(
 
     if client.verdicts is None:
         client.verdicts = InOrder()
-    if len(client.verdicts) >= MAX_UNDECIDED:
+    elif len(client.verdicts) >= VERDICTS_AT_ONCE:
         raise codes.ReplyError(codes.TOO_MANY_REQUESTS)
     fill = client.verdicts.take_place()
     question = PublishQuestion(client.person, request.channel, bytes(request.data))

@@ -3,17 +3,21 @@
 A heap, looked at once a second: these deadlines are minutes and hours away, counted in whole
 seconds, and nobody is hurt by one second more. A lease that is prolonged is not moved in the
 heap: when its old deadline comes it is queued again. One that is cancelled lets go of its
-owner at once and leaves a hundred bytes in the heap until then.
+owner at once and leaves a hundred bytes in the heap, until its deadline or until most of the heap is
+such: a right may end in a year, and a client subscribe a thousand times a second.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SPARE_ENTRIES = 1000
+"""Entries of no use that are not worth tidying up."""
 
 
 class Lease:
@@ -37,7 +41,14 @@ class Lease:
 
     def cancel(self) -> None:
         """Let it never end: its owner is gone. Idempotent."""
-        self._on_end = None
+        if self._on_end is not None:
+            self._on_end = None
+            self._expiries.let_go()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is still to end: it was neither cancelled nor has it ended."""
+        return self._on_end is not None
 
     def look(self, now_s: float) -> None:
         """End it if its time has come, else queue it again. For `Expiries` only."""
@@ -47,15 +58,17 @@ class Lease:
             self._expiries.queue(self)
         else:
             on_end, self._on_end = self._on_end, None
+            self._expiries.let_go()
             on_end()
 
 
 class Expiries:
-    """All leases of one hub."""
+    """All leases of one hub; takes memory in proportion to those that run."""
 
-    __slots__ = ("_heap", "_numbers")
+    __slots__ = ("_heap", "_numbers", "_running")
 
     def __init__(self) -> None:
+        self._running = 0
         self._heap: list[tuple[float, int, Lease]] = []
         self._numbers = count()
 
@@ -65,12 +78,28 @@ class Expiries:
     def lease(self, deadline_s: float, on_end: Callable[[], object]) -> Lease:
         """Return a lease; `on_end` is called once when it ends, some time after `deadline_s`."""
         lease = Lease(self, deadline_s, on_end)
+        self._running += 1
         self.queue(lease)
         return lease
 
     def queue(self, lease: Lease) -> None:
         """Have the lease looked at when its deadline comes. For `Lease` only."""
         heappush(self._heap, (lease.deadline_s, next(self._numbers), lease))
+        self._tidy()
+
+    def let_go(self) -> None:
+        """Count a lease out that was cancelled or has ended. For `Lease` only."""
+        self._running -= 1
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Make the heap anew if most of it is of no use: cancelled, or queued for an earlier time as well."""
+        heap = self._heap
+        if len(heap) > 2 * self._running + SPARE_ENTRIES:
+            running = dict.fromkeys(lease for _, _, lease in heap if lease.is_running)
+            # In place: `run` may be at work on it.
+            heap[:] = [(lease.deadline_s, next(self._numbers), lease) for lease in running]
+            heapify(heap)
 
     def run(self, now_s: float, limit: int) -> int:
         """End what is due, looking at `limit` leases at most; return how many were looked at."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_NAME = 64
 """Characters of `publish.idem` and of `publish.seq.sender`: a UUID has 36, and they are kept for minutes."""
 
+MAX_NUMBER = 2**63 - 1
+"""Of `publish.seq.n`. JSON's numbers have no end, and the decoder takes some of 4300 digits."""
+
 
 class Keys:
     """Where each (channel, key) was appended.
@@ -68,7 +71,7 @@ def key_of(user: str, request: PublishRequest) -> str:
     """Return the draft's key for a client's publication, "" if it may be appended again.
 
     Unique for the user, whom each of its connections belongs to; so a retry on a new one is found. Raises
-    ReplyError 107 for a name that is too long, a number below 1, or both kinds at once.
+    ReplyError 107 for a name that is too long, a number below 1 or above MAX_NUMBER, or both kinds at once.
     """
     idem, seq = request.idem, request.seq
     if seq is None:
@@ -76,6 +79,6 @@ def key_of(user: str, request: PublishRequest) -> str:
             raise codes.ReplyError(codes.BAD_REQUEST)
         # The length stands for where the user's name ends; no two pairs make the same key.
         return f"idem {len(user)} {user} {idem}" if idem else ""
-    if idem or not 0 < len(seq.sender) <= MAX_NAME or seq.n < 1:
+    if idem or not 0 < len(seq.sender) <= MAX_NAME or not 0 < seq.n <= MAX_NUMBER:
         raise codes.ReplyError(codes.BAD_REQUEST)
     return f"seq {len(user)} {user} {seq.n} {seq.sender}"

@@ -76,28 +76,8 @@ def join(
     error, and the subscription is given up. `receiver` is registered instead of the client's own.
     """
     channel, hub = subscription.channel, subscription.client.hub
-    options, override = channel.rules.options, grant.override or NO_OVERRIDE
-    if channel.rules.is_wildcard:
-        override = NO_OVERRIDE
-    has_history = channel.rules.has_history
-    recoverable = has_history and (
-        _either(override.force_recovery, options.force_recovery)
-        or (options.allow_recovery and request.recoverable)
-    )
-    positioned = recoverable or (
-        has_history
-        and (
-            _either(override.force_positioning, options.force_positioning)
-            or (options.allow_positioning and request.positioned)
-        )
-    )
-    subscription.is_present = _either(override.presence, options.presence)
-    subscription.announces = _either(override.join_leave, options.join_leave)
-    subscription.wants_joins = subscription.announces and (
-        _either(override.force_push_join_leave, options.force_push_join_leave) or request.join_leave
-    )
-    if grant.info:
-        subscription.info = subscription.client.info_with(grant.info)
+    options = channel.rules.options
+    recoverable, positioned = _equip(subscription, request, grant)
     if receiver is not None:
         subscription.receiver = receiver
     ttl_s = set_end(subscription, grant.expire_at, from_backend=grant.from_backend)
@@ -136,6 +116,38 @@ def join(
 
     query = _recovery_query(hub.options, request, is_cache=is_cache) if recovering else HistoryQuery()
     hub.broker.history(channel.name, query, channel.rules.retention, done)
+
+
+def _equip(
+    subscription: Subscription, request: SubscribeRequest, grant: SubscriptionGrant
+) -> tuple[bool, bool]:
+    """Give a subscription what the grant, the namespace and the client's own wishes make of it.
+
+    Returns whether it is recoverable, and whether it is positioned.
+    """
+    rules = subscription.channel.rules
+    options, override = rules.options, grant.override or NO_OVERRIDE
+    if rules.is_wildcard:
+        override = NO_OVERRIDE
+    recoverable = rules.has_history and (
+        _either(override.force_recovery, options.force_recovery)
+        or (options.allow_recovery and request.recoverable)
+    )
+    positioned = recoverable or (
+        rules.has_history
+        and (
+            _either(override.force_positioning, options.force_positioning)
+            or (options.allow_positioning and request.positioned)
+        )
+    )
+    subscription.is_present = _either(override.presence, options.presence)
+    subscription.announces = _either(override.join_leave, options.join_leave)
+    subscription.wants_joins = subscription.announces and (
+        _either(override.force_push_join_leave, options.force_push_join_leave) or request.join_leave
+    )
+    if grant.info:
+        subscription.info = subscription.client.info_with(grant.info)
+    return recoverable, positioned
 
 
 def _recovery_query(options: HubOptions, request: SubscribeRequest, *, is_cache: bool) -> HistoryQuery:

@@ -101,7 +101,8 @@ def on_subscription_expired(subscription: Subscription) -> None:
         return
 
     def decided(answer: Renewal | Refused | Disconnected) -> None:
-        if not subscription.active or not client.is_open:
+        # Its stream may still be read: then it is not active, and must end all the same.
+        if not joining.is_wanted(subscription) or not client.is_open:
             return
         if isinstance(answer, Disconnected):
             client.disconnect(answer.code, answer.reason)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wsloop.hub import blocking, codes, joining, replies
 from wsloop.hub.backend import Disconnected, Refused, SubscribeQuestion
 from wsloop.hub.grants import SubscriptionGrant
-from wsloop.hub.namespaces import is_private, may_subscribe
+from wsloop.hub.namespaces import is_named, is_private, may_subscribe
 from wsloop.hub.tailoring import wish_of
 
 if TYPE_CHECKING:
@@ -44,14 +44,17 @@ def subscribe(client: Client, command_id: int, request: SubscribeRequest) -> Non
             client.fail(command_id, outcome)
 
     def decided(answer: SubscriptionGrant | Refused | Disconnected) -> None:
+        error = codes.INTERNAL_ERROR
         if isinstance(answer, SubscriptionGrant) and joining.is_wanted(subscription):
-            joining.join(subscription, request, answer, joined)
-            return
+            if not 0 < answer.expire_at <= client.hub.unix_s():
+                joining.join(subscription, request, answer, joined)
+                return
+            error = codes.EXPIRED
         joining.give_up(subscription)
         if isinstance(answer, Disconnected):
             client.disconnect(answer.code, answer.reason)
         else:
-            client.fail(command_id, answer.error if isinstance(answer, Refused) else codes.INTERNAL_ERROR)
+            client.fail(command_id, answer.error if isinstance(answer, Refused) else error)
 
     if grant is not None:
         joining.join(subscription, request, grant, joined)
@@ -99,8 +102,9 @@ def _grant(client: Client, request: SubscribeRequest, rules: ChannelRules) -> Su
         return blocking.subscription_grant(client, name, request.token)
     if is_private(name):
         raise codes.ReplyError(codes.PERMISSION_DENIED)
+    is_named_here = options.allow_user_limited_channels and is_named(name, client.user)
+    if options.subscribe_proxy and not is_named_here:
+        return None
     if may_subscribe(name, options, client.user):
         return BY_RULE
-    if options.subscribe_proxy:
-        return None
     raise codes.ReplyError(codes.PERMISSION_DENIED)

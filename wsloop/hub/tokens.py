@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_TOKEN_BYTES = 32 * 1024
 """A token that names 128 channels of 100 bytes has 20 kB; a message of commands holds 64 KiB."""
 
-_form = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
+_form = re.compile(r"([A-Za-z0-9_-]++)\.([A-Za-z0-9_-]++)\.([A-Za-z0-9_-]++)", re.ASCII)
 
 Claims = TypeVar("Claims", bound=RegisteredClaims)
 

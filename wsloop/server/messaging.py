@@ -166,12 +166,17 @@ class MessagingHandler:
         self._connection.send_line(payload)
 
     def may_go_on(self) -> bool:
-        """Count a command against this connection's share of the turn, and the turn's own sum."""
-        turn = self._connection.turn
+        """Count a command against this connection's share of the turn, and the turn's own sum.
+
+        Not while the peer has much to read still: fifty short commands of one frame may have fifty
+        recoveries for answers.
+        """
+        connection = self._connection
+        turn = connection.turn
         if self._turn_number != turn.number:
             self._turn_number = turn.number
             self._commands_left = COMMANDS_PER_TURN if turn.units > 0 else LEAST_COMMANDS
-        if not self._commands_left or self._connection.state is not State.OPEN:
+        if not self._commands_left or connection.state is not State.OPEN or connection.is_behind:
             return False
         self._commands_left -= 1
         turn.units -= COMMAND_UNITS

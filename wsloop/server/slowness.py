@@ -244,6 +244,11 @@ class Slowness(Output):
             self._pressure = pressure = Pressure(server.reactor.now)
             self._wake_by(pressure.window_ends_s(server.deadlines.stall_s))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much of what cannot be dropped waits that no more is to be done for the peer."""
+        return self._is_high()
+
     def _is_high(self) -> bool:
         """Whether so much of what cannot be dropped waits that the peer is not to ask for more."""
         if self._mailbox is None:

@@ -1,111 +1,29 @@
-"""What every Broker and every Presence must do, as pytest classes to derive from.
+"""What every Broker must do, as pytest classes to derive from; for a Presence see `presence.py`.
 
     class TestMyBroker(BrokerContract):
         def make_broker(self, clock): return MyBroker(...)
 
 A broker that answers later overrides `settle` to run until all that was asked is done. The
 suites use nothing but the ports, so they hold for the in-process twins and for any store
-behind a socket.
+behind a socket. Keys and versions are in `broker_once.py`, which `BrokerContract` includes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wsloop.hub.broker import Appended, Draft, Retention, Unavailable
+from wsloop.hub.broker import Draft, Retention
 from wsloop.hub.history import LINE_BYTES, HistoryQuery, Publication, StreamPosition, StreamView
-from wsloop.hub.presence import PresenceStats
 from wsloop.testing.clock import FakeClock
+from wsloop.testing.contracts.broker_harness import KEEP_3, KEEP_NONE, BrokerLog
+from wsloop.testing.contracts.broker_once import PublishOnceContract
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from wsloop.hub.broker import Broker
-    from wsloop.hub.presence import Presence
-
-KEEP_3 = Retention(3, 10.0, 60.0)
-"""Three publications for ten seconds, the position for a minute."""
-
-KEEP_NONE = Retention()
-"""No history."""
-
-KEY_WINDOW_S = 300.0
-"""How long a broker must remember a key; it may a little longer."""
 
 
-class BrokerLog:
-    """Records events and completions in the order in which they came."""
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[Any, ...]] = []
-
-    def on_publication(self, channel: str, publication: Publication, epoch: str) -> None:
-        """Record a publication."""
-        self.entries.append(("pub", channel, publication, epoch))
-
-    def on_join(self, channel: str, info: bytes) -> None:
-        """Record a join."""
-        self.entries.append(("join", channel, info))
-
-    def on_leave(self, channel: str, info: bytes) -> None:
-        """Record a leave."""
-        self.entries.append(("leave", channel, info))
-
-    def done(self, result: object) -> None:
-        """Record a completion."""
-        assert not isinstance(result, Unavailable), result
-        self.entries.append(("done", result))
-
-    def of(self, kind: str) -> list[tuple[Any, ...]]:
-        """Return the entries of one kind, without the kind."""
-        return [entry[1:] for entry in self.entries if entry[0] == kind]
-
-
-class BrokerContract:
+class BrokerContract(PublishOnceContract):
     """The suite for Broker. Override `make_broker`, and `settle` if it answers later."""
-
-    broker: Broker
-    clock: FakeClock
-    log: BrokerLog
-
-    def make_broker(self, clock: FakeClock) -> Broker:
-        """Return a fresh broker that takes its time from `clock`."""
-        raise NotImplementedError
-
-    def settle(self) -> None:
-        """Run until everything asked so far is done."""
-
-    def setup_method(self) -> None:
-        """Begin each test with a broker of its own, a log attached to it."""
-        self.clock = FakeClock()
-        self.log = BrokerLog()
-        self.broker = self.make_broker(self.clock)
-        self.broker.attach(self.log)
-
-    def publish(self, data: bytes, retention: Retention = KEEP_3, channel: str = "c") -> StreamPosition:
-        """Publish and return the position."""
-        appended = self.append(Draft(data), retention, channel)
-        return StreamPosition(appended.offset, appended.epoch)
-
-    def append(self, draft: Draft, retention: Retention = KEEP_3, channel: str = "c") -> Appended:
-        """Publish a draft and return the answer."""
-        self.broker.publish(channel, draft, retention, self.log.done)
-        self.settle()
-        appended = self.log.of("done")[-1][0]
-        assert isinstance(appended, Appended)
-        return appended
-
-    def read(self, query: HistoryQuery | None = None, channel: str = "c") -> StreamView:
-        """Read a stream; by default all of it."""
-        self.broker.history(channel, query or HistoryQuery(100), KEEP_3, self.log.done)
-        self.settle()
-        view = self.log.of("done")[-1][0]
-        assert isinstance(view, StreamView)
-        return view
-
-    def offsets(self, query: HistoryQuery | None = None) -> list[int]:
-        """Return the offsets that a read finds."""
-        return [publication.offset for publication in self.read(query).publications]
 
     def test_offsets_begin_at_1_and_have_no_gap(self) -> None:
         """Section 6: offsets start at 1, plus 1 per publication, in one epoch."""
@@ -298,79 +216,6 @@ class BrokerContract:
         assert self.log.of("pub")[0][1] == publication
         assert self.read().publications == (publication,)
 
-    def test_one_key_is_appended_once(self) -> None:
-        """Promise P2: the same position, `duplicate`, no event, nothing appended."""
-        self.broker.subscribe("c")
-        first = self.append(Draft(b"1", key="k"))
-        self.publish(b"2")
-        again = self.append(Draft(b"other", key="k"))
-        assert not first.duplicate
-        assert again == Appended(first.offset, first.epoch, duplicate=True)
-        assert self.offsets() == [1, 2]
-        assert [publication.data for _, publication, _ in self.log.of("pub")] == [b"1", b"2"]
-
-    def test_one_key_asked_for_in_one_breath_is_appended_once(self) -> None:
-        """A retry may overtake the answer to the first attempt."""
-        for _ in range(3):
-            self.broker.publish("c", Draft(b"1", key="k"), KEEP_3, self.log.done)
-        self.settle()
-        answers = [answer for (answer,) in self.log.of("done")]
-        assert [(answer.offset, answer.duplicate) for answer in answers] == [(1, False), (1, True), (1, True)]
-
-    def test_keys_are_of_one_channel(self) -> None:
-        """The same key elsewhere is another publication; other keys are, too."""
-        answers = [
-            self.append(Draft(b"1", key="k")),
-            self.append(Draft(b"1", key="k"), channel="other"),
-            self.append(Draft(b"1", key="l")),
-            self.append(Draft(b"1")),
-            self.append(Draft(b"1")),
-        ]
-        assert not any(answer.duplicate for answer in answers)
-        assert [answer.offset for answer in answers] == [1, 1, 2, 3, 4]
-
-    def test_a_key_counts_without_history_too(self) -> None:
-        """There is no position to return, but nobody hears the publication twice."""
-        self.broker.subscribe("c")
-        answers = [self.append(Draft(b"1", key="k"), KEEP_NONE) for _ in range(2)]
-        assert answers == [Appended(0, ""), Appended(0, "", duplicate=True)]
-        assert len(self.log.of("pub")) == 1
-
-    def test_a_key_outlives_its_publication(self) -> None:
-        """And the stream's epoch: the retry must not be heard as something new."""
-        first = self.append(Draft(b"1", key="k"))
-        for _ in range(5):
-            self.publish(b"0")
-        self.broker.remove_history("c", self.log.done)
-        self.settle()
-        assert self.append(Draft(b"1", key="k")) == Appended(first.offset, first.epoch, duplicate=True)
-
-    def test_a_key_is_forgotten_after_its_window(self) -> None:
-        """Five minutes from the first attempt; retries do not prolong it."""
-        self.append(Draft(b"1", key="k"), KEEP_NONE)
-        self.clock.advance(KEY_WINDOW_S - 1)
-        assert self.append(Draft(b"1", key="k"), KEEP_NONE).duplicate
-        self.clock.advance(2)
-        assert not self.append(Draft(b"1", key="k"), KEEP_NONE).duplicate
-        assert self.append(Draft(b"1", key="k"), KEEP_NONE).duplicate
-
-    def test_an_outdated_version_is_a_duplicate_at_the_top(self) -> None:
-        """Neither appended nor handed out, unless the version epoch is another one."""
-        self.broker.subscribe("c")
-        drafts = [
-            Draft(b"a", version=2, version_epoch="x"),
-            Draft(b"b", version=2, version_epoch="x"),
-            Draft(b"c", version=1),
-            Draft(b"d"),
-            Draft(b"e", version=1, version_epoch="y"),
-            Draft(b"f", version=2, version_epoch="y"),
-        ]
-        answers = [self.append(draft) for draft in drafts]
-        assert [(answer.offset, answer.duplicate) for answer in answers] == [
-            (1, False), (1, True), (1, True), (2, False), (3, False), (4, False),
-        ]  # fmt: skip
-        assert [publication.data for _, publication, _ in self.log.of("pub")] == [b"a", b"d", b"e", b"f"]
-
     def test_a_read_is_bounded_by_bytes(self) -> None:
         """What fits, from the end where the read begins, and always one."""
         for _ in range(3):
@@ -430,87 +275,3 @@ class BoundedBrokerContract:
         statistics = broker.statistics()
         assert 0 < held < statistics.bytes <= 100_000
         assert statistics.evicted > 0
-
-
-class PresenceContract:
-    """The suite for Presence. Override `make_presence`, and `settle` if it answers later."""
-
-    presence: Presence
-
-    def make_presence(self) -> Presence:
-        """Return a fresh presence."""
-        raise NotImplementedError
-
-    def settle(self) -> None:
-        """Run until everything asked so far is done."""
-
-    def setup_method(self) -> None:
-        """Begin each test with a presence of its own."""
-        self.presence = self.make_presence()
-
-    def members(self, channel: str = "c") -> dict[str, bytes]:
-        """Return who is in the channel."""
-        answers: list[dict[str, bytes]] = []
-
-        def done(result: Mapping[str, bytes] | Unavailable) -> None:
-            assert not isinstance(result, Unavailable), result
-            answers.append(dict(result))
-
-        self.presence.members(channel, done)
-        self.settle()
-        (answer,) = answers
-        return answer
-
-    def stats(self, channel: str = "c") -> tuple[int, int]:
-        """Return the numbers of clients and of users in the channel."""
-        answers: list[PresenceStats | Unavailable] = []
-        self.presence.stats(channel, answers.append)
-        self.settle()
-        (answer,) = answers
-        assert isinstance(answer, PresenceStats), answer
-        return answer.num_clients, answer.num_users
-
-    def test_nobody_is_in_a_channel_never_heard_of(self) -> None:
-        """Empty, not an error."""
-        assert self.members() == {}
-        assert self.stats() == (0, 0)
-
-    def test_add_and_remove_take_effect_at_once(self) -> None:
-        """Exact: no time to live is waited for."""
-        self.presence.add("c", "client1", "u", b'{"client":"client1"}')
-        self.presence.add("c", "client2", "u", b'{"client":"client2"}')
-        assert self.members() == {"client1": b'{"client":"client1"}', "client2": b'{"client":"client2"}'}
-        self.presence.remove("c", "client1")
-        assert self.members() == {"client2": b'{"client":"client2"}'}
-
-    def test_users_are_counted_once(self) -> None:
-        """One user with two clients is one user, until the last of them goes."""
-        self.presence.add("c", "client1", "u", b"{}")
-        self.presence.add("c", "client2", "u", b"{}")
-        self.presence.add("c", "client3", "v", b"{}")
-        assert self.stats() == (3, 2)
-        self.presence.remove("c", "client1")
-        assert self.stats() == (2, 2)
-        self.presence.remove("c", "client2")
-        assert self.stats() == (1, 1)
-
-    def test_adding_again_replaces(self) -> None:
-        """The info and the user of the newer add count."""
-        self.presence.add("c", "client1", "u", b"1")
-        self.presence.add("c", "client1", "v", b"2")
-        assert self.members() == {"client1": b"2"}
-        assert self.stats() == (1, 1)
-
-    def test_removing_the_unknown_is_ignored(self) -> None:
-        """A leave may be told twice."""
-        self.presence.remove("c", "client1")
-        self.presence.add("c", "client1", "u", b"1")
-        self.presence.remove("c", "other")
-        assert self.members() == {"client1": b"1"}
-
-    def test_channels_are_independent(self) -> None:
-        """The same client may be in many."""
-        self.presence.add("c", "client1", "u", b"1")
-        self.presence.add("d", "client1", "u", b"2")
-        self.presence.remove("c", "client1")
-        assert (self.members("c"), self.members("d")) == ({}, {"client1": b"2"})
