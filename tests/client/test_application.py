@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.client.kit import PLACE
-from wsloop.client.application import Application, ProxyOptions, TellOptions
+from wsloop.client.application import Application, ProxyOptions, SpoolOptions, TellOptions
 from wsloop.client.backend import QUESTIONS
 from wsloop.client.breaker import BreakerRules
 from wsloop.client.hooks import HookOptions
 from wsloop.client.pool import HttpLimits
 from wsloop.client.urls import parse_url
+from wsloop.errors import StartupError
+from wsloop.hub.dispatcher import VERDICTS_AT_ONCE
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
 from wsloop.server.assembly import CONNECTION_PATH, Options
@@ -25,6 +28,7 @@ from wsloop.testing.spool_store import MemorySpoolStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from wsloop.testing.http_backend import ReceivedRequest
 
@@ -395,6 +399,19 @@ def test_what_happens_is_told(site: Site) -> None:
     assert {event["user"] for event in told if "user" in event} == {"42"}
 
 
+@pytest.mark.parametrize("kind", ["fifo", "foreign"])
+def test_a_spool_that_cannot_be_read_is_left_alone_and_told(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_text("somebody else's")
+    tell = TellOptions(address_of("hooks"), spool=SpoolOptions(str(path)))
+    with pytest.raises(StartupError, match="spool"):
+        MemoryServer(options=Options(outside=functools.partial(Application, proxy=None, tell=tell)))
+    assert [each.name for each in tmp_path.iterdir()] == ["spool"]
+
+
 def test_a_stop_puts_the_last_disconnects_into_the_spool() -> None:
     site = Site()
     client = site.dial()
@@ -405,6 +422,20 @@ def test_a_stop_puts_the_last_disconnects_into_the_spool() -> None:
     assert seen == 2
     for word in (b'"disconnect"', b'"vacated"'):
         assert word in site.store.synced
+
+
+def test_what_one_client_publishes_to_a_backend_that_hangs_is_bounded(site: Site) -> None:
+    site.answers["publish"] = HANG
+    client = site.dial()
+    numbers = [client.command(publish={"channel": "ask:a", "data": n}) for n in range(VERDICTS_AT_ONCE + 9)]
+    site.server.run_for(0.5)
+    refused = [number for number in numbers if number in client.replies]
+    assert refused == numbers[VERDICTS_AT_ONCE:]
+    assert {client.replies[number]["error"]["code"] for number in refused} == {111}
+    site.server.run_for(1.0)
+    assert set(numbers) <= set(client.replies)
+    site.answers["publish"] = Answer()
+    assert "publish" in site.ask(client, publish={"channel": "ask:a", "data": 1})
 
 
 def test_a_receiver_that_hangs_disturbs_nobody(site: Site) -> None:

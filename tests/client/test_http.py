@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,13 +14,15 @@ from wsloop.client.pool import HttpLimits
 from wsloop.errors import HttpError
 from wsloop.protocol.http_client import HttpRequest, HttpResponse
 from wsloop.testing.http_backend import CUT_OFF, GARBAGE, HANG, RESET, Answer
-from wsloop.testing.network import NetworkFaults
+from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wsloop.client.names import Found
+    from wsloop.testing.memory_socket import MemorySocket
+    from wsloop.transport.bind import Bind
 
 
 def reason(outcome: HttpResponse | HttpError) -> str:
@@ -281,6 +284,45 @@ def test_the_next_address_is_tried_and_remembered() -> None:
     assert isinstance(world.get(), HttpResponse)
     assert not other.requests
     other.close()
+    world.close()
+
+
+class SilentPlaces(MemoryNetwork):
+    """Connections to other addresses than PLACE's are never decided, as if a firewall dropped them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.silent: list[MemorySocket] = []
+
+    def connect(self, bind: Bind, source_host: str = "127.0.0.1") -> MemorySocket:
+        if bind == PLACE:
+            return super().connect(bind, source_host)
+        ours, theirs = self.pair()
+        self.silent.append(theirs)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 65_536)
+        return ours
+
+
+class ThreePlaces:
+    def resolve(self, host: str, found: Found) -> None:
+        found(("::1", "::2", host))
+
+
+@pytest.mark.parametrize("timeout_s", [1.0, 10.0], ids=["the call's time", "the time to connect"])
+def test_addresses_that_say_nothing_cost_one_call_each(
+    timeout_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.client.kit.MemoryNetwork", SilentPlaces)
+    world = World(names=ThreePlaces())
+    for _ in range(4):
+        world.ask(timeout_s=timeout_s)
+        world.run_for(timeout_s + 1)
+    assert [isinstance(outcome, HttpResponse) for outcome in world.outcomes] == [False, False, True, True]
+    assert isinstance(world.network, SilentPlaces)
+    for sock in world.network.silent:
+        sock.close()
     world.close()
 
 

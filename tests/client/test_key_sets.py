@@ -95,8 +95,16 @@ def test_it_asks_once_an_interval_whatever_tokens_come(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [GARBAGE, HANG, Answer(status=500), Answer(status=302), Answer({"keys": []}), Answer(b"<html>")],
-    ids=["garbage", "hang", "500", "redirect", "empty set", "html"],
+    [
+        GARBAGE,
+        HANG,
+        Answer(status=500),
+        Answer(status=302),
+        Answer({"keys": []}),
+        Answer(b"<html>"),
+        Answer(b'{"keys":[{"kid":"\xff"}]}'),
+    ],
+    ids=["garbage", "hang", "500", "redirect", "empty set", "html", "not UTF-8"],
 )
 def test_a_failure_keeps_the_keys_and_tries_again_sooner(
     scene: Scene, bad: Answer, caplog: pytest.LogCaptureFixture

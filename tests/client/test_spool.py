@@ -150,7 +150,7 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted(
     if overflow is Overflow.NEWEST:
         assert left == [item for item in items if item in left][: len(left)] or len(set(items)) < len(items)
     elif not keep and left:
-        assert left == items[-len(left) :]
+        assert left == [item for item in items if RECORD.size + len(item) <= room][-len(left) :]
     assert spool.waiting_bytes == sum(RECORD.size + len(item) for item in left)
 
 
@@ -158,6 +158,14 @@ def test_an_event_that_is_too_long_is_lost_and_counted() -> None:
     spool = spool_of(None, 10 * MAX_PAYLOAD_BYTES)
     assert not spool.append(b"x" * (MAX_PAYLOAD_BYTES + 1))
     assert (len(spool), spool.dropped, spool.next_number) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+def test_an_event_larger_than_the_spool_displaces_no_other(overflow: Overflow) -> None:
+    spool = spool_of(None, 200, overflow)
+    spool.append(b"a")
+    assert not spool.append(b"x" * 200)
+    assert (payloads(spool), spool.dropped, spool.next_number) == ([b"a"], 1, 3)
 
 
 def test_the_file_does_not_grow_for_ever() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from wsloop.daemon import admin, compose
 from wsloop.daemon.config import AdminSettings, Settings
-from wsloop.errors import StartupError, UsageError
+from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.server.assembly import House, Options
 from wsloop.testing.server import MemoryServer
 from wsloop.transport.bind import TcpBind
@@ -49,6 +49,18 @@ def test_the_environments_key_goes_before_the_files(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(compose.API_KEY_VARIABLE, "from-the-environment")
     assert compose.api_key(settings(api_key="from-the-file")) == "from-the-environment"
     assert compose.api_key(settings(dev=True)) == "from-the-environment"
+
+
+@pytest.mark.parametrize(
+    "key", ["short", "a-key-and-a-line\n", "two words", "schl\u00fcssel", "\udcff-no-utf-8"]
+)
+def test_a_key_in_the_environment_that_no_caller_could_show_is_refused(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(compose.API_KEY_VARIABLE, key)
+    with pytest.raises(ConfigError, match="WSLOOP_ADMIN__API_KEY") as caught:
+        compose.api_key(settings())
+    assert key not in caught.value.message + caught.value.hint
 
 
 def test_an_api_for_everybody_is_warned_of_where_others_reach_it(

@@ -56,6 +56,12 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
         user_of(made, sign({"sub": "42"}))
 
 
+def test_a_secret_in_the_environment_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSLOOP_TOKEN__HMAC_SECRET_KEY", "\udcff" * 32)
+    with pytest.raises(ConfigError, match="WSLOOP_TOKEN__HMAC_SECRET_KEY is not UTF-8"):
+        build(settings())
+
+
 def test_a_key_set_comes_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text(json.dumps({"keys": [{**public_jwk("P-256"), "kid": "one"}]}))

@@ -71,6 +71,14 @@ def test_a_key_of_no_use_is_left_out(change: dict[str, Any]) -> None:
         jwks.parse(text(member(**change)))
 
 
+@pytest.mark.parametrize("bad", [b'{"kid":"\xff"}', b'{"kty":"\xff"}', b'{"\xff":1}'])
+def test_what_is_not_utf_8_is_left_out(bad: bytes) -> None:
+    good = json.dumps(member("Ed25519")).encode()
+    assert set(jwks.parse(b'{"keys":[%b,%b]}' % (bad, good))) == {"Ed25519"}
+    with pytest.raises(ConfigError):
+        jwks.parse(b'{"keys":[%b]}' % bad)
+
+
 def test_a_weak_rsa_key_is_left_out() -> None:
     with pytest.raises(ConfigError):
         jwks.parse(text(member("RSA", n="AQAB")))

@@ -144,6 +144,16 @@ def test_a_users_older_tokens_are_invalid() -> None:
     assert scene.connect("t1").close_code == 3500
 
 
+def test_a_token_that_is_fetched_at_once_in_place_of_an_invalid_one_is_good() -> None:
+    scene = Scene()
+    scene.world.clock.advance(1.7)
+    assert blocking.invalidate_user_tokens(scene.hub, "ann") == 2
+    issued_at = int(scene.world.clock.unix_s())
+    scene.verifier.identities["new"] = Identity("ann", issued_at=issued_at)
+    assert scene.connect("new").close_code is None
+    assert scene.connect("t1").close_code == 3500
+
+
 @pytest.mark.parametrize(
     ("take_back", "outcome"),
     [

@@ -7,6 +7,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from tests.server.api_kit import KEY, ApiHouse, post
@@ -426,6 +427,7 @@ def test_history_is_read_in_parts_and_removed(house: ApiHouse) -> None:
     assert house.call("history", channel="a")["publications"] == []
     part = house.call("history", channel="a", limit=2, since={"offset": 2, "epoch": everything["epoch"]})
     assert [pub["offset"] for pub in part["publications"]] == [3, 4]
+    assert house.call("history", channel="a", limit=2**70) == everything
     newest = house.call("history", channel="a", limit=1, reverse=True)
     assert [pub["data"] for pub in newest["publications"]] == [5]
     assert house.call("history_remove", channel="a") == {}
@@ -495,6 +497,20 @@ def test_connections_are_listed_by_user_by_expression_and_in_pages(house: ApiHou
     assert len(first["connections"]) == 2
     assert len(rest["connections"]) == 1
     assert "cursor" not in rest
+
+
+@pytest.mark.parametrize("meta", [b'{"n":1e999}', b'["\\ud800"]', b"[" * 500 + b"]" * 500])
+def test_a_connection_whose_meta_cannot_be_parsed_hides_no_other(
+    house: ApiHouse, meta: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, bob = house.user("ann"), house.user("bob")
+    (client,) = house.hub.clients_of("ann")
+    assert client.identity is not None
+    client.identity = msgspec.structs.replace(client.identity, meta=meta)
+    found = house.call("connections", expression="meta.plan == 'bob'")["connections"]
+    assert set(found) == {house.id_of(bob)}
+    assert house.id_of(ann) in house.call("connections", expression="user == 'ann'")["connections"]
+    assert not caplog.records
 
 
 def test_info_counts(house: ApiHouse) -> None:

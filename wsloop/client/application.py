@@ -125,7 +125,13 @@ class Application:
         try:
             spool = Spool(store, tell.spool.max_bytes, tell.spool.overflow, self._ports.entropy)
         except SpoolError as error:
+            store.close()
             raise StartupError(f"{tell.spool.path}: {error}", "give hooks.spool a path of its own") from None
+        except OSError as error:
+            store.close()
+            raise StartupError(
+                f"cannot read {tell.spool.path}: {error.strerror}", "hooks.spool is a plain file"
+            ) from error
         return HttpHooks(
             self._reactor,
             self._client(names, HOOK_LIMITS, tell.ca_file),

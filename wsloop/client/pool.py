@@ -5,7 +5,8 @@ Of each origin at most `max_in_flight` calls are under way, each on a connection
 
 A call is tried again only where that cannot do harm: on the next address while none has taken a byte,
 and once on a new connection when a kept one turns out to be dead and the peer has not seen the
-request, or may see it twice (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+request, or may see it twice (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1). An address that does not
+answer at all costs the calls under way their time; those that follow begin with the next one.
 
 Read `http.py` for who makes pools, `connection.py` for one connection.
 """
@@ -111,7 +112,9 @@ class Pool:
         self._under_way: set[Call] = set()
         self._busy: dict[HttpLink, Call] = {}
         self._idle: dict[HttpLink, Timer] = {}  # the one used last at the end
-        self._good: TcpBind | UnixBind | None = None  # the place that took bytes last
+        self._good: TcpBind | UnixBind | None = (
+            None  # the place to begin with: it took bytes last, or another did not
+        )
         self._is_starting = self._is_closed = False
 
     def add(self, request: HttpRequest, timeout_s: float, done: Completed) -> Call:
@@ -163,6 +166,7 @@ class Pool:
     def _on_timeout(self, call: Call) -> None:
         is_waiting = call not in self._under_way
         reason = "timed out while waiting for its turn" if is_waiting else "timed out"
+        self._begin_elsewhere(call)
         self.end(call, HttpError(reason, was_tried=not is_waiting))
 
     # -- a call's way ----------------------------------------------------------------------
@@ -210,12 +214,23 @@ class Pool:
 
     def _dial_first(self, call: Call, places: list[TcpBind | UnixBind]) -> None:
         """Connect to the places in turn, beginning with the one that was good last time."""
-        call.places = sorted(places, key=lambda place: place != self._good)
+        start = places.index(self._good) if self._good in places else 0
+        call.places = places[start:] + places[:start]
         timeout_s = self._limits.connect_timeout_s
-        call.connecting = self._reactor.call_later(
-            timeout_s, lambda: self.end(call, HttpError("timed out while connecting"))
-        )
+        call.connecting = self._reactor.call_later(timeout_s, lambda: self._on_connect_timeout(call))
         self._dial(call)
+
+    def _on_connect_timeout(self, call: Call) -> None:
+        self._begin_elsewhere(call)
+        self.end(call, HttpError("timed out while connecting"))
+
+    def _begin_elsewhere(self, call: Call) -> None:
+        """Let the next call try another place first, if this one's says nothing at all.
+
+        Such a place takes a call's whole time, so that no call would get to the others.
+        """
+        if call.link is not None and call.link.state is LinkState.CONNECTING and call.places:
+            self._good = call.places[0]
 
     def _dial(self, call: Call) -> None:
         address = self._origin.address

@@ -131,12 +131,13 @@ class Spool:
         """Queue an event; return whether nothing was lost for it.
 
         The oldest `keep` events are not dropped: they are being delivered. A payload longer than
-        MAX_PAYLOAD_BYTES has no room at all. A lost event takes its number with it.
+        MAX_PAYLOAD_BYTES or than the whole spool has no room at all, and displaces nothing. A lost
+        event takes its number with it.
         """
         size_bytes = RECORD.size + len(payload)
         is_whole = True
         self._last_number += 1
-        if len(payload) > MAX_PAYLOAD_BYTES:
+        if len(payload) > MAX_PAYLOAD_BYTES or size_bytes > self._max_bytes:
             self.dropped += 1
             return False
         while self.waiting_bytes + size_bytes > self._max_bytes:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import resource
 import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import outside, process
-from wsloop.daemon.environment import has_token_keys
+from wsloop.daemon.environment import API_KEY_PATTERN, has_token_keys, secret
 from wsloop.errors import ConfigError
 from wsloop.hub.memory_broker import BrokerLimits
 from wsloop.hub.rate_limits import Operation, Rate, RateLimits
@@ -128,10 +129,16 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
 
 
 def api_key(settings: Settings) -> str | None:
-    """Return what callers of the server API must show, "" for nothing; None if the API is not served."""
-    key = os.environ.get(API_KEY_VARIABLE) or settings.admin.api_key
+    """Return what callers of the server API must show, "" for nothing; None if the API is not served.
+
+    Raises ConfigError for a key in the environment that no header could hold, or that is too short.
+    """
+    key = secret(API_KEY_VARIABLE) or settings.admin.api_key
     if key is None and (settings.dev or settings.admin.api_insecure):
         return ""
+    if key is not None and not re.fullmatch(API_KEY_PATTERN, key):
+        fault = f"${API_KEY_VARIABLE} is no key: 8 to 255 visible characters of ASCII are needed"
+        raise ConfigError(fault, "a line break at its end counts too")
     return key
 
 

@@ -24,6 +24,7 @@ from wsloop.daemon.bounds import (
     MAX_SPOOL_BYTES,
     MIN_SPOOL_BYTES,
 )
+from wsloop.daemon.environment import API_KEY_PATTERN
 from wsloop.daemon.places import place
 from wsloop.errors import ConfigError, UsageError
 from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
@@ -54,7 +55,7 @@ Deflate = Literal["off", "on", "auto"]
 HookName = Literal["disconnect", "unsubscribe", "occupied", "vacated"]
 HOOK_EVENTS: tuple[HookName, ...] = ("disconnect", "unsubscribe", "occupied", "vacated")
 SpoolSize = Annotated[int, msgspec.Meta(ge=MIN_SPOOL_BYTES, le=MAX_SPOOL_BYTES)]
-ApiKey = Annotated[str, msgspec.Meta(pattern="^[!-~]{8,255}$")]
+ApiKey = Annotated[str, msgspec.Meta(pattern=API_KEY_PATTERN)]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

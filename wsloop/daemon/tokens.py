@@ -6,7 +6,6 @@ Importing this file loads PyJWT, so it is imported only where tokens are configu
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +18,7 @@ from wsloop.client.key_sets import KeySetFetcher
 from wsloop.client.names import SystemNames
 from wsloop.client.urls import Url, parse_url
 from wsloop.daemon.admin import is_loopback
-from wsloop.daemon.environment import TOKEN_SECTIONS, secret_variable
+from wsloop.daemon.environment import TOKEN_SECTIONS, secret, secret_variable
 from wsloop.errors import ConfigError
 from wsloop.hub import jwks
 from wsloop.hub.token_keys import Key, Keys, hmac_key, public_key
@@ -185,7 +184,7 @@ def _shown(grant: msgspec.Struct) -> dict[str, object]:
 
 
 def _secret(section: str, token: TokenSettings) -> str:
-    return os.environ.get(secret_variable(section)) or token.hmac_secret_key
+    return secret(secret_variable(section)) or token.hmac_secret_key
 
 
 def _read_keys(section: str, token: TokenSettings) -> tuple[list[Key], dict[str, Key]]:

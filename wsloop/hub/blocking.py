@@ -53,12 +53,15 @@ def revoke_token(hub: Hub, token_id: str, until_s: float = 0) -> int:
 
 
 def invalidate_user_tokens(hub: Hub, user: str, issued_before_s: float = 0, until_s: float = 0) -> int:
-    """Revoke a user's tokens issued before a moment, Unix seconds, 0 for now; until `until_s`, 0 for ever.
+    """Revoke a user's tokens issued before a moment, Unix seconds; until `until_s`, 0 for ever.
+
+    The moment 0 is the beginning of the present second: `iat` counts in whole ones, and the token that a
+    client fetches at once, having been told that its own is no good, must be.
 
     Returns how many connections were closed. Raises RevocationError if it cannot be noted.
     """
     now_s = hub.unix_s()
-    hub.revocations.invalidate_user_tokens(user, issued_before_s or now_s, until_s, now_s)
+    hub.revocations.invalidate_user_tokens(user, issued_before_s or int(now_s), until_s, now_s)
     return _close(hub, hub.clients_of(user), codes.DISCONNECT_STATE_INVALIDATED)
 
 

@@ -54,7 +54,7 @@ def parse(data: bytes, allowed: Iterable[str] = ()) -> dict[str, Key]:
     require_cryptography()
     try:
         found = msgspec.json.decode(data, type=_JsonSet).keys
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # of which DecodeError and UnicodeError are kinds
         raise ConfigError("the key set is not JSON with an array `keys`") from None
     if len(found) > MAX_KEYS:
         raise ConfigError(f"the key set holds more than {MAX_KEYS} keys")
@@ -76,7 +76,7 @@ def _read(raw: msgspec.Raw, allowed: frozenset[str]) -> tuple[str, Key | None]:
     """Return a key and its id; None if it is of no use."""
     try:
         key = msgspec.json.decode(raw, type=_JsonKey)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return "", None
     is_for_us = key.use in ("", "sig") and "verify" in key.key_ops
     if not key.kid or not is_for_us or key.kty not in _MEMBERS or (key.alg and key.alg not in KIND_OF):

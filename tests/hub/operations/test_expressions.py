@@ -91,6 +91,8 @@ def test_false_ones_and_what_is_no_boolean(text: str) -> None:
         "user.__class__ == 'x' ; 1",
         "(" * (MAX_DEPTH + 1) + "true" + ")" * (MAX_DEPTH + 1),
         "!" * (MAX_DEPTH + 1) + "true",
+        "[" * MAX_DEPTH + "]" * MAX_DEPTH,
+        "[" * MAX_LENGTH,
         "x" * (MAX_LENGTH + 1),
     ],
 )

@@ -21,7 +21,7 @@ MAX_LENGTH = 1000
 """Characters: more than an operator types, and few enough to evaluate for thousands of connections."""
 
 MAX_DEPTH = 20
-"""Parentheses and negations inside each other."""
+"""Parentheses, negations and lists inside each other."""
 
 Fields = Mapping[str, Any]
 """What a connection is judged by."""
@@ -98,10 +98,13 @@ class _Parser:
             judges.append(self._negation())
         return judges[0] if len(judges) == 1 else lambda f: all(judge(f) is True for judge in judges)
 
-    def _negation(self) -> Judge:
+    def _deepen(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             _fail(f"nested more than {MAX_DEPTH} deep")
+
+    def _negation(self) -> Judge:
+        self._deepen()
         if self._take("!"):
             inner = self._negation()
             judge: Judge = lambda f: inner(f) is not True  # noqa: E731 - one of several
@@ -139,11 +142,13 @@ class _Parser:
         return lambda f: constant
 
     def _list(self) -> Judge:
+        self._deepen()
         values: list[Judge] = []
         while not self._take("]"):
             if values:
                 self._demand(",")
             values.append(self._value())
+        self._depth -= 1
         return lambda f: [value(f) for value in values]
 
     def _path(self, field: str) -> Judge:

@@ -92,7 +92,7 @@ def history(operations: Operations, request: HistoryRequest, done: Finished) -> 
     since = request.since
     if request.reverse and since is not None and since.offset == 0:
         raise bad_request("there is nothing before offset 0")
-    limit = ALL if request.limit < 0 else request.limit
+    limit = ALL if request.limit < 0 else min(request.limit, ALL)
     query = HistoryQuery(limit, since.offset if since else None, request.reverse, HISTORY_BYTES)
 
     def found(view: StreamView | Unavailable) -> None:

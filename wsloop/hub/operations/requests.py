@@ -227,7 +227,7 @@ class InvalidateUserTokensRequest(Request, frozen=True, kw_only=True):
     """Take a user's tokens up to a moment for invalid (3500); close the connections that have one (3014)."""
 
     user: Note  # whose tokens
-    issued_before: UnixTime = 0  # those with an earlier `iat`, Unix seconds, or none; 0: before now
+    issued_before: UnixTime = 0  # those with an earlier `iat`, Unix seconds, or none; 0: before this second
     expire_at: UnixTime = 0  # Unix seconds when it can be forgotten; 0: never
     channel: str = ""  # those of one channel only: not offered, error 108
 

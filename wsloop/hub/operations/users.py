@@ -210,7 +210,6 @@ def connections(operations: Operations, request: ConnectionsRequest, done: Finis
 def _fields(client: Client) -> dict[str, object]:
     """Return what an expression may ask about a client."""
     app_name, app_version = client.app
-    meta = client.identity.meta if client.identity is not None else b""
     return {
         "client": client.id,
         "user": client.user,
@@ -219,8 +218,20 @@ def _fields(client: Client) -> dict[str, object]:
         "transport": TRANSPORT,
         "protocol": _protocol(client),
         "channels": list(client.subscriptions),
-        "meta": msgspec.json.decode(meta) if meta else None,
+        "meta": _meta(client),
     }
+
+
+def _meta(client: Client) -> object:
+    """Return what is known of a client besides; None, too, for numbers that nothing here can hold.
+
+    A payload is never parsed where it comes in, so `{"n": 1e999}` gets as far as here.
+    """
+    meta = client.identity.meta if client.identity is not None else b""
+    try:
+        return msgspec.json.decode(meta) if meta else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _protocol(client: Client) -> str:
