@@ -424,6 +424,16 @@ def test_a_stop_puts_the_last_disconnects_into_the_spool() -> None:
         assert word in site.store.synced
 
 
+def test_a_crowd_of_slow_calls_keeps_nobody_from_connecting(site: Site) -> None:
+    site.answers["rpc"] = Answer({"result": {}}, delay_s=0.9)
+    client = site.dial()
+    for _ in range(1000):
+        client.command(rpc={"method": "m"})
+    site.server.run_for(0.1)
+    assert "connect" in site.dial().replies[1]
+    site.server.run_for(2.0)
+
+
 def test_what_one_client_publishes_to_a_backend_that_hangs_is_bounded(site: Site) -> None:
     site.answers["publish"] = HANG
     client = site.dial()

@@ -119,8 +119,8 @@ def test_connections_to_the_application_are_kept_free(monkeypatch: pytest.Monkey
     monkeypatch.setattr(compose, "descriptor_limit", lambda: 1000)
     same = ProxySettings(rpc=URL, send="http://127.0.0.1:3000/y", connect="http://app/", max_in_flight=10)
     settings = Settings(proxy=same, hooks=HookSettings(url=URL))
-    assert outside.descriptors(settings) == 2 * 10 + 5
-    assert compose.options(settings).max_connections == 1000 - compose.RESERVED_DESCRIPTORS - 25
+    assert outside.descriptors(settings) == 3 * 10 + 5
+    assert compose.options(settings).max_connections == 1000 - compose.RESERVED_DESCRIPTORS - 35
 
 
 def test_an_application_brings_neither_asyncio_nor_openssl() -> None:

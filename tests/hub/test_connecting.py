@@ -167,6 +167,12 @@ def test_one_reply_tells_no_more_of_many_channels_than_of_one() -> None:
     assert [subs[channel]["offset"] for channel in channels] == [0, 0, 1, 1, 1]
 
 
+@pytest.mark.parametrize("user", ["ann,ben", "ann#ben"])
+def test_a_user_named_like_others_has_no_channel_that_is_theirs(user: str) -> None:
+    world = World(PERSONAL)
+    assert set(connect(world.open(identity=Identity(user)))["connect"]["subs"]) == {"chat:all"}
+
+
 def test_what_the_server_subscribed_one_to_is_recovered() -> None:
     world = World(PERSONAL)
     first = world.open(identity=ANN)

@@ -127,6 +127,7 @@ def test_calls_on_one_connection_are_answered_in_order(house: ApiHouse) -> None:
         ("publish", {"channel": "a", "data": 1, "tags": {"k": 1}}, 107, 400),
         ("publish", {"channel": "a", "data": 1, "idempotency_key": "k" * 257}, 107, 400),
         ("publish_to_user", {"user": "a,b", "data": 1}, 107, 400),
+        ("publish_to_user", {"user": "a#b", "data": 1}, 107, 400),
         ("broadcast", {"channels": [], "data": 1}, 107, 400),
         ("broadcast", {"channels": ["a"] * 10_001, "data": 1}, 106, 400),
         ("batch", {"commands": [{}] * 10_001}, 106, 400),

@@ -70,8 +70,9 @@ class Complaints:
 class Endpoint:
     """A URL for one kind of question.
 
-    Arguments: `name`, for the log; `timeout_s` of each call; `now` and `entropy`, which are ports;
-    `rules` of the breaker. Raises ConfigError if the origin's certificates cannot be checked.
+    Arguments: `name`, for the log, and of its own line of calls; `timeout_s` of each call; `now` and
+    `entropy`, which are ports; `rules` of the breaker. Raises ConfigError if the origin's certificates
+    cannot be checked.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class Endpoint:
         entropy: Callable[[int], bytes],
         rules: BreakerRules,
     ) -> None:
-        client.prepare(url)
+        client.prepare(url, name)
+        self._line = name
         self._client = client
         self._url = url
         self._name = f"{name} at {url}"
@@ -116,7 +118,7 @@ class Endpoint:
         def completed(outcome: HttpResponse | HttpError) -> None:
             done(self._judge(ticket, outcome))
 
-        self._client.call(url, request, self._timeout_s, completed)
+        self._client.call(url, request, self._timeout_s, completed, self._line)
 
     def complain(self, reason: str) -> None:
         """Note in the log that an answer made no sense."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class HttpClient:
     """Asks any number of origins, each within `limits`.
 
+    Calls in different lines, by whatever names, are limited apart and share no connection: a crowd in one
+    keeps nobody in another waiting.
     `ca_file`: PEM certificates that https origins are checked against, "" for the system's.
     """
 
@@ -45,20 +47,20 @@ class HttpClient:
         self._limits = limits or HttpLimits()
         self._ca_file = ca_file
         self._context: ssl.SSLContext | None = None
-        self._pools: dict[Origin, Pool] = {}
+        self._pools: dict[tuple[Origin, str], Pool] = {}
         self._is_closed = False
 
-    def prepare(self, url: Url) -> None:
+    def prepare(self, url: Url, line: str = "") -> None:
         """Make ready what calls to `url` need; raises ConfigError if `ca_file` cannot be used."""
-        self._pool(url.origin)
+        self._pool(url.origin, line)
 
-    def call(self, url: Url, request: HttpRequest, timeout_s: float, done: Completed) -> Call:
+    def call(self, url: Url, request: HttpRequest, timeout_s: float, done: Completed, line: str = "") -> Call:
         """Send `request` to the origin of `url`; `done` gets a response or an HttpError.
 
         Within `timeout_s`, exactly once, later or before this returns, unless the call is
         cancelled. What `done` raises is logged.
         """
-        return self._pool(url.origin).add(request, timeout_s, done)
+        return self._pool(url.origin, line).add(request, timeout_s, done)
 
     def close(self) -> None:
         """Fail every call, later ones too, with "shutting down"; drop every connection. Idempotent."""
@@ -66,10 +68,10 @@ class HttpClient:
         for pool in self._pools.values():
             pool.close()
 
-    def _pool(self, origin: Origin) -> Pool:
-        pool = self._pools.get(origin)
+    def _pool(self, origin: Origin, line: str) -> Pool:
+        pool = self._pools.get((origin, line))
         if pool is None:
-            pool = self._pools[origin] = Pool(
+            pool = self._pools[origin, line] = Pool(
                 origin,
                 reactor=self._reactor,
                 network=self._network,

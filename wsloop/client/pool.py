@@ -1,6 +1,6 @@
-"""The connections of one origin, and the calls that want one.
+"""The connections to one origin that one kind of calls share, and the calls that want one.
 
-Of each origin at most `max_in_flight` calls are under way, each on a connection of its own, and at most
+Of each kind at most `max_in_flight` calls are under way, each on a connection of its own, and at most
 `max_waiting` wait their turn; one more fails at once.
 
 A call is tried again only where that cannot do harm: on the next address while none has taken a byte,
@@ -42,7 +42,7 @@ log = logging.getLogger("wsloop.client")
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What one client may hold and wait for, per origin.
+    """What one client may hold and wait for, per origin and line of calls.
 
     `max_in_flight`: calls, and connections, at a time; a small application server has as many
     workers. `max_waiting`: calls that wait for one of them; at 16 in flight of 10 ms each, 256 wait

@@ -76,9 +76,9 @@ def maker(settings: Settings) -> Callable[..., Application] | None:
 
 def descriptors(settings: Settings) -> int:
     """Return how many descriptors the application may take: its connections, and the spool's files."""
-    origins = {parse_url(url, key).origin for table, key, url in _urls(settings) if table == "proxy"}
+    questions = sum(table == "proxy" for table, _, _ in _urls(settings))
     hooks = 1 + SPOOL_DESCRIPTORS if settings.hooks.url else 0
-    return len(origins) * settings.proxy.max_in_flight + hooks
+    return questions * settings.proxy.max_in_flight + hooks
 
 
 def _urls(settings: Settings) -> Iterator[tuple[str, str, str]]:

@@ -132,7 +132,7 @@ def _server_side(client: Client, identity: Identity) -> dict[str, SubscriptionGr
     """Return the channels that the server subscribes the client to, the identity's own first."""
     options = client.hub.options
     channels = dict(identity.subscriptions)
-    if options.personal_channel and identity.user:
+    if options.has_personal_channel(identity.user):
         channels.setdefault(options.personal_channel_of(identity.user), NO_GRANT)
     if options.broadcast_channel:
         channels.setdefault(options.broadcast_channel, NO_GRANT)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from wsloop.hub.naming import USER_BOUNDARY, USER_SEPARATOR
+
+_NAMES_OTHERS = frozenset({USER_BOUNDARY, USER_SEPARATOR})
+
 
 class HubOptions(msgspec.Struct, frozen=True):
     """What holds for all clients of a hub. The defaults are Centrifugo's where it has the option.
@@ -46,7 +50,14 @@ class HubOptions(msgspec.Struct, frozen=True):
     recovery_limit_bytes: int = 4 * 1024 * 1024
     history_limit_bytes: int = 1024 * 1024
 
+    def has_personal_channel(self, user: str) -> bool:
+        """Return whether a user has a channel of its own.
+
+        None whose id has a comma or a `#`: by its name it would be the channel of others.
+        """
+        return self.personal_channel and bool(user) and not _NAMES_OTHERS.intersection(user)
+
     def personal_channel_of(self, user: str) -> str:
-        """Return the channel of one user's own; meaningful with `personal_channel` only."""
+        """Return the channel of one user's own; meaningful with `has_personal_channel` only."""
         namespace = f"{self.personal_namespace}:" if self.personal_namespace else ""
         return f"{namespace}#{user}"

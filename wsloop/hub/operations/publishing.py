@@ -8,7 +8,6 @@ import msgspec
 
 from wsloop.hub import codes
 from wsloop.hub.broker import Appended, Draft, Retention, Unavailable
-from wsloop.hub.naming import USER_SEPARATOR
 from wsloop.hub.operations.core import bad_request, json_of
 from wsloop.hub.operations.results import BroadcastResult, Failure, PublishResult, Response
 
@@ -50,8 +49,8 @@ def publish_to_user(operations: Operations, request: PublishToUserRequest, done:
     options = operations.hub.options
     if not options.personal_channel:
         raise codes.ReplyError(codes.NOT_AVAILABLE)
-    if USER_SEPARATOR in request.user:
-        raise bad_request("a personal channel has one user, and no comma")
+    if not options.has_personal_channel(request.user):
+        raise bad_request("a personal channel has one user, without a comma or #")
     _append(operations, options.personal_channel_of(request.user), request, _draft(request), done)
 
 
