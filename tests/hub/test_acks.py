@@ -56,6 +56,21 @@ def test_an_ack_never_goes_back() -> None:
     assert lag_of(world) == [(peer.client.id, 5, 0)]
 
 
+@pytest.mark.parametrize("positioned", [False, True])
+def test_what_was_acknowledged_of_a_stream_that_is_no_more_counts_for_nothing(positioned: bool) -> None:
+    world = world_with(publications=5)
+    peer = subscriber(world, positioned=False)
+    if positioned:
+        subscriber(world)
+    assert peer.ask("ack", channel="c", offset=5) == {}
+    world.broker.remove_history("c", lambda _: None)
+    for _ in range(3):
+        world.hub.publish("c", b"0")
+    assert (peer.client.id, 0, 3) in lag_of(world)
+    assert peer.ask("ack", channel="c", offset=2) == {}
+    assert (peer.client.id, 2, 1) in lag_of(world)
+
+
 def test_the_furthest_behind_come_first_and_no_more_than_asked_for() -> None:
     world = world_with(publications=5)
     peers = [subscriber(world) for _ in range(4)]

@@ -156,6 +156,17 @@ def test_an_anonymous_client_has_no_channel_of_its_own() -> None:
     assert "subs" not in connect(world.open())["connect"]
 
 
+def test_one_reply_tells_no_more_of_many_channels_than_of_one() -> None:
+    world = World(options(recovery_limit_bytes=1000))
+    channels = [f"c{number}" for number in range(5)]
+    for channel in channels:
+        world.hub.publish(channel, b'"%s"' % (b"x" * 400))
+    peer = world.open(identity=Identity("ann", subscriptions=dict.fromkeys(channels, SubscriptionGrant())))
+    subs = connect(peer, subs={channel: {"recover": True} for channel in channels})["connect"]["subs"]
+    assert [subs[channel].get("recovered", False) for channel in channels] == [True] * 2 + [False] * 3
+    assert [subs[channel]["offset"] for channel in channels] == [0, 0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("user", ["ann,ben", "ann#ben"])
 def test_a_user_named_like_others_has_no_channel_that_is_theirs(user: str) -> None:
     world = World(PERSONAL)

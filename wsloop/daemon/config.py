@@ -133,7 +133,7 @@ class ClientSettings(_Section, frozen=True):
     channel_limit: Positive = 128  # subscriptions of one client
     recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
     history_limit: Positive = 300  # publications in one history reply
-    recovery_limit_bytes: Positive = 4 * 1024 * 1024  # bytes of them in a subscribe reply; or it reloads
+    recovery_limit_bytes: Positive = 4 * 1024 * 1024  # bytes of them in one reply; or it reloads
     history_limit_bytes: Positive = 1024 * 1024  # bytes of them in a history reply; one at least
 
     def hub_options(self) -> HubOptions:

@@ -1,9 +1,9 @@
 """The command `ack`: a subscriber tells how far it has dealt with a channel, and who is how far behind.
 
 An extension of the protocol. What is acknowledged is kept in the subscription, one number, and goes
-with it: so there is never more of it than subscriptions, and a client that comes back is behind as far as it
-is until it says more. Nothing is sent again because it was not acknowledged; that is what
-recovery is for. The operator sees it by the API's method `acks`.
+with it, or with the stream's epoch: so there is never more of it than subscriptions, and a client
+that comes back is behind as far as it is until it says more. Nothing is sent again because it was not
+acknowledged; that is what recovery is for. The operator sees it by the API's method `acks`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.hub import codes, replies
+from wsloop.hub import codes, joining, replies
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.history import HistoryQuery
 
@@ -62,7 +62,10 @@ def ack(client: Client, command_id: int, request: AckRequest) -> None:
         elif request.offset > view.top.offset:
             client.fail(command_id, codes.BAD_REQUEST)
         else:
+            # From here on the channel hears of the stream's end, and what was acknowledged ends with it.
+            stale = channel.compare(view.top)
             _note(client, command_id, request, subscription, view.top.epoch)
+            joining.end_broken(stale)
 
     # Where nobody is positioned this process may never have heard of the stream's top.
     client.hub.broker.history(channel.name, HistoryQuery(), channel.rules.retention, done)

@@ -107,7 +107,7 @@ class RpcQuestion(msgspec.Struct, frozen=True):
 
 
 class Backend(Protocol):
-    """Decides for the hub. Which questions it is asked is configuration: see the `has_` options."""
+    """Decides for the hub. Which questions it is asked is configuration: the options `..._proxy`."""
 
     def connect(self, question: ConnectQuestion, done: Decided[Identity]) -> None:
         """Ask whether a client may connect, and as whom."""

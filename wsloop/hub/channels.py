@@ -272,6 +272,9 @@ class Channel:
         """Begin a new life of the stream; return the subscriptions positioned in an older one."""
         if epoch == self.epoch:
             return []
+        if self.epoch:
+            for subscription in self.subscriptions():
+                subscription.acked = 0  # its offset was one of the stream that is no more
         self.epoch = epoch
         self.top = 0
         stale = [each for each in self.subscriptions() if each.offset != NOT_POSITIONED]

@@ -168,7 +168,16 @@ class _Arrival:
     is held back until the reply is on its way.
     """
 
-    __slots__ = ("_client", "_command_id", "_error", "_held", "_missing", "_request", "_results")
+    __slots__ = (
+        "_allowance",
+        "_client",
+        "_command_id",
+        "_error",
+        "_held",
+        "_missing",
+        "_request",
+        "_results",
+    )
 
     def __init__(self, client: Client, command_id: int, request: ConnectRequest) -> None:
         self._client = client
@@ -178,6 +187,8 @@ class _Arrival:
         self._results: dict[str, msgspec.Raw] = {}
         self._missing = 0
         self._error: Code | None = None
+        # One reply tells of all: what is its limit for one channel is that for all of them here.
+        self._allowance = joining.Allowance(client.hub.options.recovery_limit_bytes)
 
     def begin(self, wanted: list[tuple[str, ChannelRules, SubscriptionGrant]]) -> None:
         """Join all channels."""
@@ -212,7 +223,7 @@ class _Arrival:
             if not self._missing:
                 self._finish()
 
-        joining.join(subscription, request, grant, joined, held)
+        joining.join(subscription, request, grant, joined, held, self._allowance)
 
     def _finish(self) -> None:
         client = self._client

@@ -19,7 +19,7 @@ from wsloop.hub.channels import Subscription
 from wsloop.hub.codes import Code
 from wsloop.hub.commands import FLAG_REJECT_UNRECOVERED
 from wsloop.hub.grants import Override
-from wsloop.hub.history import HistoryQuery, StreamPosition, StreamView, latest, missed
+from wsloop.hub.history import LINE_BYTES, HistoryQuery, StreamPosition, StreamView, latest, missed
 from wsloop.hub.tailoring import recovered
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wsloop.hub.commands import SubscribeRequest
     from wsloop.hub.fan_out import Receiver
     from wsloop.hub.grants import SubscriptionGrant
+    from wsloop.hub.history import Publication
     from wsloop.hub.namespaces import ChannelRules
     from wsloop.hub.options import HubOptions
 
@@ -36,6 +37,23 @@ Joined = Callable[[bytes | Code], object]
 """Called once with the subscribe result, the subscription being registered, or with an error."""
 
 NO_OVERRIDE = Override()
+
+
+class Allowance:
+    """How many bytes of what was missed may still be told in one reply that is about several streams."""
+
+    __slots__ = ("_left_bytes",)
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left_bytes = size_bytes
+
+    def take(self, publications: Iterable[Publication]) -> bool:
+        """Count publications out; False, and nothing is counted, if they do not all fit."""
+        size_bytes = sum(LINE_BYTES + each.payload_bytes for each in publications)
+        if size_bytes > self._left_bytes:
+            return False
+        self._left_bytes -= size_bytes
+        return True
 
 
 def occupy(client: Client, name: str, rules: ChannelRules, *, is_server_side: bool = False) -> Subscription:
@@ -69,11 +87,13 @@ def join(
     grant: SubscriptionGrant,
     joined: Joined,
     receiver: Receiver | None = None,
+    allowance: Allowance | None = None,
 ) -> None:
     """Read the stream as far as the client needs it, and register.
 
     `joined` gets the result to tell the client, then the caller calls `announce`; or it gets an
-    error, and the subscription is given up. `receiver` is registered instead of the client's own.
+    error, and the subscription is given up. `receiver` is registered instead of the client's own. What
+    `allowance` has no room for is not recovered.
     """
     channel, hub = subscription.channel, subscription.client.hub
     options = channel.rules.options
@@ -105,6 +125,8 @@ def join(
         found = None
         if recovering:
             found = (latest if is_cache else missed)(view, request.offset, request.epoch)
+            if found and allowance is not None and not allowance.take(found):
+                found = None
         if recovering and found is None and request.flag & FLAG_REJECT_UNRECOVERED:
             _refuse(subscription, codes.UNRECOVERABLE_POSITION, joined)
             return

@@ -26,9 +26,9 @@ class HubOptions(msgspec.Struct, frozen=True):
     `channel_limit`: subscriptions of one client.
     `recovery_limit`: publications in one subscribe reply; a client that missed more reloads.
     `history_limit`: publications in one history reply.
-    `recovery_limit_bytes`, `history_limit_bytes`: the same in bytes of JSON, so that one short command
-    does not have megabytes queued. Who missed more reloads, as above; who reads history gets what
-    fits, and asks on.
+    `recovery_limit_bytes`, `history_limit_bytes`: the same in bytes of JSON (of a connect reply, for all
+    of its channels together), so that one short command does not have many megabytes queued. Who
+    missed more reloads, as above; who reads history gets what fits, and asks on.
     """
 
     version: str = "wsloop"

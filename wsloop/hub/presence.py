@@ -2,7 +2,7 @@
 
 Exact and O(1) per join and leave: in one process nobody's time to live has to be guessed, a
 client is present from its subscribe to its unsubscribe or to the end of its transport.
-Knows nothing of subscriptions; `subscribing.py` calls it.
+Knows nothing of subscriptions; `joining.py` calls it.
 """
 
 from __future__ import annotations
