@@ -166,6 +166,21 @@ def test_a_batch_that_completes_at_once_still_leaves_the_turn(desk: Desk) -> Non
     assert len(answers[0]["replies"]) == 200
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_batch_says_no_more_than_so_much(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, parallel: bool
+) -> None:
+    monkeypatch.setattr(table, "BATCH_REPLY_BYTES", 100)
+    answers = desk.call("batch", commands=[{"presence_stats": {"channel": "a"}}] * 10, parallel=parallel)
+    while not answers:
+        desk.turn()
+    replies = answers[0]["replies"]
+    told = [reply for reply in replies if "presence_stats" in reply]
+    assert 1 <= len(told) < 10
+    assert replies[: len(told)] == told
+    assert [reply["error"]["code"] for reply in replies[len(told) :]] == [106] * (10 - len(told))
+
+
 def test_who_leaves_while_being_subscribed_does_not_keep_the_answer(desk: Desk) -> None:
     peer, other = desk.join(), desk.join()
     answers = desk.call("subscribe", user="ann", channel="a")

@@ -191,4 +191,4 @@ class SlowestResult(Result, frozen=True):
 class BatchResult(Result, frozen=True):
     """What became of each command, in order. Not inside `result`: it is the whole answer."""
 
-    replies: list[Raw]  # each {METHOD: result} or {"error": {code, message}}
+    replies: list[Raw]  # each {METHOD: result} or {"error": {code, message}}; 106 past 32 MiB in all

@@ -43,6 +43,11 @@ def batch(operations: Operations, request: requests.BatchRequest, done: Finished
     _Batch(operations, request, done).go_on()
 
 
+BATCH_REPLY_BYTES = 32 * 1024 * 1024
+"""Of a batch's replies together: each may be a history of 4 MiB. What would come after them is not begun, and
+answered with error 106."""
+
+
 class _Batch:
     """The commands of one batch, some each turn; without `parallel` each begins when the last one is done."""
 
@@ -52,7 +57,7 @@ class _Batch:
         self._parallel = request.parallel
         self._done = done
         self._replies = [b""] * len(request.commands)
-        self._begun = self._completed = 0
+        self._begun = self._completed = self._reply_bytes = 0
         self._is_going_on = False
 
     def go_on(self) -> None:
@@ -71,10 +76,14 @@ class _Batch:
     def _begin(self, index: int) -> None:
         command = self._commands[index]
         name = next(iter(command), "")
+        if self._reply_bytes > BATCH_REPLY_BYTES:
+            self._note(index, name, codes.LIMIT_EXCEEDED)
+            return
         _run(self._operations, name, command, functools.partial(self._note, index, name))
 
     def _note(self, index: int, name: str, outcome: results.Result | codes.Code) -> None:
-        self._replies[index] = _reply(name, outcome)
+        self._replies[index] = reply = _reply(name, outcome)
+        self._reply_bytes += len(reply)
         self._completed += 1
         is_last = self._completed == len(self._commands)
         if not self._is_going_on and (is_last or not self._parallel):
