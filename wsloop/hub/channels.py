@@ -8,6 +8,7 @@ broker; `hub.py` feeds it, `joining.py` fills and empties it.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.hub import replies
@@ -16,7 +17,7 @@ from wsloop.hub.fan_out import Receiver
 from wsloop.hub.parcel import Parcel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from wsloop.hub.audiences import Wish
     from wsloop.hub.client import Client
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 LOST = 2**64
 """The offset of a subscription whose stream is no more: above any other, so nothing reaches it."""
+
+
+_NO_OTHERS: Mapping[tuple[Codec, Wish], Audience] = MappingProxyType({})
+"""The other audiences of a channel that has none: a dict of its own would be 64 bytes for nothing."""
 
 
 class Subscriber(Protocol):
@@ -139,7 +144,7 @@ class Channel:
     """
 
     __slots__ = (
-        "_audiences", "_count", "_parcel", "epoch", "fan_out", "name", "number", "numbered_start",
+        "_count", "_main", "_others", "_parcel", "epoch", "fan_out", "name", "number", "numbered_start",
         "push_start", "rules", "top", "waiting",
     )  # fmt: skip
 
@@ -156,8 +161,9 @@ class Channel:
         self._count = 0
         # What the tailored audiences share of the publication they are given now, or were last.
         self._parcel: Parcel | None = None
-        # One nearly always; as many as there are different filters, if there are any.
-        self._audiences: dict[tuple[Codec, Wish], Audience] = {}
+        # One audience is all, nearly always. There may be as many others as there are different filters.
+        self._main: Audience | None = None
+        self._others: Mapping[tuple[Codec, Wish], Audience] = _NO_OTHERS
 
     def __len__(self) -> int:
         return self._count
@@ -165,11 +171,11 @@ class Channel:
     @property
     def wants_joins(self) -> bool:
         """Whether anybody here is told of comings and goings."""
-        return any(audience.join_count for audience in self._audiences.values())
+        return any(audience.join_count for audience in self._audiences())
 
     def subscriptions(self) -> list[Subscription]:
         """Return all subscriptions."""
-        audiences = self._audiences.values()
+        audiences = self._audiences()
         return [subscription for audience in audiences for subscription in audience.subscriptions]
 
     def set_number(self, number: int) -> None:
@@ -230,8 +236,13 @@ class Channel:
         audience.remove(subscription)
         subscription.active, subscription.audience = False, None
         self._count -= 1
-        if not audience.subscriptions:
-            del self._audiences[audience.codec, audience.wish]
+        if audience.subscriptions:
+            return
+        if audience is self._main:
+            self._main = None
+        else:
+            assert isinstance(self._others, dict)
+            del self._others[audience.codec, audience.wish]
 
     def deliver(self, publication: Publication, epoch: str) -> list[Subscription]:
         """Give a publication to every subscription whose next one it is.
@@ -243,7 +254,7 @@ class Channel:
             if epoch != self.epoch:
                 broken = self._move_to(epoch)
             self.top = max(self.top, publication.offset)
-        for audience in self._audiences.values():
+        for audience in self._audiences():
             audience.deliver(publication, broken)
         return broken
 
@@ -252,20 +263,35 @@ class Channel:
 
         Returns to how many it was given.
         """
-        return sum(audience.deliver_from(source, publication) for audience in self._audiences.values())
+        return sum(audience.deliver_from(source, publication) for audience in self._audiences())
 
     def deliver_join(self, push: Callable[[bytes, bytes], bytes], info: bytes) -> None:
         """Give a join or leave push, `push(start, info)`, to those who want to know."""
-        for audience in self._audiences.values():
+        for audience in self._audiences():
             if audience.join_count:
                 audience.deliver_join(push(audience.push_start, info))
 
+    def _audiences(self) -> Iterable[Audience]:
+        main = self._main
+        if main is None:
+            return self._others.values()
+        return (main, *self._others.values()) if self._others else (main,)
+
     def _audience_of(self, subscription: Subscription) -> Audience:
         codec, wish = subscription.client.codec, subscription.wish
-        audience = self._audiences.get((codec, wish))
-        if audience is None:
-            kind = Audience if wish is PLAIN else TailoredAudience
-            audience = self._audiences[codec, wish] = kind(self, codec, wish)
+        main = self._main
+        if main is not None and main.codec is codec and main.wish == wish:
+            return main
+        audience = self._others.get((codec, wish))
+        if audience is not None:
+            return audience
+        audience = (Audience if wish is PLAIN else TailoredAudience)(self, codec, wish)
+        if main is None:
+            self._main = audience
+            return audience
+        if not isinstance(self._others, dict):
+            self._others = {}
+        self._others[codec, wish] = audience
         return audience
 
     def _move_to(self, epoch: str) -> list[Subscription]:
