@@ -57,6 +57,14 @@ KINDS = {
 }
 
 
+OTHERS = {
+    "error": f" (a backend may answer with it: `{TEST}::test_a_backend_may_refuse_with_any_error`)",
+    "close": f" (the operator may name it: `{TEST}::test_the_operator_may_close_with_any_code`)",
+    "unsubscribe": "",
+}
+"""Who else may have a code sent, and the test that shows it."""
+
+
 def commands_table() -> list[str]:
     """Return the commands with what they carry."""
     types = typing.get_type_hints(commands.Command)
@@ -83,7 +91,7 @@ def codes_tables(heading: str) -> list[str]:
             )
     never = [f"| {code.code} | {code.message} | {code.never} |" for code in found if code.never]
     if never:
-        lines += ["", "Known to SDKs, but never sent by this server:", ""]
+        lines += ["", f"Known to SDKs, but not sent by this server of its own accord{OTHERS[name]}:", ""]
         lines += ["| code | text | why not |", "|---|---|---|", *never]
     return lines
 

@@ -9,10 +9,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from tests.hub.scripted import ScriptedBackend
 from tests.server.api_kit import ApiHouse
 from wsloop.hub import blocking, codes
+from wsloop.hub.backend import Refused
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.history import Publication
@@ -257,6 +260,15 @@ def channel_limit(world: World) -> tuple[int, str]:
     return world.closed()
 
 
+def too_many_connections(world: World) -> tuple[int, str]:
+    world.hub.options = msgspec.structs.replace(world.hub.options, user_connection_limit=1)
+    world.connect("channel")
+    world.client = world.server.dial(MessagingMemoryClient)
+    world.client.upgrade(CONNECTION_PATH)
+    world.connect("channel")
+    return world.closed()
+
+
 def force_disconnect(world: World) -> tuple[int, str]:
     world.connect("channel")
     world.server.call("disconnect", user="u")
@@ -314,6 +326,7 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "close-3501": (codes.DISCONNECT_BAD_REQUEST, bad_frame),
     "close-3502": (codes.DISCONNECT_STALE, stale),
     "close-3503": (codes.DISCONNECT_FORCE_NO_RECONNECT, force_disconnect),
+    "close-3504": (codes.DISCONNECT_CONNECTION_LIMIT, too_many_connections),
     "close-3505": (codes.DISCONNECT_CHANNEL_LIMIT, channel_limit),
     "close-3507": (codes.DISCONNECT_PERMISSION_DENIED, user_blocked),
     "close-3508": (codes.DISCONNECT_NOT_AVAILABLE, send_not_available),
@@ -330,6 +343,38 @@ def test_a_code_is_seen_on_the_wire(name: str) -> None:
     with world.server:
         assert scenario(world) == (code.code, code.message)
     assert name.endswith(f"-{code.code}")
+
+
+UNUSED_CLOSES = [
+    code for code in vars(codes).values() if isinstance(code, codes.Code) and code.never and code.code >= 3000
+]
+UNUSED_ERRORS = [
+    code
+    for code in vars(codes).values()
+    if isinstance(code, codes.Code) and code.never and 100 <= code.code < 2000
+]
+
+
+@pytest.mark.parametrize("code", UNUSED_CLOSES, ids=lambda code: str(code.code))
+def test_the_operator_may_close_with_any_code(code: Code) -> None:
+    world = World()
+    world.connect("channel")
+    world.server.call("disconnect", user="u", disconnect={"code": code.code, "reason": code.message})
+    assert world.closed() == (code.code, code.message)
+
+
+@pytest.mark.parametrize("code", UNUSED_ERRORS, ids=lambda code: str(code.code))
+def test_a_backend_may_refuse_with_any_error(code: Code) -> None:
+    world = World()
+    backend = world.hub.backend = ScriptedBackend()
+    world.hub.options = msgspec.structs.replace(world.hub.options, rpc_proxy=True)
+    world.connect()
+    number = world.client.command(rpc={"method": "m"})
+    world.server.run_until(lambda: backend.questions)
+    backend.answer(Refused(code))
+    world.server.run_until(lambda: number in world.client.replies)
+    error = world.client.replies[number]["error"]
+    assert (error["code"], error["message"]) == (code.code, code.message)
 
 
 def all_codes() -> dict[str, Code]:

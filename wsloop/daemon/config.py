@@ -130,6 +130,7 @@ class ClientSettings(_Section, frozen=True):
     personal_namespace: str = ""  # the namespace that those channels are in
     broadcast_channel: str = ""  # a channel that everybody is subscribed to at connect
     expired_grace_s: Grace = 25.0  # s after its end in which a connection or subscription may be renewed
+    user_connection_limit: Count = 0  # connections of one user at a time, 0: any; one more is 3504
     channel_limit: Positive = 128  # subscriptions of one client
     recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
     history_limit: Positive = 300  # publications in one history reply

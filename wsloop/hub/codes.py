@@ -89,7 +89,7 @@ DISCONNECT_INSUFFICIENT_STATE = Code(
     when="a publication was missed in a channel that the server subscribed the client to",
 )
 DISCONNECT_FORCE_RECONNECT = Code(
-    3011, "force reconnect", never="the operator's `disconnect` may send it, as any other"
+    3011, "force reconnect", never="nothing here makes a client come back at once"
 )
 DISCONNECT_NO_PONG = Code(3012, "no pong", when="a ping was not answered in time")
 DISCONNECT_TOO_MANY_REQUESTS = Code(
@@ -110,7 +110,7 @@ DISCONNECT_FORCE_NO_RECONNECT = Code(
     3503, "force disconnect", when="the operator's `disconnect`, unless it names another code"
 )
 DISCONNECT_CONNECTION_LIMIT = Code(
-    3504, "connection limit", never="connections are limited before the upgrade, with HTTP 429 and 503"
+    3504, "connection limit", when="the user has `user_connection_limit` connections already"
 )
 DISCONNECT_CHANNEL_LIMIT = Code(
     3505, "channel limit", when="the identity names more channels to be subscribed to than `channel_limit`"

@@ -120,6 +120,9 @@ def _check(client: Client, identity: Identity) -> None:
     blocking.check(hub, identity)
     if 0 < identity.expire_at <= hub.unix_s():
         raise codes.ReplyError(codes.EXPIRED)
+    most = hub.options.user_connection_limit
+    if most and len(hub.users.of(identity.user)) >= most:
+        raise codes.DisconnectError(codes.DISCONNECT_CONNECTION_LIMIT)
     limits, meter, user = hub.rate_limits, client.meter, identity.user
     if limits is None or meter is None:
         return

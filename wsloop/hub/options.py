@@ -23,6 +23,7 @@ class HubOptions(msgspec.Struct, frozen=True):
     `expired_grace_s`: how long after its end a connection or a subscription may still be renewed.
     `ping_interval_s`: told to clients, which give up after a silence of this and their own
     grace (10 s in the SDKs); 0 promises no pings.
+    `user_connection_limit`: connected clients of one user, 0 for any number; anonymous ones are nobody's.
     `channel_limit`: subscriptions of one client.
     `recovery_limit`: publications in one subscribe reply; a client that missed more reloads.
     `history_limit`: publications in one history reply.
@@ -44,6 +45,7 @@ class HubOptions(msgspec.Struct, frozen=True):
     send_proxy: bool = False
     expired_grace_s: float = 25.0
     ping_interval_s: int = 25
+    user_connection_limit: int = 0
     channel_limit: int = 128
     recovery_limit: int = 300
     history_limit: int = 300
