@@ -34,6 +34,11 @@ def test_the_lists_hold_what_a_model_holds(steps: list[tuple[str, str, int, int]
             lists.revoke_token(name, until_s, now_s)
         else:
             lists.invalidate_user_tokens(name, before_s, until_s, now_s)
+        if what == "invalidate":
+            end, before = model.get((what, name), (until_s, before_s))
+            if end == FOREVER or now_s < end:
+                before_s = max(before, before_s)
+                until_s = FOREVER if FOREVER in (end, until_s) else max(end, until_s)
         if what != "unblock":
             model[what, name] = (until_s, before_s)
         if now_s % 3 == 0:

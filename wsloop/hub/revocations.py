@@ -70,7 +70,14 @@ class Revocations:
     def invalidate_user_tokens(
         self, user: str, issued_before_s: float, until_s: float, unix_s: float
     ) -> None:
-        """Take the user's tokens with an earlier `iat`, or none, for invalid until `until_s`, or FOREVER."""
+        """Take the user's tokens with an earlier `iat`, or none, for invalid until `until_s`, or FOREVER.
+
+        What holds already is never lessened: of two calls the later moment and the later end count.
+        """
+        held = self._invalidated.get(user, unix_s)
+        if held is not None:
+            issued_before_s = max(issued_before_s, held[0])
+            until_s = FOREVER if FOREVER in (until_s, held[1]) else max(until_s, held[1])
         self._invalidated.put(user, issued_before_s, until_s, unix_s)
 
     def refusal(self, right: Identity | SubscriptionToken, unix_s: float) -> Refusal | None:
