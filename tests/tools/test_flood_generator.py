@@ -23,11 +23,21 @@ POLITE = ("--operations=10", "--pace=500", "--drain=10")
 ENOUGH_BYTES = 32 * 1024
 
 
+WAIT_S = 20
+"""For the flood, on a machine that has much else to do."""
+
+
 @contextmanager
-def server_of_many(polite_answers: bool = True) -> Iterator[tuple[int, dict[int, bytes]]]:
-    """Serve connections in threads: the first is the polite one; yield the port and what the others sent."""
+def server_of_many(polite_answers: bool = True, flooders: int = 0) -> Iterator[tuple[int, dict[int, bytes]]]:
+    """Serve connections in threads: the first is the polite one; yield the port and what the others sent.
+
+    The polite one, whose answers end the run, gets none before each of `flooders` others sent ENOUGH_BYTES.
+    """
     heard: dict[int, bytes] = {}
     threads = []
+    is_flooded = threading.Event()
+    if not flooders:
+        is_flooded.set()
 
     def serve(sock: socket.socket, number: int) -> None:
         with sock:
@@ -42,7 +52,11 @@ def server_of_many(polite_answers: bool = True) -> Iterator[tuple[int, dict[int,
                 while data := sock.recv(65536):
                     if len(heard[number]) < ENOUGH_BYTES:
                         heard[number] += data
+                        enough = [len(each) >= ENOUGH_BYTES for other, each in heard.copy().items() if other]
+                        if sum(enough) >= flooders:
+                            is_flooded.set()
                     if number == 0 and polite_answers:
+                        assert is_flooded.wait(WAIT_S)
                         parser.receive_data(data)
                         texts = [event.data for event in parser.events() if isinstance(event, TextMessage)]
                         sock.sendall(b"".join(frame(0x81, text.encode()) for text in texts))
@@ -84,8 +98,8 @@ def test_the_polite_peer_is_measured_beside_the_flood(run_program: RunProgram) -
 
 
 def test_the_flood_breaks_no_rule(run_program: RunProgram) -> None:
-    with server_of_many() as (port, heard):
-        run_program("flood", port, "--connections=2", *POLITE)
+    with server_of_many(flooders=2) as (port, heard):
+        run_program("flood", port, "--connections=2", "--seconds=20", *POLITE)
     events = []
     for number in (1, 2):
         judge = Connection(ConnectionType.SERVER)
