@@ -9,18 +9,20 @@ import pytest
 from wsloop.daemon import admin, compose
 from wsloop.daemon.config import AdminSettings, Settings
 from wsloop.errors import ConfigError, StartupError, UsageError
-from wsloop.server.assembly import House, Options
+from wsloop.server.assembly import Options
 from wsloop.testing.server import MemoryServer
 from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wsloop.server.assembly import House
+
 
 @pytest.fixture
 def house() -> Iterator[House]:
     with MemoryServer(seed=2, options=Options(dev=True, api_key="")) as made:
-        yield House(made.reactor, made.server, made.hub, made.admin, None)
+        yield made.house
 
 
 def settings(*, dev: bool = False, **fields: Any) -> Settings:

@@ -243,6 +243,10 @@ class LateBroker:
         events = self._events
         self._link.append(lambda: events.on_join(channel, info))
 
+    def on_interrupted(self) -> None:
+        assert self._events is not None
+        self._events.on_interrupted()
+
     def on_leave(self, channel: str, info: bytes) -> None:
         assert self._events is not None
         events = self._events

@@ -148,3 +148,16 @@ def test_a_broker_that_loses_nothing_is_not_asked() -> None:
         world.clock.advance(1.0)
         world.hub.expire(world.clock.now())
     assert asked == []
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_broker_that_says_it_lost_something_is_asked_at_once(before: int) -> None:
+    world = lossy()
+    names = [f"c{number}" for number in range(20)]
+    peers = [subscribed(world, name) for name in names]
+    seconds_pass(world, before)
+    for name in names:
+        lose_one(world, name)
+    world.hub.on_interrupted()
+    seconds_pass(world, 1)
+    assert all(is_told(peer) for peer in peers)

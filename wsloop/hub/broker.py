@@ -97,6 +97,14 @@ class BrokerEvents(Protocol):
         """Hear that a client, described by the JSON `info`, is in the channel no longer."""
         ...
 
+    def on_interrupted(self) -> None:
+        """Hear that events may have been lost, of any channel: positions are worth comparing now.
+
+        Only from a broker that `may_lose_events`. What is asked of it from here on is answered as
+        promised again.
+        """
+        ...
+
 
 class BrokerStatistics(msgspec.Struct, frozen=True, gc=False):
     """A snapshot: streams known, publications kept in them, channels with a hub's interest.

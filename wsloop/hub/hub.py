@@ -287,6 +287,10 @@ class Hub(BrokerEvents):
         if target is not None and target.wants_joins:
             target.deliver_join(replies.leave_push, info)
 
+    def on_interrupted(self) -> None:
+        """See `BrokerEvents.on_interrupted`."""
+        self._position_check.begin_now(self.now())
+
 
 def _ignore(result: object) -> None:
     """Complete a publish nobody asked about."""

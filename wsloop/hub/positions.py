@@ -32,6 +32,10 @@ CHECK_EVERY_S = 4.0
 the end of a round, so two looks at it are eight seconds apart at most, which leaves two of the promised
 ten for the answer. Centrifugo's default is 40."""
 
+URGENT_S = 1.0
+"""Seconds in which all are asked about once events are known to have been lost: not all at one moment,
+since every process that has this broker asks."""
+
 BATCH = 1000
 """Questions asked in one `run`: some milliseconds."""
 
@@ -45,6 +49,11 @@ class PositionCheck:
         self._hub = hub
         self._round: deque[str] = deque()
         self._asked_s = self._ends_s = now_s
+
+    def begin_now(self, now_s: float) -> None:
+        """Begin a round that takes only URGENT_S, whatever is left of the present one."""
+        self._round = deque(self._hub.channel_names())
+        self._asked_s, self._ends_s = now_s, now_s + URGENT_S
 
     def run(self, now_s: float) -> int:
         """Ask about the channels whose turn it is.

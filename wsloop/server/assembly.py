@@ -31,6 +31,7 @@ from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.framing import MESSAGES_PER_FRAME
+from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
 from wsloop.server.server import OutboxMarks, Server
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsloop.hub.backend import Backend, Hooks
+    from wsloop.hub.broker import Broker
     from wsloop.hub.codec import Codec
     from wsloop.hub.namespaces import Namespace
+    from wsloop.hub.presence import Presence
     from wsloop.hub.rate_limits import RateLimits
     from wsloop.hub.verifier import Verifier
     from wsloop.loop.clock import Clock, WallClock
@@ -93,6 +96,42 @@ class Outside(Protocol):
         ...
 
 
+class Domain(Protocol):
+    """The messaging domain that a hub is part of: a broker and a presence, its own or those of a cluster."""
+
+    @property
+    def broker(self) -> Broker:
+        """Where publications are ordered and kept; used by this hub alone."""
+        ...
+
+    @property
+    def presence(self) -> Presence:
+        """Who is in each channel, on all hubs."""
+        ...
+
+    def join(self, operations: Operations) -> None:
+        """Take part, once the hub is there: `operations` is what others may ask of it."""
+        ...
+
+    def close(self) -> None:
+        """Leave; nothing is asked of broker or presence afterwards."""
+        ...
+
+
+class OwnDomain:
+    """A domain of one process: everything is at hand. Satisfies `Domain`."""
+
+    def __init__(self, broker: Broker, presence: Presence) -> None:
+        self.broker = broker
+        self.presence = presence
+
+    def join(self, operations: Operations) -> None:
+        """Nobody else asks."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What an operator decides.
@@ -104,6 +143,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
     `forwarded_headers`, in lower case, are shown to it.
     """
@@ -135,20 +175,25 @@ class Options:
     rate_limits: RateLimits | None = None
     outside: Callable[[Reactor, Ports], Outside] | None = None
     forwarded_headers: frozenset[str] = frozenset()
+    domain: Callable[[Reactor, Ports], Domain] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """What `assemble` put together; the caller runs the reactor, and closes both it and the server.
 
-    `admin` is what to serve on an admin listener. `outside`, if there is one, is closed after the
-    server, which tells it of the last disconnects.
+    `admin` is what to serve on an admin listener, `operations` what the server API does on this hub,
+    `health` what the server says of itself. `outside`, if there is one, is closed after the
+    server, which tells it of the last disconnects; `domain` after that.
     """
 
     reactor: Reactor
     server: Server
     hub: Hub
     admin: App
+    operations: Operations
+    health: Health
+    domain: Domain
     outside: Outside | None = None
 
 
@@ -163,9 +208,14 @@ def assemble(ports: Ports, options: Options) -> House:
         reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
     )
     outside = options.outside(reactor, ports) if options.outside is not None else None
+    domain: Domain
+    if options.domain is not None:
+        domain = options.domain(reactor, ports)
+    else:
+        domain = OwnDomain(MemoryBroker(now, ports.entropy, options.broker), MemoryPresence())
     hub = Hub(
-        MemoryBroker(now, ports.entropy, options.broker),
-        MemoryPresence(),
+        domain.broker,
+        domain.presence,
         namespaces=_namespaces(options),
         options=_hub_options(options),
         now=now,
@@ -192,7 +242,18 @@ def assemble(ports: Ports, options: Options) -> House:
         certificates=options.certificates,
     )
     _sweep(reactor, hub)
-    return House(reactor, server, hub, _admin_app(options, ports, hub, server), outside)
+    operations = Operations(
+        hub,
+        later=server.turn.go_on_later,
+        uid=ports.entropy(8).hex(),
+        name=options.node_name,
+        process=ports.process,
+        slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
+    )
+    health = Health()
+    health.add(lambda: "draining" if server.draining else "")
+    domain.join(operations)
+    return House(reactor, server, hub, _admin_app(options, operations), operations, health, domain, outside)
 
 
 def _namespaces(options: Options) -> Namespaces:
@@ -241,19 +302,11 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
     return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
-def _admin_app(options: Options, ports: Ports, hub: Hub, server: Server) -> App:
+def _admin_app(options: Options, operations: Operations) -> App:
     """Return what the operator's software is served."""
     text = f"wsloop {__version__}\n\nhealth: /healthz\n"
     services: dict[str, Service] = {}
     if options.api_key is not None:
-        operations = Operations(
-            hub,
-            later=server.turn.go_on_later,
-            uid=ports.entropy(8).hex(),
-            name=options.node_name,
-            process=ports.process,
-            slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
-        )
         services[api.PREFIX] = api.Api(operations, options.api_key)
         text += f"server API: POST {api.PREFIX}METHOD\n"
     site = {"/healthz": pages.text_page("ok\n"), "/": pages.text_page(text)}

@@ -29,7 +29,7 @@ class MemoryServer:
 
     Arguments: `seed` of all chance; `faults` of the network; `options` of the server.
     `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved; `admin` is
-    what an admin listener would serve.
+    what an admin listener would serve, `house` all that was put together.
     """
 
     def __init__(
@@ -46,9 +46,8 @@ class MemoryServer:
             entropy=random.Random(f"entropy of {seed}").randbytes,
             unix_s=self.clock.unix_s,
         )
-        house = assemble(ports, options or Options(dev=True))
+        self.house = house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin
-        self._outside = house.outside
         self.server.listen(ADDRESS)
 
     @overload
@@ -107,8 +106,9 @@ class MemoryServer:
             client.close()
         self.server.close()
         self.reactor.run_once()
-        if self._outside is not None:
-            self._outside.close()
+        if self.house.outside is not None:
+            self.house.outside.close()
+        self.house.domain.close()
         self.reactor.close()
 
     def __enter__(self) -> Self:

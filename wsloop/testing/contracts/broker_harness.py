@@ -36,6 +36,10 @@ class BrokerLog:
         """Record a leave."""
         self.entries.append(("leave", channel, info))
 
+    def on_interrupted(self) -> None:
+        """Record an interruption."""
+        self.entries.append(("interrupted",))
+
     def done(self, result: object) -> None:
         """Record a completion."""
         assert not isinstance(result, Unavailable), result

@@ -1,0 +1,24 @@
+"""Health: the reasons of all checks, in their order, asked anew each time."""
+
+from __future__ import annotations
+
+from wsloop.server.health import Health
+from wsloop.testing.server import MemoryServer
+
+
+def test_what_is_well_says_nothing() -> None:
+    health = Health()
+    assert health.reasons() == []
+    trouble = ["", "too full"]
+    health.add(lambda: trouble[0])
+    health.add(lambda: trouble[1])
+    assert health.reasons() == ["too full"]
+    trouble[0] = "on fire"
+    assert health.reasons() == ["on fire", "too full"]
+
+
+def test_a_server_that_drains_is_not_ready() -> None:
+    with MemoryServer() as made:
+        assert made.house.health.reasons() == []
+        made.server.drain(lambda: None)
+        assert made.house.health.reasons() == ["draining"]

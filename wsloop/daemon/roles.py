@@ -1,0 +1,50 @@
+"""What a process of the daemon is, and what it was handed by the one that started it.
+
+One worker is one process, ALONE, without a supervisor. With several, the supervisor forks a HUB, which
+runs the broker of all and answers on the admin listener, and WORKERs, which hold the clients. All of
+them run `serving.serve`; a role is the difference.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsloop.transport.bind import Bind
+
+
+class Kind(enum.Enum):
+    """The kinds of processes that serve."""
+
+    ALONE = "alone"
+    WORKER = "worker"
+    HUB = "hub"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One process's part.
+
+    `binds` are where clients are served, `admin` the operator's software, `control` the operator's own
+    hands (`wsloop ctl`); those that the starter opened already are `FdBind`s. `slot` numbers the workers
+    from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
+    answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `channel_fd` is
+    this end of a socketpair to the supervisor; its end means that the supervisor is gone.
+    """
+
+    kind: Kind = Kind.ALONE
+    binds: tuple[Bind, ...] = ()
+    admin: Bind | None = None
+    control: Bind | None = None
+    slot: int = 0
+    workers: int = 1
+    link_path: str = ""
+    link_fd: int = -1
+    channel_fd: int = -1
+
+    @property
+    def name(self) -> str:
+        """What the process is called in logs and metrics: "alone", "worker-0", "hub"."""
+        return f"worker-{self.slot}" if self.kind is Kind.WORKER else self.kind.value

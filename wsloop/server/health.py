@@ -1,0 +1,30 @@
+"""Is this process ready for clients? Asked by load balancers and operators, answered with reasons.
+
+Each part that can make a process unready adds a check of its own; none of them knows another.
+Served as `/readyz`; whether the process lives at all is `/livez`, which only needs an answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Health:
+    """The checks of one process. `add` them while it is put together."""
+
+    def __init__(self) -> None:
+        self._checks: list[Callable[[], str]] = []
+
+    def add(self, check: Callable[[], str]) -> None:
+        """Ask `check` whenever somebody wants to know.
+
+        It returns a reason not to be ready, "" if all is well; it neither blocks nor raises.
+        """
+        self._checks.append(check)
+
+    def reasons(self) -> list[str]:
+        """Return why the process is not ready, in the order of the checks; the empty list if it is."""
+        return [reason for reason in (check() for check in self._checks) if reason]
