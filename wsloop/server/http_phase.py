@@ -150,6 +150,7 @@ class HttpPhase:
     def _respond(self, response: Response) -> bool:
         """Send a plain answer; return whether another request may follow on this connection."""
         handshake = self._handshake
+        self._server.tally.responses[response.status // 100] += 1
         headers = (*response.headers, (b"Connection", b"close")) if self._is_last else response.headers
         self._connection.enqueue((handshake.respond(response.status, headers, response.body),))
         if not handshake.keep_alive:
@@ -160,6 +161,7 @@ class HttpPhase:
         return True
 
     def _refuse(self, error: HandshakeError) -> None:
+        self._server.tally.responses[error.status // 100] += 1
         log.info("connection %d: %s refused: %s", self._connection.id, self._connection.peer, str(error))
         self._connection.enqueue((self._handshake.refuse(error),))
         self._connection.finish()
@@ -174,5 +176,6 @@ class HttpPhase:
         subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
+        self._server.tally.responses[1] += 1
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
         self._connection.open(route, request, self._handshake.trailing, agreed)

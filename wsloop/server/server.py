@@ -23,6 +23,7 @@ from wsloop.server.pulse import Jitter
 from wsloop.server.refusing import Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
+from wsloop.server.tally import Tally
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from wsloop.server.app import App
     from wsloop.transport.base import SocketAddress, SocketLike, Transport
     from wsloop.transport.bind import Bind, Network
-    from wsloop.transport.certificates import Certificates
+    from wsloop.transport.certificates import Certificates, TlsStatistics
 
 log = logging.getLogger("wsloop.server")
 
@@ -81,6 +82,25 @@ class ServerStatistics:
     rings_lent: int
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTotals:
+    """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
+
+    `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
+    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    `tls` is None where there is none.
+    """
+
+    connections: int
+    accepted: int
+    refused: dict[str, int]
+    shed: int
+    aborted: int
+    back_offs: int
+    paused: int
+    tls: TlsStatistics | None
+
+
 class Server:
     """Accepts connections on any number of listeners, and serves each its `App`."""
 
@@ -111,6 +131,7 @@ class Server:
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
         self.slow = SlowTotals()
+        self.tally = Tally()
         self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
         self.draining = False
@@ -120,6 +141,7 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._listened: list[Listener] = []  # also those that were closed, for their totals
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
@@ -151,6 +173,7 @@ class Server:
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
         self._listeners.append(listener)
+        self._listened.append(listener)
         return listener
 
     def _on_accept(self, transport: Transport) -> None:
@@ -245,6 +268,20 @@ class Server:
         refused_total = self._refuser.totals.total()
         return ServerStatistics(
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )
+
+    def totals(self) -> ServerTotals:
+        """Return a snapshot of what is counted anyway; costs next to nothing."""
+        listeners = [listener.statistics() for listener in self._listened]
+        return ServerTotals(
+            connections=len(self.registry),
+            accepted=self._accepted_total,
+            refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
+            shed=sum(each.shed for each in listeners),
+            aborted=sum(each.aborted for each in listeners),
+            back_offs=sum(each.back_offs for each in listeners),
+            paused=sum(each.paused for each in listeners),
+            tls=self._certificates.statistics() if self._certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
