@@ -44,7 +44,7 @@ def rows(section: str) -> list[str]:
     """Return the table's rows for one section."""
     flag_of = flags()
     lines = []
-    for key in table.keys():
+    for key in table.keys():  # noqa: SIM118 - a function of the settings' table
         if key.section == section:
             default = "" if key.default in (None, ()) else f"`{spelt(key.default)}`"
             flag = flag_of.get((section, key.name), "")
@@ -81,20 +81,20 @@ def namespace_table() -> str:
 TABLES = {"configuration.md": settings_table, "channels.md": namespace_table}
 
 
-def made(text: str, table: str) -> str:
+def made(text: str, rows_between: str) -> str:
     """Return the page `text` with the part between the marks made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    return f"{before}{BEGIN}\n{rows_between}\n{END}{after}"
 
 
 def main() -> int:
     """Write, or check, the pages; return the exit code."""
     stale = 0
-    for name, table in TABLES.items():
+    for name, table_of in TABLES.items():
         page = REFERENCE / name
         text = page.read_text(encoding="utf-8")
-        fresh = made(text, table())
+        fresh = made(text, table_of())
         stale |= fresh != text
         if "--check" not in sys.argv:
             page.write_text(fresh, encoding="utf-8")
