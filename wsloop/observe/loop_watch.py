@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wsloop.server.fan_out import PacedFanOut
 
 LAG_EVERY_S = 0.5
-"""Twice a second: half the turns that last as long are seen; an idle process wakes 0.01 % of a core for it."""
+"""Twice a second: a stall that a client feels is seen, and an idle process takes 0.01 % of a core."""
 
 
 class LoopWatch:

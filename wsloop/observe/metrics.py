@@ -55,8 +55,11 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     (
         "Connections",
         (
-            _gauge("connections", "Connections open now, with those of the admin listener"),
-            _counter("connections_accepted", "Connections accepted, those refused afterwards included"),
+            _gauge("connections", "Connections of clients open now"),
+            _counter(
+                "connections_accepted",
+                "Connections accepted, before any was refused",
+            ),
             _counter("connections_refused", "Connections turned away at once, by limit", "reason"),
             _counter("connections_shed", "Connections closed to free memory"),
             _counter("http_responses", "HTTP answers by class of status; 1xx are WebSockets opened", "class"),
@@ -93,14 +96,14 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             _counter("rate_limited", "Commands and upgrades refused by a rate limit", "operation"),
             _counter("publications", "Publications asked for, by clients and by the server API"),
             _counter("deliveries", "Publications given to subscribers, one for each of them"),
-            _histogram("fan_out", "Time from the turn a publication came in until its last subscriber was sent it"),
+            _histogram("fan_out", "Time from a publication's turn until its last subscriber was sent it"),
             _gauge("fan_out_pending", "Sends to subscribers that wait for their turn"),
         ),
     ),
     (
         "Slow consumers",
         (
-            _counter("slow_peers_warned", "Peers that were half-way to their limit of what may wait for them"),
+            _counter("slow_peers_warned", "Peers that were half-way to the limit of what may wait"),
             _counter("slow_peers_closed", "Peers closed because they read too slowly"),
             _counter("messages_dropped", "Messages dropped by a namespace's policy, or for their age"),
             _counter("subscriptions_cut", "Subscriptions ended since messages of them were dropped"),
@@ -120,7 +123,7 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
         "The operator's application",
         (
             _histogram("backend_question", "Time until the backend answered, or was given up", "question"),
-            _counter("backend_failures", "Questions to the backend that failed, or were not asked", "question"),
+            _counter("backend_failures", "Questions that failed, or were not asked", "question"),
             _gauge("backend_breaker_open", "Processes whose circuit breaker is open", "question"),
             _gauge("hook_events_waiting", "Events that the hooks' receiver has not taken yet"),
             _counter("hook_events_delivered", "Events that the receiver has taken"),
@@ -154,13 +157,21 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             _gauge("link_up", "Whether a worker reaches the hub process", "process"),
             _counter("link_reconnects", "Times that a worker has reached the hub process again"),
             _counter("log_lines_lost", "Lines of the log that could not be written"),
-            _gauge("overload", "0: well, 1: new connections are refused, 2: slow ones are closed", merge=Merge.MAX),
+            _gauge(
+                "overload",
+                "0: well, 1: refusing new connections, 2: closing slow ones",
+                merge=Merge.MAX,
+            ),
             _gauge("process_resident_memory_bytes", "Resident memory", "process"),
             _counter("process_cpu_seconds", "CPU time used, user and system", "process"),
             _gauge("process_open_descriptors", "Open descriptors", "process"),
             _gauge("process_max_descriptors", "Most descriptors that may be open", "process"),
             _gauge("process_start_time_seconds", "When it started, in Unix seconds", "process"),
-            _gauge("process_loop_lag_seconds", "How late the loop was last found, within half a second", "process"),
+            _gauge(
+                "process_loop_lag_seconds",
+                "How late the loop was found last",
+                "process",
+            ),
         ),
     ),
 )

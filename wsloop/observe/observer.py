@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Observer:
     """Collects the numbers of one process, called `process`; watches its loop from the next turn on.
 
-    `house` is what runs in it, `clock` the one of its reactor. `has_broker` tells that the house's broker lives
-    in this process, so that its numbers are told by nobody else.
+    `house` is what runs in it, `clock` the one of its reactor. `has_broker` tells that the house's broker
+    lives in this process, so that its numbers are told by nobody else.
     """
 
     def __init__(self, house: House, clock: Clock, process: str, *, has_broker: bool = True) -> None:

@@ -69,7 +69,7 @@ def _listed(kind: Kind, number: Number) -> list[float]:
 
 
 def _add(values: Values, name: str, label: str, numbers: list[float]) -> None:
-    """Add `numbers` to what is in `values`; a process of another version may have other metrics, or buckets."""
+    """Add `numbers` to what is in `values`; another version may have other metrics or buckets."""
     labelled = values.setdefault(name, {})
     known = labelled.get(label)
     if known is None or len(known) != len(numbers):

@@ -35,7 +35,7 @@ def server_numbers(server: Server) -> Numbers:
     """Return what a server counts: connections, traffic, slow peers, listeners, TLS."""
     totals, tally, slow, rings = server.totals(), server.tally, server.slow, server.pool.statistics()
     return {
-        "wsloop_connections": totals.connections,
+        "wsloop_connections": server.clients,
         "wsloop_connections_accepted_total": totals.accepted,
         "wsloop_connections_refused_total": totals.refused,
         "wsloop_http_responses_total": {

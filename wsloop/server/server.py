@@ -92,7 +92,6 @@ class ServerTotals:
     `tls` is None where there is none.
     """
 
-    connections: int
     accepted: int
     refused: dict[str, int]
     shed: int
@@ -298,7 +297,6 @@ class Server:
         """Return a snapshot of what is counted anyway; costs next to nothing."""
         listeners = [listener.statistics() for listener in self._listened]
         return ServerTotals(
-            connections=len(self.registry),
             accepted=self._accepted_total,
             refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
             shed=sum(each.shed for each in listeners),

@@ -21,7 +21,7 @@ class Tally:
     """The counters of one server. Whoever does a thing counts it; nobody resets.
 
     Bytes are those that transports took or gave, inside of TLS. Messages received are WebSocket messages
-    with data; sent, the frames of data that were sent or queued, but for those of the fan-out, which counts its own.
+    with data; sent, the frames of data that were sent or queued, but for the fan-out's, which counts its own.
     `responses` are HTTP answers by the class of their status, upgrades included: `responses[1]`. `closes` are
     WebSockets that ended, by the code that was said first, 1006 if none was. `handshake` has the time from
     accept to upgrade.
