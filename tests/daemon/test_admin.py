@@ -31,7 +31,7 @@ def settings(*, dev: bool = False, **fields: Any) -> Settings:
 
 def test_in_development_nobody_needs_a_key(house: House) -> None:
     assert admin.listen(settings(dev=True), house) == [
-        "  admin    http://127.0.0.1:8766/healthz",
+        "  admin    http://127.0.0.1:8766/healthz   http://127.0.0.1:8766/metrics",
         "  api      http://127.0.0.1:8766/api/   (no key is asked for)",
     ]
 

@@ -18,7 +18,6 @@ from wsloop.transport.bind import AddressInUseError, TcpBind
 
 if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
-    from wsloop.server.app import App
     from wsloop.server.assembly import House
     from wsloop.transport.bind import Bind
 
@@ -27,8 +26,8 @@ log = logging.getLogger("wsloop.daemon")
 DEFAULT_PORT = 8766
 
 
-def listen(settings: Settings, house: House, app: App) -> list[str]:
-    """Serve `app` on the admin listener, and return what the banner says of it; raises StartupError.
+def listen(settings: Settings, house: House) -> list[str]:
+    """Listen, and return what the banner says of it; raises StartupError.
 
     A second daemon that tries things out beside the first must not fail for a listener nobody asked
     for: in development mode the default port may be in use.
@@ -43,7 +42,7 @@ def listen(settings: Settings, house: House, app: App) -> list[str]:
         )
     port = DEFAULT_PORT if admin.port is None else admin.port
     try:
-        bind = house.server.listen_admin(TcpBind(admin.host, port), app, secure=admin.tls).bind
+        bind = house.server.listen_admin(TcpBind(admin.host, port), house.admin, secure=admin.tls).bind
     except AddressInUseError as error:
         holder = holder_of(port)
         message = f"{error.message} ({holder})" if holder else error.message

@@ -63,8 +63,8 @@ def serve(settings: Settings, role: Role) -> int:
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in role.binds]
-        app = observing.admin_app(house, observing.observe(house, ports, role))
-        banner = [*_banner(settings, bound), *admin.listen(settings, house, app)]
+        house = observing.with_metrics(house, observing.observe(house, ports, role))
+        banner = [*_banner(settings, bound), *admin.listen(settings, house)]
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, banner, rereads)
     return 0
