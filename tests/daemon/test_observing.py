@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 LATER = {
     "wsloop_connections_shed_total", "wsloop_link_reconnects_total", "wsloop_link_up",
-    "wsloop_log_lines_lost_total", "wsloop_loop_blocked_total", "wsloop_overload", "wsloop_worker_deaths_total",
-    "wsloop_workers",
+    "wsloop_log_lines_lost_total", "wsloop_loop_blocked_total", "wsloop_overload",
+    "wsloop_worker_deaths_total", "wsloop_workers",
 }  # fmt: skip
 """Told by the parts of the daemon that they are about, where these run."""
 
