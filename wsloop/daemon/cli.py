@@ -74,6 +74,10 @@ cli.add_command(token_cli.token)
 @click.option("--admin-host", help="Address to listen on for that.  [default: 127.0.0.1]")
 @click.option("--admin-port", type=click.IntRange(0, 65535), help="Its port; 0 = any.  [default: 8766]")
 @click.option("--timeout-graceful-shutdown", type=SECONDS, metavar="S", help="Drain window.  [default: 30]")
+@click.option("--proxy-headers/--no-proxy-headers", default=None, help="Believe listed proxies, or nobody.")
+@click.option(
+    "--forwarded-allow-ips", metavar="LIST", help="Those proxies: addresses, networks, unix; with commas."
+)
 @click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="How a log line looks.")
@@ -121,6 +125,9 @@ def _overrides(flags: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if fd is not None:
         binds.append(f"fd://{fd}")
     _check_binds(binds)
+    proxies = flags.pop("forwarded_allow_ips")
+    if proxies is not None:
+        flags["forwarded_allow_ips"] = [each.strip() for each in proxies.split(",") if each.strip()]
     tree: dict[str, dict[str, Any]] = {}
     for flag, value in {**flags, "bind": binds or None}.items():
         if value is not None:

@@ -52,5 +52,6 @@ ApiKey = Annotated[str, msgspec.Meta(pattern=API_KEY_PATTERN, extra={"secret": T
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 Deflate = Literal["off", "on", "auto"]
 HookName = Literal["disconnect", "unsubscribe", "occupied", "vacated"]
