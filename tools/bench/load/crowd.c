@@ -4,7 +4,7 @@
  * Commands come on standard input, one a line. "report" is answered with one line of JSON: what is known since
  * the last "clear", which forgets latencies and counts of deliveries and pings. "quit", or the end of input, ends
  * it. When all are subscribed, or the first has failed, it reports unasked. A publication's data is
- * {"t": N}, N the time of CLOCK_MONOTONIC in nanoseconds when it was sent. --settle is unused; --pace: connects a second.
+ * {"t": N}, N the time of CLOCK_MONOTONIC in nanoseconds when it was sent. --pace: connects a second.
  *
  * Exit code: 0, or 1 if anything went wrong, or 2 for bad usage.
  */
