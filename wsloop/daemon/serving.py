@@ -30,8 +30,8 @@ from wsloop.transport.bind import AddressInUseError, TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.config import Settings
     from wsloop.daemon.roles import Role
+    from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import House
