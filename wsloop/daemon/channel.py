@@ -36,7 +36,7 @@ READ_DESCRIPTORS = 64
 LENGTH_BYTES = 4
 
 CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-"""Descriptors that come with a message are not inherited by programs; elsewhere than on Linux a moment later."""
+"""Descriptors that come with a message are not inherited by programs, where the kernel knows how."""
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
@@ -73,6 +73,10 @@ class Answer(_Message, frozen=True, tag="answer"):
     text: str
 
 
+class Drain(_Message, frozen=True, tag="drain"):
+    """Accept no more, take leave of everybody, and end: what TERM means to a worker."""
+
+
 class Listen(_Message, frozen=True, tag="listen"):
     """Listen on the sockets that come along, one for each key, beside those you have."""
 
@@ -85,7 +89,7 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-Message = Beat | Ask | Answer | Listen | Leave
+Message = Beat | Ask | Answer | Drain | Listen | Leave
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

@@ -66,7 +66,7 @@ def _become(
     except StartupError as error:
         code = error.exit_code
         _complain(f"error: {name}: {error.message}")
-    except BaseException as error:  # noqa: BLE001 - nothing may get out: above it stands the supervisor's code
+    except BaseException as error:
         _complain(f"error: {name}: {_in_one_line(error)}")
     finally:
         _end(code)

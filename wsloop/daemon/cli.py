@@ -10,13 +10,26 @@ import click
 
 from wsloop import __version__
 from wsloop.daemon import streams, token_cli
-from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS
+from wsloop.daemon.bounds import MAX_COUNT, MAX_SECONDS, MAX_WORKERS
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.transport.bind import parse_bind
 
 COUNT = click.IntRange(1, MAX_COUNT)
 COUNT_OR_NONE = click.IntRange(0, MAX_COUNT)
 SECONDS = click.FloatRange(0, MAX_SECONDS, min_open=True)
+
+
+class _Workers(click.IntRange):
+    """A number of processes, or "auto"."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401 - click's types
+        """Return the number, or "auto"."""
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
+WORKERS = _Workers(1, MAX_WORKERS)
 
 EXAMPLES = """\b
   wsloop serve --dev                 a chat to try, on this machine only
@@ -54,6 +67,8 @@ cli.add_command(token_cli.token)
 @click.option("-b", "--bind", multiple=True, help="host:port, unix:PATH or fd://N; repeatable.")
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket; short for --bind unix:PATH.")
 @click.option("--fd", type=int, metavar="N", help="Listen on an inherited socket; short for --bind fd://N.")
+@click.option("-w", "--workers", type=WORKERS, help="Processes, or auto: one for each core.  [default: 1]")
+@click.option("--pid-file", metavar="PATH", help="Where the number of the first process is written.")
 @click.option("--backlog", type=COUNT, help="Connections queued before accept.  [default: 1024]")
 @click.option("--limit-concurrency", type=COUNT, help="Connections at once; more get 503.")
 @click.option(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -80,10 +79,14 @@ class Line(Protocol):
         """End the line."""
         ...
 
+    def detach(self) -> None:
+        """Close a forked process's copy of it."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process. `beat` is the last it sent, None before the first; `owed` are signals for when it is ready."""
+    """A process. `beat` is the last it sent, None before the first; `owed` are signals for then."""
 
     slot: Slot
     began_s: float
@@ -106,7 +109,7 @@ class Processes(Protocol):
     """What the operating system does for a crew."""
 
     def start(self, slot: Slot, on_message: Callable[[Message, list[int]], object]) -> tuple[int, Line]:
-        """Start a process for `slot`; return its pid and the line to it. Raises OSError if there is no room."""
+        """Start a process for `slot`; return its pid and the line to it. Raises OSError if it cannot be."""
         ...
 
     def kill(self, pid: int, number: int) -> None:
@@ -188,9 +191,9 @@ class Crew:
                 self._processes.kill(child.pid, number)
 
     def notify(self, number: int) -> None:
-        """Send a signal that only a child which serves understands; the others get it when they do."""
+        """Send a signal that a child understands once its loop turns; who has just begun gets it then."""
         for child in self.children.values():
-            if child.is_ready:
+            if child.beat is not None:
                 self._processes.kill(child.pid, number)
             else:
                 child.owed.add(number)
@@ -198,6 +201,11 @@ class Crew:
     def of(self, kind: Kind) -> list[Child]:
         """Return the processes of one kind, those that drain included."""
         return [child for child in self.children.values() if child.slot.kind is kind]
+
+    def leave_to_child(self) -> None:
+        """Close the lines in a forked process; the reactor and the processes are its parent's."""
+        for child in self.children.values():
+            child.line.detach()
 
     def close(self) -> None:
         """Close all lines; the processes are left to themselves."""
@@ -269,16 +277,12 @@ class Crew:
         elif isinstance(message, Beat):
             was_ready = child.is_ready
             child.beat, child.heard_s = message, self._reactor.now
+            while child.owed:
+                self._processes.kill(child.pid, child.owed.pop())
             if child.is_ready and not was_ready:
-                self._on_ready(child)
+                self._on_change()
             if message.is_draining and child.slot.child is child and not self._is_dismissed:
                 self._replace(child)
-
-    def _on_ready(self, child: Child) -> None:
-        for number in child.owed:
-            self._processes.kill(child.pid, number)
-        child.owed.clear()
-        self._on_change()
 
     def _replace(self, child: Child) -> None:
         """Fill the slot of a child that was told to drain by somebody else."""
@@ -308,16 +312,3 @@ def _end_of(code: int) -> str:
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit status {code}" if code else "ended"
-
-
-def ended(pids: Iterable[int]) -> list[tuple[int, int]]:
-    """Return which of the processes have ended, with their exit codes; each is told once."""
-    found = []
-    for pid in pids:
-        try:
-            gone, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:  # ECHILD: reaped by somebody else
-            gone, status = pid, 0
-        if gone:
-            found.append((pid, os.waitstatus_to_exitcode(status)))
-    return found

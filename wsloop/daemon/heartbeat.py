@@ -11,13 +11,15 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Leave, Listen
+from wsloop.daemon import process
+from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, Leave, Listen
+from wsloop.transport.bind import FdBind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.daemon.channel import Message
-    from wsloop.loop.reactor import Reactor
+    from wsloop.server.assembly import House
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -26,34 +28,33 @@ BEAT_EVERY_S = 1.0
 
 
 class Beats:
-    """Says what `snapshot` returns, now and every second, on the descriptor `fd`, which it owns.
+    """Says how `house` is, now and every second, on the descriptor `fd`, which it owns.
 
-    `on_orphaned` is called once, when the supervisor is gone. `on_listen` is given the key and the
-    descriptor of a socket to listen on, and `on_leave` the key of one to leave.
+    `drain` is called when the supervisor says so, or is gone.
     """
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        fd: int,
-        snapshot: Callable[[], Beat],
-        on_orphaned: Callable[[], object],
-        *,
-        on_listen: Callable[[int, int], object],
-        on_leave: Callable[[int], object],
-    ) -> None:
-        self._reactor = reactor
-        self._snapshot = snapshot
-        self._on_listen = on_listen
-        self._on_leave = on_leave
+    def __init__(self, house: House, fd: int, drain: Callable[[], object]) -> None:
+        self._house = house
+        self._reactor = house.reactor
+        self._drain = drain
         self._asked: dict[int, Callable[[bool, str], object]] = {}
         self._numbers = 0
-        self._channel = Channel(reactor, socket.socket(fileno=fd), self._on_message, on_orphaned)
-        self._timer = reactor.call_later(0.0, self._beat)
+        self._listeners = {listener.fileno(): listener for listener in house.server.listeners}
+        self._channel = Channel(self._reactor, socket.socket(fileno=fd), self._on_message, self._on_end)
+        self._timer = self._reactor.call_later(0.0, self._beat)
 
     def now(self) -> None:
         """Send a beat at once: something has changed that the supervisor waits for."""
-        self._channel.send(self._snapshot())
+        server = self._house.server
+        self._channel.send(
+            Beat(
+                connections=server.clients,
+                is_draining=server.draining,
+                draining_left=server.clients if server.draining else 0,
+                is_ready=not self._house.health.reasons(),
+                rss=process.usage().rss,
+            )
+        )
 
     def ask(self, what: str, argument: str, done: Callable[[bool, str], object]) -> None:
         """Ask the supervisor for something; `done` is given whether it was done, and one line about it."""
@@ -73,13 +74,19 @@ class Beats:
         finally:  # a fault is logged by the reactor, and the next beat comes
             self._reactor.rearm(self._timer, self._reactor.now + BEAT_EVERY_S)
 
+    def _on_end(self) -> None:
+        log.warning("the supervisor is gone: ending")
+        self._drain()
+
     def _on_message(self, message: Message, descriptors: list[int]) -> None:
         if isinstance(message, Listen):
             for key, descriptor in zip(message.keys, descriptors, strict=True):
-                self._on_listen(key, descriptor)
+                self._listeners[key] = self._house.server.listen(FdBind(descriptor))
         elif isinstance(message, Leave):
             for key in message.keys:
-                self._on_leave(key)
+                self._listeners.pop(key).close()
+        elif isinstance(message, Drain):
+            self._drain()
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:

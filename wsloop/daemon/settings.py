@@ -37,6 +37,7 @@ from wsloop.daemon.kinds import (
     Secret,
     SpoolSize,
     Texts,
+    Workers,
 )
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
@@ -60,6 +61,8 @@ class ServerSettings(Section, frozen=True):
     limit_accept_rate: Live[Count | None] = None  # new ones a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Live[Seconds] = 30.0  # s, the drain window
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
+    workers: Workers = 1  # processes that serve clients, or "auto": one for each core; also $WEB_CONCURRENCY
+    pid_file: FilePath | None = None  # where the number of the first process is written
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 
