@@ -1,7 +1,7 @@
 """The admin listener: for the operator's own software, apart from clients.
 
-It serves health, and the server API where a key is set. In development mode no key is needed, since
-only this machine can call; elsewhere the API is off until there is one, and the banner says so.
+It serves health and metrics, and the server API where a key is set. In development mode no key is
+needed, since only this machine can call; elsewhere the API is off until there is one, and the banner says so.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def listen(settings: Settings, listen_on: Callable[[TcpBind], Bind]) -> list[str
 
 def _lines(settings: Settings, bind: Bind) -> list[str]:
     url = f"{'https' if settings.admin.tls else 'http'}://{bind}"
-    lines = [f"  admin    {url}/healthz"]
+    lines = [f"  admin    {url}/healthz   {url}/metrics"]
     key = compose.api_key(settings)
     if key is None:
         lines.append("  api      off: set admin.api_key to have it")

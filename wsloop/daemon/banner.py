@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon.environment import has_token_keys
 from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.transport.bind import TcpBind
 
@@ -45,7 +44,7 @@ def lines(settings: Settings, bound: Sequence[Bind]) -> list[str]:
 def _can_anybody_connect(settings: Settings) -> bool:
     """Return whether there is a way in: tokens, the backend, or no question asked."""
     is_open = settings.dev or settings.client.allow_anonymous
-    return is_open or bool(settings.proxy.connect) or has_token_keys(settings)
+    return is_open or bool(settings.proxy.connect) or settings.has_token_keys
 
 
 def show(lines: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import gc
 import logging
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, logs
+from wsloop.daemon import banner, compose, logs, observing
 from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.signals import SignalHandling
@@ -58,7 +58,8 @@ def serve(settings: Settings, role: Role) -> int:
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:
-            house.server.listen_admin(role.admin, house.admin, secure=settings.admin.tls)
+            app = observing.admin_app(house, observing.observe(house, ports, role))
+            house.server.listen_admin(role.admin, app, secure=settings.admin.tls)
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, role, rereads)
     return 0
