@@ -55,11 +55,11 @@ def serve(settings: Settings, role: Role) -> int:
         stack.callback(_tear_down, house)
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
+        house = observing.with_metrics(house, observing.observe(house, ports, role))
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:
-            app = observing.admin_app(house, observing.observe(house, ports, role))
-            house.server.listen_admin(role.admin, app, secure=settings.admin.tls)
+            house.server.listen_admin(role.admin, house.admin, secure=settings.admin.tls)
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, role, rereads)
     return 0
