@@ -30,6 +30,7 @@ from wsloop.server.app import App, Route, Service
 from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.forwarded import Proxies
 from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
@@ -148,6 +149,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    `proxies`: whose word on their clients counts.
     `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
     `forwarded_headers`, in lower case, are shown to it.
@@ -169,6 +171,7 @@ class Options:
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
     certificates: Certificates | None = None
+    proxies: Proxies = field(default_factory=Proxies)
     namespaces: Mapping[str, Namespace] | None = None
     hub: HubOptions = field(default_factory=HubOptions)
     broker: BrokerLimits = field(default_factory=BrokerLimits)
@@ -246,6 +249,7 @@ def assemble(ports: Ports, options: Options) -> House:
         max_accepts_per_s=options.max_accepts_per_s,
         backlog=options.backlog,
         certificates=options.certificates,
+        proxies=options.proxies,
     )
     _sweep(reactor, hub)
     operations = Operations(

@@ -63,7 +63,7 @@ class Output:
         "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_full_since_s", "_handler", "_held",
         "_interest", "_is_secure", "_limits", "_lines", "_mailbox", "_outbox", "_pressure", "_reply_bytes",
         "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "_was_heard", "codec",
-        "dropped", "id", "member", "state",
+        "dropped", "id", "member", "sender", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -95,6 +95,8 @@ class Output:
         """Who has a say in what of its messages may be dropped; a handler that is given lanes sets it."""
         self.codec: Codec = JSON
         """How `send_line` joins what it is given."""
+        self.sender = ""
+        """Who is behind the listed proxy that the peer is; "" if it is none, or no WebSocket yet."""
         self.dropped = 0
         """Messages that were dropped instead of sent, in all."""
 
@@ -133,13 +135,14 @@ class Output:
 
     @property
     def peer(self) -> str:
-        """The peer's address, printable, for logs."""
-        return self._transport.peer
+        """The peer's address, printable, for logs; behind a listed proxy with that."""
+        peer = self._transport.peer
+        return f"{self.sender} via {peer}" if self.sender else peer
 
     @property
     def peer_host(self) -> str:
-        """The part of it that rules go by: the IP address, or "unix"."""
-        return self._transport.peer_host
+        """The part of it that rules go by: the IP address, or "unix"; behind a listed proxy the client's."""
+        return self.sender or self._transport.peer_host
 
     @property
     def is_secure(self) -> bool:

@@ -19,9 +19,10 @@ from wsloop.server.admission import Admission, Refusal, key_of
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.draining import Drain
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.forwarded import Proxies
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
-from wsloop.server.refusing import Refuser
+from wsloop.server.refusing import RETRY_AFTER, STATUS, Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
 from wsloop.server.tally import Tally
@@ -120,6 +121,7 @@ class Server:
         max_accepts_per_s: float = 0,
         backlog: int = 1024,
         certificates: Certificates | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.reactor = reactor
         self.app = app
@@ -134,6 +136,7 @@ class Server:
         self.tally = Tally()
         self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
+        self.proxies = proxies or Proxies()
         self.draining = False
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
@@ -158,6 +161,11 @@ class Server:
         listener = self._listen(bind, self._on_accept, secure=True)
         self._listeners.append(listener)
         return listener
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where clients are accepted now."""
+        return tuple(self._listeners)
 
     def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
         """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
@@ -184,7 +192,9 @@ class Server:
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
-        key = key_of(transport.peer_host)
+        host = transport.peer_host
+        # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
+        key = "" if self.proxies.lists(host) else key_of(host)
         refusal = self._admission.judge(key, self.clients, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
@@ -211,6 +221,18 @@ class Server:
             return None
         self.registry.add(connection)
         return connection
+
+    def admit_behind(self, connection: Connection, host: str) -> None:
+        """Count a connection whose peer is a listed proxy by `host`, who is behind it; to be called once.
+
+        Raises HandshakeError 429 if that address has too many already.
+        """
+        key = key_of(host)
+        if not self._admission.has_room_for(key):
+            self._refuser.note(Refusal.HOST)
+            raise HandshakeError(STATUS[Refusal.HOST], Refusal.HOST.value, (RETRY_AFTER,))
+        self._admission.enter(key)
+        connection.sender = host
 
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
@@ -256,7 +278,7 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        else:
+        elif connection.sender or not self.proxies.lists(connection.peer_host):
             self._admission.leave(key_of(connection.peer_host))
 
     def _end_drain_if_empty(self) -> None:
