@@ -9,7 +9,6 @@ Must not know of connections; read `listener.py` next.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
