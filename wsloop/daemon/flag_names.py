@@ -20,6 +20,8 @@ FLAGS = {
     "admin.host": "--admin-host",
     "admin.port": "--admin-port",
     "server.timeout_graceful_shutdown": "--timeout-graceful-shutdown",
+    "server.proxy_headers": "--proxy-headers",
+    "server.forwarded_allow_ips": "--forwarded-allow-ips",
     "server.poller": "--poller",
     "log.level": "--log-level",
     "log.format": "--log-format",

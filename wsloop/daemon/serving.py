@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon import admin, compose, logs
+from wsloop.daemon import admin, compose, logs, observing
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError
@@ -62,7 +62,8 @@ def serve(settings: Settings, role: Role) -> int:
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in role.binds]
-        banner = [*_banner(settings, bound), *admin.listen(settings, house)]
+        app = observing.admin_app(house, observing.observe(house, ports, role))
+        banner = [*_banner(settings, bound), *admin.listen(settings, house, app)]
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, banner, rereads)
     return 0

@@ -23,6 +23,7 @@ from wsloop.daemon.kinds import (
     Deflate,
     Delay,
     FilePath,
+    ForwardedHeader,
     FrameMessages,
     Grace,
     HookName,
@@ -60,6 +61,9 @@ class ServerSettings(Section, frozen=True):
     limit_accept_rate: Live[Count | None] = None  # new ones a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Live[Seconds] = 30.0  # the drain window
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
+    proxy_headers: bool | None = None  # believe listed proxies about clients; default: if any is listed
+    forwarded_allow_ips: Texts = ()  # those: addresses, networks, "unix" for all Unix sockets
+    forwarded_header: ForwardedHeader = "x-forwarded-for"  # the one they write; the other may be a client's
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 
