@@ -26,7 +26,7 @@ from wsloop.loop.clock import unix_time
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
-from wsloop.server.app import App, Route, Service
+from wsloop.server.app import App, Page, Route
 from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
