@@ -54,8 +54,9 @@ def serve(dev: bool, path: Path | None, **given: Any) -> None:  # noqa: ANN401 -
     # Imported here: `wsloop --help` need not load the house.
     from wsloop.daemon import config, run  # noqa: PLC0415
 
-    loaded = config.read(config.Sources(path, flags.tree(given), dev))
-    sys.exit(run.run(loaded.settings))
+    sources = config.Sources(path, flags.tree(given), dev)
+    loaded = config.read(sources)
+    sys.exit(run.run(loaded.settings, sources))
 
 
 def main() -> NoReturn:

@@ -82,10 +82,43 @@ def plan(sources: Sources, running: Settings, build: Build = compose.options) ->
     return Plan(settings, tuple(changes), tokens, build(settings, tokens))
 
 
+def judge(sources: Sources, running: Settings) -> tuple[Outcome, Settings]:
+    """Say in the log, and return, what a reload comes to, and the settings after it; for a supervisor."""
+    found = _tried(sources, running, compose.options)
+    if isinstance(found, Outcome):
+        return found, running
+    logs.apply(found.settings.log)
+    return _told(found, logging.INFO), found.settings
+
+
+def _tried(sources: Sources, running: Settings, build: Build) -> Plan | Outcome:
+    """Return the plan, or the mistake, which is logged."""
+    try:
+        return plan(sources, running, build)
+    except StartupError as error:
+        outcome = Outcome(error=error.message, hint=error.hint)
+        log.error(f"reload: {outcome.lines()[0]}")
+        return outcome
+
+
+def _told(found: Plan, level: int) -> Outcome:
+    """Log what a plan has changed; return that."""
+    outcome = Outcome(found.changes)
+    # Each line has a text of its own: the log's limit is for one cause that comes again and again.
+    for line in outcome.lines():
+        log.log(level, f"reload: {line}")
+    if found.options.certificates is not None:
+        log.log(level, "reload: the certificate was read again")
+    if found.tokens is not None:
+        log.log(level, "reload: the keys for tokens were read again")
+    return outcome
+
+
 class Reloading:
     """Reloads one process that serves.
 
-    `settings` are those that hold; `tokens` what was made of them, `build` makes a server's options.
+    `settings` are those that hold; `tokens` what was made of them, `build` makes a server's options. The
+    changes are told at `level`: where a supervisor has told them for all, nobody needs them again.
     """
 
     def __init__(
@@ -95,8 +128,10 @@ class Reloading:
         house: House,
         tokens: Tokens | None,
         build: Build = compose.options,
+        level: int = logging.INFO,
     ) -> None:
         self.settings = settings
+        self._level = level
         self._sources = sources
         self._house = house
         self._tokens = tokens
@@ -104,22 +139,11 @@ class Reloading:
 
     def run(self) -> Outcome:
         """Reload, tell in the log what came of it, and return it."""
-        try:
-            found = plan(self._sources, self.settings, self._build)
-        except StartupError as error:
-            outcome = Outcome(error=error.message, hint=error.hint)
-            log.error(f"reload: {outcome.lines()[0]}")
-            return outcome
+        found = _tried(self._sources, self.settings, self._build)
+        if isinstance(found, Outcome):
+            return found
         self._apply(found)
-        outcome = Outcome(found.changes)
-        # Each line has a text of its own: the log's limit is for one cause that comes again and again.
-        for line in outcome.lines():
-            log.info(f"reload: {line}")
-        if found.options.certificates is not None:
-            log.info("reload: the certificate was read again")
-        if found.tokens is not None:
-            log.info("reload: the keys for tokens were read again")
-        return outcome
+        return _told(found, self._level)
 
     def _apply(self, found: Plan) -> None:
         """Change what is live. Nothing here fails."""

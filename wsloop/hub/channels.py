@@ -184,7 +184,7 @@ class Channel:
         return [subscription for audience in audiences for subscription in audience.subscriptions]
 
     def refresh_audiences(self) -> None:
-        """Follow other rules: how slow readers are dealt with, and who wants to know of comings and goings."""
+        """Follow other rules: what becomes of slow readers, and who is told of comings and goings."""
         for audience in self._audiences():
             audience.follow_rules()
 

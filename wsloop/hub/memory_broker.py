@@ -196,7 +196,7 @@ class MemoryBroker(Broker):
         self._queue(channel, entry)
         done(entry.stream.position)
 
-    def follow(self, memory_bytes: int) -> None:
+    def limit_memory(self, memory_bytes: int) -> None:
         """Keep no more than so many bytes from now on; what is too much goes with what comes next."""
         self._limits = msgspec.structs.replace(self._limits, memory_bytes=memory_bytes)
 

@@ -115,6 +115,10 @@ class Domain(Protocol):
         """Who is in each channel, on all hubs."""
         ...
 
+    def limit_history(self, memory_bytes: int) -> None:
+        """Keep no more of the past than this from now on; no effect where another process keeps it."""
+        ...
+
     def join(self, operations: Operations) -> None:
         """Take part, once the hub is there: `operations` is what others may ask of it."""
         ...
@@ -127,9 +131,13 @@ class Domain(Protocol):
 class OwnDomain:
     """A domain of one process: everything is at hand. Satisfies `Domain`."""
 
-    def __init__(self, broker: Broker, presence: Presence) -> None:
+    def __init__(self, broker: MemoryBroker, presence: Presence) -> None:
         self.broker = broker
         self.presence = presence
+
+    def limit_history(self, memory_bytes: int) -> None:
+        """See `Domain.limit_history`."""
+        self.broker.limit_memory(memory_bytes)
 
     def join(self, operations: Operations) -> None:
         """Nobody else asks."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.server import assembly
 
 if TYPE_CHECKING:
@@ -38,5 +37,4 @@ def follow(house: House, options: Options, *, has_other_namespaces: bool = True)
     )
     server.app = assembly.public_app(options, hub, server.fan_out, house.health)
     house.api.key = options.api_key
-    if isinstance(house.domain.broker, MemoryBroker):
-        house.domain.broker.follow(options.broker.memory_bytes)
+    house.domain.limit_history(options.broker.memory_bytes)
