@@ -142,7 +142,7 @@ class Server:
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
         self._backlog = backlog
-        self._certificates = certificates
+        self.certificates = certificates
         self._listeners: list[Listener] = []
         self._listened: list[Listener] = []  # also those that were closed, for their totals
         self._admin_listeners: list[Listener] = []
@@ -181,8 +181,8 @@ class Server:
     def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
-        if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
-            make_transport = self._certificates.wrap
+        if secure and self.certificates is not None and sock.family != socket.AF_UNIX:
+            make_transport = self.certificates.wrap
         listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
@@ -234,6 +234,11 @@ class Server:
         self._admission.enter(key)
         connection.sender = host
 
+    def limit_admission(self, max_connections: int, max_per_host: int, max_accepts_per_s: float) -> None:
+        """Let in by other limits from now on; nobody who is in has to go. Costs a walk over all."""
+        keys = [self._key_of(each) for each in self.registry.snapshot() if each.id not in self._admin_ids]
+        self._admission.follow(max_connections, max_per_host, max_accepts_per_s, self.reactor.now, keys)
+
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
@@ -278,8 +283,13 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        elif connection.sender or not self.proxies.lists(connection.peer_host):
-            self._admission.leave(key_of(connection.peer_host))
+        else:
+            self._admission.leave(self._key_of(connection))
+
+    def _key_of(self, connection: Connection) -> str:
+        """Return what a client's connection was counted by, "" if it was not."""
+        is_counted = connection.sender or not self.proxies.lists(connection.peer_host)
+        return key_of(connection.peer_host) if is_counted else ""
 
     def _end_drain_if_empty(self) -> None:
         if not self.draining or self.clients or self._on_drained is None:
@@ -325,7 +335,7 @@ class Server:
             aborted=sum(each.aborted for each in listeners),
             back_offs=sum(each.back_offs for each in listeners),
             paused=sum(each.paused for each in listeners),
-            tls=self._certificates.statistics() if self._certificates is not None else None,
+            tls=self.certificates.statistics() if self.certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
