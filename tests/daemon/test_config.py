@@ -225,7 +225,7 @@ def test_a_proxy_is_listed_by_address_network_or_as_unix(tmp_path: Path, text: s
     ],
 )
 def test_what_is_no_proxy_is_told_with_the_way_to_list_one(tmp_path: Path, text: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match="server.forwarded_allow_ips: ") as caught:
+    with pytest.raises(ConfigError, match=r"server\.forwarded_allow_ips: ") as caught:
         load(written(tmp_path, f'[server]\nforwarded_allow_ips = ["{text}"]\n'), {})
     assert caught.value.hint == hint
     with pytest.raises(UsageError):
