@@ -91,6 +91,7 @@ class TokenGate(Gate):
         if limits is None:
             return
         if not limits.admit(Operation.CONNECT, self._hub.now(), Meter(), "", key_of(peer_host)):
+            self._hub.tally.rate_limited[Operation.CONNECT] += 1
             raise HandshakeError(429, "too many connects from your address", (RETRY_AFTER,))
 
     def _judge(self, token: str) -> Identity:

@@ -155,6 +155,7 @@ class HttpPhase:
     def _respond(self, response: Response) -> bool:
         """Send a plain answer; return whether another request may follow on this connection."""
         handshake = self._handshake
+        self._server.tally.responses[response.status // 100] += 1
         headers = (*response.headers, (b"Connection", b"close")) if self._is_last else response.headers
         self._connection.enqueue((handshake.respond(response.status, headers, response.body),))
         if not handshake.keep_alive:
@@ -165,6 +166,7 @@ class HttpPhase:
         return True
 
     def _refuse(self, error: HandshakeError) -> None:
+        self._server.tally.responses[error.status // 100] += 1
         peer = self._connection.peer
         if self._sender and not self._connection.sender:
             peer = f"{self._sender} via {peer}"
@@ -187,6 +189,7 @@ class HttpPhase:
         subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
+        self._server.tally.responses[1] += 1
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
         self._connection.open(route, request, self._handshake.trailing, agreed)
 

@@ -172,6 +172,7 @@ class Output:
     def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
         if self.state is not _OPEN or not self._has_room():
             return
+        self._server.tally.messages_sent += 1
         if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
             self._queue(frame)
         elif len(payload) <= JOIN_MAX_BYTES:
@@ -183,6 +184,7 @@ class Output:
     def send_frame(self, frame: bytes) -> None:
         """Queue one whole, already encoded frame, which other connections may share."""
         if self.state is _OPEN and self._has_room():
+            self._server.tally.messages_sent += 1
             self._queue(self._compressor.recode(frame) if self._compressor else frame)
 
     def push(self, data: bytes, packets: Sequence[Packet]) -> None:
@@ -199,6 +201,7 @@ class Output:
             if self._compressor:
                 data = self._compressor.shared_frames(data)
             sent_bytes = self._transport.write(data)
+            self._server.tally.bytes_sent += sent_bytes
             if sent_bytes != len(data) or self._is_secure:
                 self._keep_rest(data, packets, sent_bytes)
         except Exception as error:
@@ -265,8 +268,9 @@ class Output:
 
     def _queue_cork(self) -> None:
         """Queue what answers the present read, before something else is."""
-        cork, self._cork = self._cork, []
-        for corked in cork or ():
+        cork, self._cork = self._cork or [], []
+        self._server.tally.messages_sent += len(cork)
+        for corked in cork:
             self._append(corked)
 
     def _append(self, piece: Piece) -> None:
@@ -311,6 +315,7 @@ class Output:
         taken_bytes = before - self._outbox.size
         if self._mailbox is not None:
             taken_bytes += self._refill(self._mailbox)
+        self._server.tally.bytes_sent += taken_bytes
         self._after_write(taken_bytes)
 
     def _after_write(self, taken_bytes: int) -> None:
@@ -362,11 +367,14 @@ class Output:
         cork, self._cork = self._cork, None
         if not cork:
             return
+        tally = self._server.tally
+        tally.messages_sent += len(cork)
         data = cork[0] if len(cork) == 1 else b"".join(cork)
         if self._outbox.size:
             self._queue(data)
             return
         sent_bytes = self._transport.write(data)
+        tally.bytes_sent += sent_bytes
         if sent_bytes != len(data):
             self._outbox.append(data)
             self._outbox.advance(sent_bytes)
@@ -377,4 +385,5 @@ class Output:
         self._seal()
         cork, self._cork = self._cork, None
         if cork:
+            self._server.tally.messages_sent += len(cork)
             self.enqueue(cork)

@@ -25,6 +25,7 @@ from wsloop.server.pulse import Jitter
 from wsloop.server.refusing import RETRY_AFTER, STATUS, Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
+from wsloop.server.tally import Tally
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from wsloop.server.app import App
     from wsloop.transport.base import SocketAddress, SocketLike, Transport
     from wsloop.transport.bind import Bind, Network
-    from wsloop.transport.certificates import Certificates
+    from wsloop.transport.certificates import Certificates, TlsStatistics
 
 log = logging.getLogger("wsloop.server")
 
@@ -83,6 +84,24 @@ class ServerStatistics:
     rings_lent: int
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTotals:
+    """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
+
+    `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
+    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    `tls` is None where there is none.
+    """
+
+    accepted: int
+    refused: dict[str, int]
+    shed: int
+    aborted: int
+    back_offs: int
+    paused: int
+    tls: TlsStatistics | None
+
+
 class Server:
     """Accepts connections on any number of listeners, and serves each its `App`."""
 
@@ -114,6 +133,7 @@ class Server:
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
         self.slow = SlowTotals()
+        self.tally = Tally()
         self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
         self.proxies = proxies or Proxies()
@@ -124,6 +144,7 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._listened: list[Listener] = []  # also those that were closed, for their totals
         self._admin_listeners: list[Listener] = []
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
@@ -157,9 +178,11 @@ class Server:
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
         if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self._certificates.wrap
-        return Listener(
+        listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
+        self._listened.append(listener)
+        return listener
 
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
@@ -285,6 +308,19 @@ class Server:
         refused_total = self._refuser.totals.total()
         return ServerStatistics(
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )
+
+    def totals(self) -> ServerTotals:
+        """Return a snapshot of what is counted anyway; costs next to nothing."""
+        listeners = [listener.statistics() for listener in self._listened]
+        return ServerTotals(
+            accepted=self._accepted_total,
+            refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
+            shed=sum(each.shed for each in listeners),
+            aborted=sum(each.aborted for each in listeners),
+            back_offs=sum(each.back_offs for each in listeners),
+            paused=sum(each.paused for each in listeners),
+            tls=self._certificates.statistics() if self._certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
