@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped] # its types are another package
 
 from wsloop.daemon.cli import cli
 from wsloop.daemon.config import load
+from wsloop.daemon.table import all_keys
 
 if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
@@ -23,6 +24,9 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 MANIFESTS: list[dict[str, Any]] = list(
     yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
 )
+FILES = (".log", ".conf", ".toml", ".sock")
+"""How what is a file's name ends, and no setting's."""
+
 SLACK_S = 5
 """What comes after a drain: the last answers, and the end of the process."""
 
@@ -105,10 +109,10 @@ def test_whoever_selects_pods_selects_these() -> None:
 
 
 def test_secrets_are_variables_that_wsloop_reads_and_hold_none() -> None:
-    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
-    for name, value in manifest("Secret")["stringData"].items():
-        assert name in page
-        assert value == ""
+    variables = {f"WSLOOP_{key.section}__{key.name}".upper() for key in all_keys() if key.is_secret}
+    named = manifest("Secret")["stringData"]
+    assert set(named) <= variables
+    assert set(named.values()) == {""}
 
 
 # -- Docker ----------------------------------------------------------------------------------
@@ -150,13 +154,12 @@ def test_its_commands_are_wsloops() -> None:
 
 
 def test_a_comment_about_wsloops_settings_names_some_that_exist() -> None:
-    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
-    keys = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    for path in DEPLOY.iterdir():
-        for section, key in re.findall(
-            r"\b(server|ws|hooks|log|admin)\.(\w+)\b", path.read_text(encoding="utf-8")
-        ):
-            assert key in keys, f"{path.name}: {section}.{key}"
+    paths = {key.path for key in all_keys()}
+    sections = "|".join({key.section for key in all_keys()})
+    for file in DEPLOY.iterdir():
+        named = re.findall(rf"\b((?:{sections})\.[a-z]\w+)\b(?!\.)", file.read_text(encoding="utf-8"))
+        for path in named:
+            assert path in paths or path.endswith(FILES), f"{file.name}: {path}"
 
 
 def test_each_file_says_where_it_belongs() -> None:

@@ -283,7 +283,7 @@ async def shows_the_clients_address(front: Front) -> None:
     """A client is known by where it is, and what it claims about that by nobody."""
     async with front.open(STRANGER, X_Forwarded_For="203.0.113.9") as peer:
         await join(peer)
-        assert front.addresses() == [STRANGER]
+        assert front.addresses() == [STRANGER], front.addresses()
 
 
 async def believes_another_listed_proxy(front: Front) -> None:
