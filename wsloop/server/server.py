@@ -89,7 +89,7 @@ class ServerTotals:
     """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
 
     `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
-    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    ever were (see `ListenerStatistics`), `paused` counts those that are open and do not accept now.
     `tls` is None where there is none.
     """
 
@@ -144,7 +144,8 @@ class Server:
         self._backlog = backlog
         self.certificates = certificates
         self._listeners: list[Listener] = []
-        self._listened: list[Listener] = []  # also those that were closed, for their totals
+        self._listened: list[Listener] = []  # of all kinds, until their totals are in the next
+        self._closed_totals = (0, 0, 0)
         self._admin_listeners: list[Listener] = []
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
@@ -327,13 +328,19 @@ class Server:
 
     def totals(self) -> ServerTotals:
         """Return a snapshot of what is counted anyway; costs next to nothing."""
+        shed, aborted, back_offs = self._closed_totals
+        for listener in [each for each in self._listened if each.is_closed]:
+            last = listener.statistics()
+            shed, aborted, back_offs = shed + last.shed, aborted + last.aborted, back_offs + last.back_offs
+            self._listened.remove(listener)
+        self._closed_totals = shed, aborted, back_offs
         listeners = [listener.statistics() for listener in self._listened]
         return ServerTotals(
             accepted=self._accepted_total,
             refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
-            shed=sum(each.shed for each in listeners),
-            aborted=sum(each.aborted for each in listeners),
-            back_offs=sum(each.back_offs for each in listeners),
+            shed=shed + sum(each.shed for each in listeners),
+            aborted=aborted + sum(each.aborted for each in listeners),
+            back_offs=back_offs + sum(each.back_offs for each in listeners),
             paused=sum(each.paused for each in listeners),
             tls=self.certificates.statistics() if self.certificates is not None else None,
         )
