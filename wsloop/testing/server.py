@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from wsloop.testing.machine import Machine
 
+SOURCE = "127.0.0.1"
 ADDRESS = TcpBind("127.0.0.1", 8765)
 
 AnyClient = TypeVar("AnyClient", bound=MemoryClient)
@@ -70,14 +71,25 @@ class MemoryServer:
             self._turn = machine.turn
 
     @overload
-    def dial(self, *, at: TcpBind | None = None) -> MemoryClient: ...
+    def dial(self, *, at: TcpBind | None = None, source_host: str = SOURCE) -> MemoryClient: ...
 
     @overload
-    def dial(self, kind: type[AnyClient], *, at: TcpBind | None = None) -> AnyClient: ...
+    def dial(
+        self, kind: type[AnyClient], *, at: TcpBind | None = None, source_host: str = SOURCE
+    ) -> AnyClient: ...
 
-    def dial(self, kind: type[MemoryClient] = MemoryClient, *, at: TcpBind | None = None) -> MemoryClient:
-        """Return a client that is connected, to the listener at `at`, but has not said a word yet."""
-        client = kind(self.reactor, self.network.connect(at or self._at), self._chance)
+    def dial(
+        self,
+        kind: type[MemoryClient] = MemoryClient,
+        *,
+        at: TcpBind | None = None,
+        source_host: str = SOURCE,
+    ) -> MemoryClient:
+        """Return a client that is connected, to the listener at `at`, but has not said a word yet.
+
+        `source_host` is the address that it comes from.
+        """
+        client = kind(self.reactor, self.network.connect(at or self._at, source_host), self._chance)
         self._clients.append(client)
         return client
 
