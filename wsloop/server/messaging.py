@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes, replies
 from wsloop.hub.codec import JSON
+from wsloop.protocol import trace
 from wsloop.server.admission import key_of
 from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
     from wsloop.server.fan_out import PacedFanOut
+    from wsloop.server.story import Story
 
 
 _PINGS: dict[Codec, bytes] = {}
@@ -87,7 +89,7 @@ class MessagingHandler:
             app_pings=not self._frame_pings,
             identity=identity,
             host=key_of(connection.peer_host),
-            headers=_forwarded(request, forwarded) if forwarded else (),
+            headers=_forwarded(request, forwarded, connection.story),
         )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
@@ -211,8 +213,17 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
 
 
-def _forwarded(request: Request, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
-    """Return the headers of an upgrade request that the backend may see, names in lower case."""
+def _forwarded(
+    request: Request, names: frozenset[bytes], story: Story | None
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers of an upgrade request that the backend may see, names in lower case.
+
+    Which trace the request belongs to is always told, if it says so in good form.
+    """
+    if story is not None and story.trace:
+        names |= {trace.HEADER}
+    elif not names:
+        return ()
     return tuple(
         (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers if name in names
     )

@@ -103,6 +103,7 @@ class Server:
     ) -> None:
         self.reactor = reactor
         self.app = app
+        self.entropy = entropy
         self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
