@@ -12,7 +12,8 @@ import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wsloop.daemon.logs import Escaped, RateLimit
+from wsloop.daemon.log_format import TextFormat
+from wsloop.daemon.logs import RateLimit
 from wsloop.testing.client import MemoryClient
 from wsloop.testing.server import ADDRESS
 

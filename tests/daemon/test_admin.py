@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wsloop.daemon import admin, compose
-from wsloop.daemon.config import AdminSettings, Settings
+from wsloop.daemon.settings import AdminSettings, Settings
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.server.assembly import Options
 from wsloop.testing.server import MemoryServer

@@ -22,7 +22,7 @@ from tests.transport.tls_kit import write_pair
 from wsloop import __version__
 from wsloop.daemon import compose
 from wsloop.daemon.cli import cli, main
-from wsloop.daemon.config import TlsSettings
+from wsloop.daemon.settings import TlsSettings
 from wsloop.loop.poller import SelectorPoller
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 

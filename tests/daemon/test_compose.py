@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wsloop.daemon import compose
-from wsloop.daemon.config import HistorySettings, ServerSettings, Settings, load
+from wsloop.daemon.config import load
+from wsloop.daemon.settings import HistorySettings, ServerSettings, Settings
 from wsloop.hub.rate_limits import Meter, Operation, Rate
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.server.refusing import LINGERING_MAX
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Backend
+    from wsloop.daemon.kinds import Backend
 
 
 @pytest.mark.parametrize(

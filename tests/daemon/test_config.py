@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsloop.daemon.addresses import check
-from wsloop.daemon.config import ServerSettings, Settings, load
+from wsloop.daemon.config import load
+from wsloop.daemon.settings import ServerSettings, Settings
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions

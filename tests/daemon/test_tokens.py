@@ -10,8 +10,9 @@ import pytest
 
 from tests.hub.token_kit import NOW_S, SECRET, private_key, public_jwk, public_pem, sign
 from wsloop.daemon import compose
-from wsloop.daemon.config import Settings, TokenSettings, load
+from wsloop.daemon.config import load
 from wsloop.daemon.environment import has_token_keys, secret_variable
+from wsloop.daemon.settings import Settings, TokenSettings
 from wsloop.daemon.tokens import build
 from wsloop.errors import ConfigError
 from wsloop.hub.verifier import InvalidTokenError

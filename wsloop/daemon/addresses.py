@@ -15,7 +15,7 @@ from wsloop.transport.bind import TcpBind, parse_bind
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from wsloop.daemon.config import ServerSettings
+    from wsloop.daemon.settings import ServerSettings
 
 _SCHEME = r"[a-z][a-z0-9+.-]*"
 _HOST = r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])"

@@ -17,7 +17,7 @@ from wsloop.server.api import PREFIX
 from wsloop.transport.bind import AddressInUseError, TcpBind
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Settings
+    from wsloop.daemon.settings import Settings
     from wsloop.server.assembly import House
     from wsloop.transport.bind import Bind
 

@@ -77,6 +77,8 @@ cli.add_command(token_cli.token)
 @click.option("--poller", type=click.Choice(["auto", "epoll", "kqueue", "poll", "select"]), help="Back end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level.")
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="How a log line looks.")
+@click.option("--log-file", metavar="PATH", help="Where they go; USR1 reopens it.  [default: standard error]")
+@click.option("--access-log/--no-access-log", default=None, help="A line for each answer and each end.")
 def serve(dev: bool, path: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click hands over any type
     """Start the daemon and run it until TERM or INT."""
     # Imported here: `wsloop --help` need not load the house.
@@ -100,6 +102,8 @@ _SECTION_OF = {
     "admin_port": ("admin", "port"),
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
+    "log_file": ("log", "file"),
+    "access_log": ("log", "access"),
 }
 
 

@@ -28,7 +28,7 @@ from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import (
+    from wsloop.daemon.settings import (
         AuthSettings,
         RateLimitSettings,
         ServerSettings,

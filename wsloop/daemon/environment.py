@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wsloop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Settings
+    from wsloop.daemon.settings import Settings
 
 TOKEN_SECTIONS = ("token", "subscription_token")
 """The sections that hold keys for tokens."""

@@ -32,6 +32,7 @@ class Sink:
 
     def __init__(self, fd: int, path: str = "", *, may_block: bool) -> None:
         self._path = path
+        self._given_fd = fd
         self._fd = open_file(path) if path else fd
         self._may_block = may_block
         self._is_torn = False
@@ -68,14 +69,14 @@ class Sink:
         return os.isatty(self._fd)
 
     def reopen(self, path: str | None = None) -> bool:
-        """Open the file again, or another one; return whether there is one. The old one if that fails.
+        """Open the file again, or another one, or go back to the descriptor (""); return whether that is new.
 
-        Raises ConfigError if it fails.
+        Raises ConfigError, and goes on as before, if it fails.
         """
-        path = path or self._path
-        if not path:
+        path = self._path if path is None else path
+        if not path and not self._path:
             return False
-        fd = open_file(path)
+        fd = open_file(path) if path else self._given_fd
         if self._path:
             os.close(self._fd)
         self._fd, self._path, self._is_torn = fd, path, False

@@ -28,7 +28,7 @@ from wsloop.errors import ConfigError
 from wsloop.server.access import ACCESS_LOGGER
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import LogSettings
+    from wsloop.daemon.settings import LogSettings
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -248,7 +248,7 @@ class _Logs:
 
         self._handler.order(follow)
         path = settings.file or ""
-        if path and path != self._path:
+        if path != self._path:
             self._path = path
             self._handler.order(lambda: self.output.reopen(path))
 

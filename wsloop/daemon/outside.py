@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from wsloop.client.application import Application
-    from wsloop.daemon.config import Settings
+    from wsloop.daemon.settings import Settings
     from wsloop.hub.options import HubOptions
 
     Place = Callable[[str, str], str]

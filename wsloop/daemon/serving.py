@@ -30,20 +30,28 @@ from wsloop.transport.bind import AddressInUseError, TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.config import Settings
     from wsloop.daemon.roles import Role
+    from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
+    from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import House
+    from wsloop.server.server import Server
     from wsloop.transport.bind import Bind
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
 
+SPREAD_SHARE = 0.8
+"""Of the drain's window: when the last clients are asked to go."""
+
+PROGRESS_S = 2.0
+"""Between two lines that tell how far a drain is."""
+
 
 def serve(settings: Settings, role: Role) -> int:
     """Serve to the end and return the exit code; raises StartupError if it cannot start."""
     with contextlib.ExitStack() as stack:
-        stack.callback(logs.start(settings.log, dev=settings.dev))
+        stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
         wakeup = SocketpairWakeup()
@@ -95,13 +103,15 @@ def _serve(
     window_s = settings.server.timeout_graceful_shutdown
 
     def stop_now() -> None:
-        log.warning("stopping now, %d connections dropped", len(server.registry))
+        log.warning("stopping now, %d connections dropped", server.clients)
         reactor.stop()
 
     def drain() -> None:
-        log.info("draining %d connections, at most %g s", len(server.registry), window_s)
+        if server.draining:
+            return
         reactor.call_later(window_s, stop_now)
-        server.drain(reactor.stop)
+        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
+        _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
     handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
@@ -112,6 +122,21 @@ def _serve(
     finally:
         handling.restore()
     log.info("stopped")
+
+
+def spread_s(window_s: float, close_s: float) -> float:
+    """Return over how many seconds of a drain's window clients are asked to go.
+
+    The last of them still has `close_s` to answer, and what is left is for a machine that is busy.
+    """
+    return max(0.0, min(SPREAD_SHARE * window_s, window_s - close_s - 1.0))
+
+
+def _tell_progress(reactor: Reactor, server: Server) -> None:
+    """Log how far the drain is, now and every few seconds."""
+    if server.clients or not server.drained_from:
+        log.info("draining %s of %s", f"{server.clients:,}", f"{server.drained_from:,}")
+        reactor.call_later(PROGRESS_S, functools.partial(_tell_progress, reactor, server))
 
 
 def _rereads(certificates: Certificates | None, tokens: Tokens | None) -> dict[str, Callable[[], None]]:

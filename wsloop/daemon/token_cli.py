@@ -15,7 +15,7 @@ import click
 from wsloop.errors import StartupError, UsageError
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Settings
+    from wsloop.daemon.settings import Settings
 
 UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 

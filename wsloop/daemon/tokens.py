@@ -30,7 +30,7 @@ from wsloop.transport.bind import TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from wsloop.daemon.config import Settings, TokenSettings
+    from wsloop.daemon.settings import Settings, TokenSettings
     from wsloop.hub.verifier import Verifier
     from wsloop.loop.reactor import Reactor
     from wsloop.transport.bind import Network

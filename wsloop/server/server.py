@@ -17,6 +17,7 @@ from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
 from wsloop.server.admission import Admission, Refusal, key_of
 from wsloop.server.connection import READ_BYTES, Connection
+from wsloop.server.draining import Drain
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
@@ -121,6 +122,8 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._admin_listeners: list[Listener] = []
+        self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
@@ -132,7 +135,9 @@ class Server:
 
         With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
         """
-        return self._listen(bind, self._on_accept, secure=True)
+        listener = self._listen(bind, self._on_accept, secure=True)
+        self._listeners.append(listener)
+        return listener
 
     def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
         """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
@@ -141,25 +146,24 @@ class Server:
         that is full must still be told what to do. There may be ADMIN_CONNECTIONS of them.
         `secure` makes it speak TLS, if there are certificates.
         """
-        return self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+        listener = self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+        self._admin_listeners.append(listener)
+        return listener
 
     def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
         if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self._certificates.wrap
-        listener = Listener(
+        return Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
-        self._listeners.append(listener)
-        return listener
 
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
         key = key_of(transport.peer_host)
-        open_count = len(self.registry) - len(self._admin_ids)
-        refusal = self._admission.judge(key, open_count, self.reactor.now)
+        refusal = self._admission.judge(key, self.clients, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
         elif self._add(transport, self.app) is not None:
@@ -193,18 +197,33 @@ class Server:
 
     # -- stopping ------------------------------------------------------------------------
 
-    def drain(self, on_drained: Callable[[], object]) -> None:
+    def drain(self, on_drained: Callable[[], object], spread_s: float = 0.0) -> None:
         """Stop accepting, close every connection by its protocol, then call `on_drained` once.
 
-        Ends by itself: a peer that does not answer is dropped after `deadlines.close_s`.
+        The clients are asked to go over `spread_s` seconds, at an even pace (`draining.py`). The operator's
+        own software is served until all of them are gone. Ends by itself: a peer that does not answer is
+        dropped after `deadlines.close_s`. A second call has no effect.
         """
+        if self.draining:
+            return
         self.draining = True
         self._on_drained = on_drained
-        self._close_listeners()
+        _close_all(self._listeners)
         self.fan_out.finish()
-        for connection in self.registry.snapshot():
-            connection.shut_down()
+        clients = [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
+        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw)
+        self._drain.begin()
         self._end_drain_if_empty()
+
+    @property
+    def clients(self) -> int:
+        """How many connections are open, those of the operator's software left out."""
+        return len(self.registry) - len(self._admin_ids)
+
+    @property
+    def drained_from(self) -> int:
+        """How many clients there were when the drain began; 0 if it has not."""
+        return self._drain.total if self._drain is not None else 0
 
     def forget(self, connection: Connection) -> None:
         """Be told by a connection that it is gone; the last one ends a drain."""
@@ -219,22 +238,26 @@ class Server:
             self._admission.leave(key_of(connection.peer_host))
 
     def _end_drain_if_empty(self) -> None:
-        if self.draining and not len(self.registry) and self._on_drained is not None:
+        if not self.draining or self.clients or self._on_drained is None:
+            return
+        if self._admin_listeners:
+            _close_all(self._admin_listeners)
+            for connection in self.registry.snapshot():
+                connection.shut_down()
+        if not len(self.registry) and self._on_drained is not None:
             on_drained, self._on_drained = self._on_drained, None
             self.reactor.call_soon(on_drained)
 
     def close(self) -> None:
         """Drop everything at once, without a word to the peers."""
         self.draining = True
-        self._close_listeners()
+        _close_all(self._listeners)
+        _close_all(self._admin_listeners)
+        if self._drain is not None:
+            self._drain.forget()
         for connection in self.registry.snapshot():
             connection.drop()
         self._refuser.close()
-
-    def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -251,3 +274,9 @@ class Server:
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
         """Return the `count` connections for which most waits, the worst first; costs a walk over all."""
         return slow_peers(self.registry.snapshot(), self.reactor.now, count)
+
+
+def _close_all(listeners: list[Listener]) -> None:
+    """Close `listeners`, and forget them."""
+    while listeners:
+        listeners.pop().close()
