@@ -103,6 +103,11 @@ class Teller:
 
     def write(self, line: bytes) -> None:
         """Write a line, after a notice if lines before it were lost."""
+        self.tell()
+        self._sink.write(line)
+
+    def tell(self) -> None:
+        """Write the notice, if there is something to tell."""
         untold = self._count() - self._told
         if untold:
             before = self._sink.lost
@@ -110,7 +115,6 @@ class Teller:
                 self._told += untold
             else:
                 self._sink.lost = before  # no line of anybody's
-        self._sink.write(line)
 
 
 def open_file(path: str) -> int:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from wsloop.daemon.log_format import TextFormat, json_format
 from wsloop.daemon.log_sink import Sink, Teller
 from wsloop.errors import ConfigError
-from wsloop.server.access import ACCESS_LOGGER
+from wsloop.server import access
 
 if TYPE_CHECKING:
     from wsloop.daemon.settings import LogSettings
@@ -40,9 +40,6 @@ STOP_WAIT_S = 2.0
 STDERR = 2
 """The descriptor. `sys.stderr` has locks, which a blocked thread would hold for ever, and the end
 of the process waits for them."""
-
-OFF = logging.CRITICAL + 1
-"""A level that nothing has."""
 
 ALONE = "alone"
 """The name of a process that is the only one (`roles.Role.name`); text lines leave it out."""
@@ -71,7 +68,7 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether `record` may pass; tell with it how many before it did not."""
-        if record.name == ACCESS_LOGGER:
+        if record.name == access.ACCESS_LOGGER:
             return True
         now = self._now()
         window = self._windows.setdefault((record.name, str(record.msg)), [now, 0, 0])
@@ -93,6 +90,7 @@ class _Output:
     def __init__(self, sink: Sink, formatter: logging.Formatter, count_lost: Callable[[], int]) -> None:
         self.sink = sink
         self.formatter = formatter
+        self.level = logging.INFO
         self._teller = Teller(sink, count_lost, self._notice)
 
     def write(self, record: logging.LogRecord, trace: TracebackException | None) -> None:
@@ -101,22 +99,34 @@ class _Output:
             record.exc_text = "".join(trace.format()).rstrip()
         self._teller.write(self._line(record))
 
+    def end(self) -> None:
+        """Tell what was lost last, and close the file."""
+        self._teller.tell()
+        self.sink.close()
+
     def reopen(self, path: str | None = None) -> None:
         """Open the file again, or another one; tell what came of it."""
         try:
             is_new = self.sink.reopen(path)
         except ConfigError as error:
-            log.error("the log goes on as before: %s", error.message)
+            self._say(logging.ERROR, "the log goes on as before: %s", error.message)
         else:
             if is_new:
-                log.info("the log was reopened")
+                self._say(logging.INFO, "the log was reopened")
+
+    def _say(self, level: int, text: str, *arguments: object) -> None:
+        """Write a line of the log's own, ahead of what is queued."""
+        if level >= self.level:
+            self._teller.write(self._own(level, text, *arguments))
+
+    def _own(self, level: int, text: str, *arguments: object) -> bytes:
+        return self._line(logging.LogRecord(log.name, level, __file__, 0, text, arguments, None))
 
     def _line(self, record: logging.LogRecord) -> bytes:
         return f"{self.formatter.format(record)}\n".encode("utf-8", "backslashreplace")
 
     def _notice(self, count: int) -> bytes:
-        text = "%d lines of the log were lost before this one"
-        return self._line(logging.LogRecord(log.name, logging.WARNING, __file__, 0, text, (count,), None))
+        return self._own(logging.WARNING, "%d lines of the log were lost before this one", count)
 
 
 class _Enqueue(logging.Handler):
@@ -180,7 +190,7 @@ class _Writer(threading.Thread):
                 self._output.write(*entry)
             else:
                 entry()
-        self._output.sink.close()
+        self._output.end()
 
 
 class _Direct(logging.Handler):
@@ -202,7 +212,7 @@ class _Direct(logging.Handler):
     def order(self, order: Order | None) -> None:
         """Do it now; None: close."""
         if order is None:
-            self.output.sink.close()
+            self.output.end()
         else:
             order()
 
@@ -226,8 +236,7 @@ class _Logs:
         self.output = _Output(sink, self._formatter(settings), lambda: self.lost)
         handler.output = self.output
         self._root = logging.getLogger("wsloop")
-        self._access = logging.getLogger(ACCESS_LOGGER)
-        self._levels_before = self._root.level, self._access.level
+        self._level_before = self._root.level
         handler.addFilter(RateLimit())
         self._root.addHandler(handler)
         self._root.propagate = False
@@ -260,8 +269,8 @@ class _Logs:
         """Take in no more records, and put the levels back."""
         self._root.removeHandler(self._handler)
         self._root.propagate = True
-        self._root.setLevel(self._levels_before[0])
-        self._access.setLevel(self._levels_before[1])
+        self._root.setLevel(self._level_before)
+        access.switch(is_on=False)
 
     def finish(self) -> None:
         """End the output behind what is queued."""
@@ -274,16 +283,15 @@ class _Logs:
 
     def _set_levels(self, settings: LogSettings) -> None:
         self._root.setLevel(settings.level.upper())
-        self._access.setLevel(logging.INFO if settings.access else OFF)
+        self.output.level = self._root.level
+        access.switch(is_on=settings.access)
 
 
 _current: _Logs | None = None
 """Logging is the whole process's, so there is one at a time."""
 
 
-def start(
-    settings: LogSettings, *, dev: bool, fd: int = STDERR, process: str = ALONE
-) -> Callable[[], None]:
+def start(settings: LogSettings, *, dev: bool, fd: int = STDERR, process: str = ALONE) -> Callable[[], None]:
     """Begin logging to `settings.file`, or the descriptor `fd`; return what ends it, writing what is queued.
 
     `process` names the process in each line. Call it after any fork: the writing thread would not survive
@@ -291,7 +299,9 @@ def start(
     cannot be opened.
     """
     entries: queue.Queue[Entry | Order | None] = queue.Queue(QUEUED_RECORDS)
-    logs = _begin(_Enqueue(entries), Sink(fd, settings.file or "", may_block=True), settings, process, dev=dev)
+    logs = _begin(
+        _Enqueue(entries), Sink(fd, settings.file or "", may_block=True), settings, process, dev=dev
+    )
     writer = _Writer(entries, logs.output)
     writer.start()
 

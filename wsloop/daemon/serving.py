@@ -12,6 +12,7 @@ import functools
 import gc
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,8 @@ def _serve(
         _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
-    handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
+    others = {signal.SIGUSR1: logs.reopen}
+    handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload, others)
     try:
         _print_banner(banner)
         _settle_the_heap()

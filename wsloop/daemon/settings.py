@@ -61,7 +61,7 @@ class ServerSettings(Section, frozen=True):
     timeout_graceful_shutdown: Live[Seconds] = 30.0  # s, the drain window
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
     memory_limit: Memory | None = None  # bytes of all processes; at 80 % nobody new, at 90 % the slowest go
-    watchdog: Grace = 0.1  # s that a turn may last before the stack of what holds it up is logged; 0: any time
+    watchdog: Grace = 0.1  # s after which the stack of what holds up a turn is logged; 0: never
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 

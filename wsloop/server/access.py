@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 
 ACCESS_LOGGER = "wsloop.access"
 
+OFF = logging.CRITICAL + 1
+"""A level that nothing has."""
+
 log = logging.getLogger(ACCESS_LOGGER)
+log.setLevel(OFF)
 
 _NO_STORY = Story()
+
+
+def switch(*, is_on: bool) -> None:
+    """Begin, or end, the access log of this process."""
+    log.setLevel(logging.INFO if is_on else OFF)
 
 
 def is_on() -> bool:
@@ -38,6 +47,8 @@ def answered(
     if not is_on():
         return
     method, path = (request.method, request.path) if request is not None else ("-", "-")
+    if method == "HEAD":
+        size_bytes = 0
     duration_ms = round(1000 * duration_s, 1)
     story = connection.story or _NO_STORY
     log.info(

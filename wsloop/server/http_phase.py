@@ -51,7 +51,8 @@ class HttpPhase:
     """One connection's requests. Refers to its connection, which drops it to end the cycle."""
 
     __slots__ = (
-        "_app", "_asked_s", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_request", "_server",
+        "_app", "_asked_s", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_request",
+        "_server",
     )  # fmt: skip
 
     def __init__(self, server: Server, connection: Connection, app: App) -> None:

@@ -213,9 +213,7 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
 
 
-def _forwarded(
-    request: Request, names: frozenset[bytes], story: Story | None
-) -> tuple[tuple[str, str], ...]:
+def _forwarded(request: Request, names: frozenset[bytes], story: Story | None) -> tuple[tuple[str, str], ...]:
     """Return the headers of an upgrade request that the backend may see, names in lower case.
 
     Which trace the request belongs to is always told, if it says so in good form.
