@@ -258,8 +258,8 @@ def test_other_settings_count_at_once(tmp_path: Path) -> None:
     stop()
     assert not access.is_on()
     assert first.read_text() == ""
-    (told, *_) = (json.loads(line) for line in second.read_text().splitlines())
-    assert told["message"] == "told"
+    reopened, told = (json.loads(line) for line in second.read_text().splitlines())
+    assert (reopened["message"], told["message"]) == ("the log was reopened", "told")
 
 
 def test_the_access_log_is_not_limited() -> None:

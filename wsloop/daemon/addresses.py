@@ -15,6 +15,7 @@ from wsloop.transport.bind import TcpBind, parse_bind
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from wsloop.daemon.outside import Place
     from wsloop.daemon.settings import ServerSettings
 
 _SCHEME = r"[a-z][a-z0-9+.-]*"
@@ -24,9 +25,10 @@ _DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 """RFC 6454 section 6.2: a browser writes scheme and host in lower case and leaves a default port away."""
 
 
-def check(server: ServerSettings, flags: Container[str]) -> None:
-    """Raise for addresses that do not go together or are none; `flags` are the keys that flags set.
+def check(server: ServerSettings, flags: Container[str], place: Place) -> None:
+    """Raise for addresses that do not go together or are none.
 
+    `flags` are the keys that flags set, `place(table, key)` says where a key stands.
     UsageError if flags are wrong, ConfigError if it is the file.
     """
     if server.bind and ("port" in flags or "host" in flags):
@@ -37,10 +39,12 @@ def check(server: ServerSettings, flags: Container[str]) -> None:
     twice = _named_twice(server.bind)
     if twice:
         kind = UsageError if "bind" in flags else ConfigError
-        raise kind(f"{twice} is named twice as an address to listen on", "name it once")
+        where = "" if kind is UsageError else place("server", "bind")
+        raise kind(f"{where}{twice} is named twice as an address to listen on", "name it once")
     for origin in server.allowed_origins:
         if not _is_origin(origin):
-            raise ConfigError(f"server.allowed_origins: {origin!r} is not an origin", _origin_hint(origin))
+            fault = f"server.allowed_origins: {origin!r} is not an origin"
+            raise ConfigError(place("server", "allowed_origins") + fault, _origin_hint(origin))
 
 
 def _named_twice(texts: Iterable[str]) -> str:

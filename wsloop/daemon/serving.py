@@ -20,7 +20,6 @@ import click
 
 from wsloop import __version__
 from wsloop.daemon import admin, compose, logs
-from wsloop.daemon.environment import has_token_keys
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError
@@ -194,7 +193,7 @@ def _banner(settings: Settings, bound: list[Bind]) -> list[str]:
 def _can_anybody_connect(settings: Settings) -> bool:
     """Return whether there is a way in: tokens, the backend, or no question asked."""
     is_open = settings.dev or settings.client.allow_anonymous
-    return is_open or bool(settings.proxy.connect) or has_token_keys(settings)
+    return is_open or bool(settings.proxy.connect) or settings.has_token_keys
 
 
 def _print_banner(lines: list[str]) -> None:
