@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon import admin, compose, logs
+from wsloop.daemon import admin, compose, log_block, logs, watchdog
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError
@@ -64,6 +64,7 @@ def serve(settings: Settings, role: Role) -> int:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in role.binds]
         banner = [*_banner(settings, bound), *admin.listen(settings, house)]
+        stack.callback(watchdog.start(house.lag))
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, banner, rereads)
     return 0
@@ -114,7 +115,7 @@ def _serve(
         _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
-    others = {signal.SIGUSR1: logs.reopen}
+    others = {signal.SIGUSR1: logs.reopen, signal.SIGUSR2: log_block.state_logger(house)}
     handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload, others)
     try:
         _print_banner(banner)

@@ -23,6 +23,7 @@ from wsloop.hub.operations.results import Process, SlowConnection
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
 from wsloop.loop.clock import unix_time
+from wsloop.loop.lag import TurnWatch
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
@@ -34,6 +35,7 @@ from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
+from wsloop.server.overload import Overload
 from wsloop.server.server import OutboxMarks, Server
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
+    from wsloop.server.overload import MemoryGauge
     from wsloop.transport.bind import Network
     from wsloop.transport.certificates import Certificates
 
@@ -67,7 +70,10 @@ def _no_usage() -> Process:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used."""
+    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used.
+
+    `memory` None: it is not watched.
+    """
 
     clock: Clock
     poller: Poller
@@ -76,6 +82,7 @@ class Ports:
     unix_s: WallClock = unix_time
     wakeup: WakeupPort | None = None
     process: Callable[[], Process] = _no_usage
+    memory: MemoryGauge | None = None
 
 
 class Outside(Protocol):
@@ -143,6 +150,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    Turns that last `slow_turn_s` or longer are counted and logged; 0: turns are not measured.
     `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
     `forwarded_headers`, in lower case, are shown to it.
@@ -176,6 +184,7 @@ class Options:
     outside: Callable[[Reactor, Ports], Outside] | None = None
     forwarded_headers: frozenset[str] = frozenset()
     domain: Callable[[Reactor, Ports], Domain] | None = None
+    slow_turn_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +193,8 @@ class House:
 
     `admin` is what to serve on an admin listener, `operations` what the server API does on this hub,
     `health` what the server says of itself. `outside`, if there is one, is closed after the
-    server, which tells it of the last disconnects; `domain` after that.
+    server, which tells it of the last disconnects; `domain` after that. `lag` and `overload`: who watches
+    the turns and the memory, if somebody does.
     """
 
     reactor: Reactor
@@ -195,6 +205,8 @@ class House:
     health: Health
     domain: Domain
     outside: Outside | None = None
+    lag: TurnWatch | None = None
+    overload: Overload | None = None
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -252,8 +264,13 @@ def assemble(ports: Ports, options: Options) -> House:
     )
     health = Health()
     health.add(lambda: "draining" if server.draining else "")
+    overload = Overload(reactor, server, ports.memory) if ports.memory is not None else None
+    if overload is not None:
+        health.add(overload.reason)
     domain.join(operations)
-    return House(reactor, server, hub, _admin_app(options, operations), operations, health, domain, outside)
+    lag = TurnWatch(reactor, ports.clock, options.slow_turn_s) if options.slow_turn_s else None
+    admin = _admin_app(options, operations)
+    return House(reactor, server, hub, admin, operations, health, domain, outside, lag, overload)
 
 
 def _namespaces(options: Options) -> Namespaces:

@@ -111,6 +111,10 @@ class Output:
         """See `Connection.go_on_later`."""
         raise NotImplementedError
 
+    def lose(self, why: str, *, abort: bool = False) -> None:
+        """See `Connection.lose`."""
+        raise NotImplementedError
+
     def _on_error(self, error: Exception) -> None:
         raise NotImplementedError
 

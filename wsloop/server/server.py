@@ -21,7 +21,7 @@ from wsloop.server.draining import Drain
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
-from wsloop.server.refusing import Refuser
+from wsloop.server.refusing import RETRY_AFTER_S, Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
 from wsloop.server.turn import Turn
@@ -116,6 +116,8 @@ class Server:
         self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
         self.draining = False
+        self.is_short_of_memory = False
+        """Set by `Overload`: nobody new is let in."""
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
@@ -162,6 +164,9 @@ class Server:
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
+        if self.is_short_of_memory:
+            self._refuser.refuse(transport, Refusal.MEMORY)
+            return
         key = key_of(transport.peer_host)
         refusal = self._admission.judge(key, self.clients, self.reactor.now)
         if refusal is not None:
@@ -194,6 +199,8 @@ class Server:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
             raise HandshakeError(503, "the server is shutting down", ((b"Retry-After", b"1"),))
+        if self.is_short_of_memory:
+            raise HandshakeError(503, Refusal.MEMORY.value, ((b"Retry-After", b"%d" % RETRY_AFTER_S),))
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -210,8 +217,7 @@ class Server:
         self._on_drained = on_drained
         _close_all(self._listeners)
         self.fan_out.finish()
-        clients = [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
-        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw)
+        self._drain = Drain(self.reactor, self.client_connections(), spread_s, self.jitter.draw)
         self._drain.begin()
         self._end_drain_if_empty()
 
@@ -219,6 +225,10 @@ class Server:
     def clients(self) -> int:
         """How many connections are open, those of the operator's software left out."""
         return len(self.registry) - len(self._admin_ids)
+
+    def client_connections(self) -> list[Connection]:
+        """Return them, in the order in which they came."""
+        return [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
 
     @property
     def drained_from(self) -> int:

@@ -181,6 +181,16 @@ class Slowness(Output):
         self._slow()
         return False
 
+    def shed(self) -> bool:
+        """Close the peer as slow because memory is short; False if it is on its way out already."""
+        if self.state is State.OPEN:
+            self._slow()
+        elif self.state is State.HANDSHAKING:
+            self.lose("shed", abort=True)
+        else:
+            return False
+        return True
+
     def _slow(self) -> None:
         """Close the peer, and send it no more of what waits than the frame that is partly out."""
         assert self._handler is not None

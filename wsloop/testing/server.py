@@ -19,6 +19,8 @@ from wsloop.transport.bind import TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsloop.server.overload import MemoryGauge
+
 ADDRESS = TcpBind("127.0.0.1", 8765)
 
 AnyClient = TypeVar("AnyClient", bound=MemoryClient)
@@ -27,13 +29,19 @@ AnyClient = TypeVar("AnyClient", bound=MemoryClient)
 class MemoryServer:
     """A server in development mode on virtual ports.
 
-    Arguments: `seed` of all chance; `faults` of the network; `options` of the server.
+    Arguments: `seed` of all chance; `faults` of the network; `options` of the server; `memory`, which is
+    not watched if None.
     `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved; `admin` is
     what an admin listener would serve, `house` all that was put together.
     """
 
     def __init__(
-        self, seed: int = 0, *, faults: NetworkFaults | None = None, options: Options | None = None
+        self,
+        seed: int = 0,
+        *,
+        faults: NetworkFaults | None = None,
+        options: Options | None = None,
+        memory: MemoryGauge | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.network = MemoryNetwork(self.clock, seed, faults=faults)
@@ -45,6 +53,7 @@ class MemoryServer:
             network=self.network,
             entropy=random.Random(f"entropy of {seed}").randbytes,
             unix_s=self.clock.unix_s,
+            memory=memory,
         )
         self.house = house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin
