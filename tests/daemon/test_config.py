@@ -218,6 +218,35 @@ def test_a_hint_always_names_an_origin_that_is_taken(text: str) -> None:
                 check(ServerSettings(allowed_origins=(found[1],)))
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "10.0.0.0/8", "2001:db8::/32", "unix"])
+def test_a_proxy_is_listed_by_address_network_or_as_unix(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, f'[server]\nforwarded_allow_ips = ["{text}"]\n')
+    assert load(path, {}).server.forwarded_allow_ips == (text,)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("*", "who trusts everybody lets everybody choose an address: list the proxies, or their network"),
+        ("localhost", 'an address such as 10.0.0.1, a network such as 10.0.0.0/8, or "unix"'),
+        ("10.0.0.1/8", 'an address such as 10.0.0.1, a network such as 10.0.0.0/8, or "unix"'),
+    ],
+)
+def test_what_is_no_proxy_is_told_with_the_way_to_list_one(tmp_path: Path, text: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=r"server\.forwarded_allow_ips: ") as caught:
+        load(written(tmp_path, f'[server]\nforwarded_allow_ips = ["{text}"]\n'), {})
+    assert caught.value.hint == hint
+    with pytest.raises(UsageError):
+        load(None, {"server": {"forwarded_allow_ips": [text]}})
+
+
+def test_headers_of_proxies_none_of_which_is_listed_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no proxy is listed"):
+        load(written(tmp_path, "[server]\nproxy_headers = true\n"), {})
+    with pytest.raises(UsageError, match="no proxy is listed"):
+        load(None, {"server": {"proxy_headers": True}})
+
+
 @pytest.mark.parametrize("flag", [{"port": 9999}, {"host": "::1"}])
 def test_a_port_beside_a_list_of_addresses_is_not_ignored(tmp_path: Path, flag: dict[str, Any]) -> None:
     path = written(tmp_path, '[server]\nbind = ["unix:/run/s"]\n')

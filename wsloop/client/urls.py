@@ -10,12 +10,13 @@ import ipaddress
 import re
 from typing import NamedTuple
 
-from wsloop.errors import ConfigError
+from wsloop.errors import ConfigError, UsageError
 from wsloop.transport.bind import MAX_PORT, TcpBind, UnixBind
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
 _PATH = re.compile(r"/[!-~]*\Z")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_WS_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class Origin(NamedTuple):
@@ -53,6 +54,28 @@ def parse_url(text: str, key: str) -> Url:
         raise _bad(key, "its path is printable ASCII without a fragment")
     host, port = _authority(authority, _DEFAULT_PORTS[scheme], key)
     return Url(Origin(TcpBind(host, port), scheme == "https"), target, authority)
+
+
+def parse_ws_url(text: str, default_target: str) -> Url:
+    """Return what a WebSocket address names; raises UsageError.
+
+    `ws://host[:port][/path]`, `wss://...`, or `unix:/run/wsloop.sock[:/path]`. Without a path, or with "/",
+    it is `default_target`.
+    """
+    hint = "write ws://host:port, wss://host or unix:/path/to.sock"
+    if text.startswith("unix:"):
+        path, _, target = text[5:].partition(":")
+        text = f"http://unix:{path}:{target or '/'}"
+    else:
+        scheme, _, rest = text.partition("://")
+        if scheme not in _WS_SCHEMES or not rest:
+            raise UsageError("this is no address of a WebSocket", hint)
+        text = f"{_WS_SCHEMES[scheme]}://{rest}"
+    try:
+        url = parse_url(text, "URL")
+    except ConfigError:
+        raise UsageError("this is no address of a WebSocket", hint) from None
+    return url._replace(target=default_target) if url.target == "/" else url
 
 
 def _unix(scheme: str, rest: str, key: str) -> Url:

@@ -22,6 +22,7 @@ from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options, Ports
 from wsloop.server.auth import UpgradeAuth
+from wsloop.server.forwarded import Proxies
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
@@ -109,6 +110,7 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,
         certificates=certificates(settings.tls),
+        proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
         outside=outside.maker(settings),
@@ -129,6 +131,12 @@ def api_key(settings: Settings) -> str | None:
     if key is None and (settings.dev or settings.admin.api_insecure):
         return ""
     return key
+
+
+def _proxies(server: ServerSettings) -> Proxies:
+    """Return the proxies whose word on their clients counts; nobody's, unless some are listed."""
+    is_on = server.proxy_headers is not False
+    return Proxies(server.forwarded_allow_ips if is_on else (), server.forwarded_header)
 
 
 def _auth(auth: AuthSettings) -> UpgradeAuth | None:

@@ -73,7 +73,7 @@ class ProcessMemory:
 
 
 def gauge(limit_bytes: int | None) -> ProcessMemory | None:
-    """Return what measures this process, None where there is nothing to measure or nothing to compare it to."""
+    """Return what measures this process, None where there is nothing to compare it to."""
     made = ProcessMemory(limit_bytes)
     try:
         resident_bytes()
@@ -91,6 +91,7 @@ def resident_bytes(statm: Path = PROC / "statm") -> int:
 
 def _groups(membership: Path, root: Path) -> Iterator[tuple[Path, _Names]]:
     """Yield the memory control groups of the process and their parents that are to be seen here."""
+    roots: tuple[Path, ...]
     for line in _content(membership).decode(errors="replace").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":

@@ -32,9 +32,9 @@ SPOOL_DESCRIPTORS = 4
 
 NOT_FORWARDED = frozenset(
     {
-        "accept", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
-        "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "user-agent",
+        "accept", "connection", "content-encoding", "content-length", "content-type", "expect", "forwarded",
+        "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+        "trailer", "transfer-encoding", "upgrade", "user-agent",
     }
 )  # fmt: skip
 """What speaks of one connection or one body (RFC 9110 section 7.6.1), or is said by us already."""

@@ -23,6 +23,7 @@ from wsloop.daemon.kinds import (
     Deflate,
     Delay,
     FilePath,
+    ForwardedHeader,
     FrameMessages,
     Grace,
     HookName,
@@ -37,6 +38,7 @@ from wsloop.daemon.kinds import (
     Secret,
     SpoolSize,
     Texts,
+    Workers,
 )
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
@@ -62,6 +64,11 @@ class ServerSettings(Section, frozen=True):
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
     memory_limit: Memory | None = None  # bytes of all processes; at 80 % nobody new, at 90 % the slowest go
     watchdog: Grace = 0.1  # s after which the stack of what holds up a turn is logged; 0: never
+    workers: Workers = 1  # processes that serve clients, or "auto": one a core; also $WEB_CONCURRENCY
+    pid_file: FilePath | None = None  # where the number of the first process is written
+    proxy_headers: bool | None = None  # believe listed proxies about clients; default: if any is listed
+    forwarded_allow_ips: Texts = ()  # those: addresses, networks, "unix" for all Unix sockets
+    forwarded_header: ForwardedHeader = "x-forwarded-for"  # the one they write; the other may be a client's
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 

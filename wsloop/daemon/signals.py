@@ -23,6 +23,9 @@ class SignalHandling:
 
     HUP goes to `on_reload`; without one it is left alone, and ends the process. `others` are called when
     their signals come. Must be made on the main thread; `restore` puts back what was there before.
+
+    In a process that `is_child` each TERM means what the first one does, as it may come from the supervisor
+    and from whoever tells all processes at once (systemd, timeout); QUIT alone stops it. INT is left alone.
     """
 
     def __init__(
@@ -33,17 +36,21 @@ class SignalHandling:
         on_stop: Callable[[], object],
         on_reload: Callable[[], object] | None = None,
         others: Mapping[signal.Signals, Callable[[], object]] | None = None,
+        *,
+        is_child: bool = False,
     ) -> None:
         self._reactor = reactor
         self._on_drain = on_drain
         self._on_stop = on_stop
         self._on_reload = on_reload
+        self._is_child = is_child
         self._asked = False
         handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
             signal.SIGTERM: self._end_gently,
-            signal.SIGINT: self._end_gently,
             signal.SIGQUIT: self._end_now,
         }
+        if not is_child:
+            handlers[signal.SIGINT] = self._end_gently
         if on_reload is not None:
             handlers[signal.SIGHUP] = self._reload
         for number, callback in (others or {}).items():
@@ -52,7 +59,7 @@ class SignalHandling:
         self._wakeup_before = signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
 
     def _end_gently(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._asked and not self._is_child:
             self._end_now(number, frame)
             return
         self._asked = True

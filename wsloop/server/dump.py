@@ -79,11 +79,11 @@ def _connections(house: House) -> list[tuple[str, str]]:
         ("memory", str(memory) if memory is not None else "no limit, or not measured yet"),
         (
             "receive rings",
-            f"{rings.lent} lent, {rings.idle} idle, {rings.peak_lent} at most, {rings.exhausted_total} refused",
+            f"{rings.lent} lent, {rings.idle} idle, {rings.peak_lent} at most, {rings.exhausted_total} denied",
         ),
         (
             "slow peers",
-            f"{slow.warned_total} warned of, {slow.closed_total} closed, {slow.dropped_total} messages dropped",
+            f"{slow.warned_total} warned of, {slow.closed_total} closed, {slow.dropped_total} messages lost",
         ),
         *(("slow", _slow(peer)) for peer in slowest),
     ]
@@ -92,8 +92,8 @@ def _connections(house: House) -> list[tuple[str, str]]:
 def _slow(peer: SlowPeer) -> str:
     name = f" of {peer.user[:MAX_NAME]}" if peer.user else ""
     return (
-        f"connection {peer.connection}{name}: {peer.queued_bytes:,} bytes, {peer.queued_messages:,} messages, "
-        f"since {peer.age_s:.1f} s, {peer.dropped:,} dropped"
+        f"connection {peer.connection}{name}: {peer.queued_bytes:,} bytes, {peer.queued_messages:,} messages"
+        f", since {peer.age_s:.1f} s, {peer.dropped:,} dropped"
     )
 
 

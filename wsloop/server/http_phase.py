@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wsloop.protocol.events import Request
     from wsloop.server.app import App, Response, Service
     from wsloop.server.connection import Connection
+    from wsloop.server.forwarded import Proxies
     from wsloop.server.server import Server
 
 log = logging.getLogger("wsloop.server")
@@ -52,7 +53,7 @@ class HttpPhase:
 
     __slots__ = (
         "_app", "_asked_s", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_request",
-        "_server",
+        "_sender", "_server",
     )  # fmt: skip
 
     def __init__(self, server: Server, connection: Connection, app: App) -> None:
@@ -61,9 +62,13 @@ class HttpPhase:
         self._app = app
         wanted = None
         if app.services:
-            wanted = functools.partial(pages.wanted_bytes, app, connection.peer_host, connection.is_secure)
+            wanted = functools.partial(
+                _wanted_bytes, server.proxies, app, connection.peer_host, connection.is_secure
+            )
         self._handshake = Handshake(server.http_limits, wanted=wanted)
         self._has_begun = self._is_last = False
+        # Whom the upgrade request came from, once it is known to be told by a listed proxy.
+        self._sender = ""
         self._owed: _Owed | None = None
         # The one that is being answered, and since when.
         self._request: Request | None = None
@@ -170,6 +175,7 @@ class HttpPhase:
     def _respond(self, response: Response) -> bool:
         """Send a plain answer; return whether another request may follow on this connection."""
         handshake = self._handshake
+        self._server.tally.responses[response.status // 100] += 1
         headers = (*response.headers, (b"Connection", b"close")) if self._is_last else response.headers
         self._connection.enqueue((handshake.respond(response.status, headers, response.body),))
         self._note(response.status, len(response.body))
@@ -183,7 +189,11 @@ class HttpPhase:
 
     def _refuse(self, error: HandshakeError) -> None:
         connection = self._connection
-        log.info("%s refused: %s", connection.peer, str(error), extra=fields(connection))
+        self._server.tally.responses[error.status // 100] += 1
+        peer = connection.peer
+        if self._sender and not connection.sender:
+            peer = f"{self._sender} via {peer}"
+        log.info("%s refused: %s", peer, str(error), extra=fields(connection))
         connection.enqueue((self._handshake.refuse(error),))
         self._note(error.status, len(error.reason) + 1)
         self._connection.finish()
@@ -191,13 +201,25 @@ class HttpPhase:
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         connection = self._connection
-        route = pages.route(self._app, request, connection.peer_host, is_secure=connection.is_secure)
-        self._server.check_draining()
+        server, peer_host = self._server, connection.peer_host
+        sender = server.proxies.sender(request, peer_host, is_secure=connection.is_secure)
+        self._sender = sender.host if sender.host != peer_host else ""
+        route = pages.route(self._app, request, peer_host, is_secure=sender.is_secure)
+        server.check_draining()
+        if server.proxies.lists(peer_host):
+            server.admit_behind(connection, sender.host)
         if route.gate is not None:
-            route = route.gate.open(route, request, connection.peer_host)
+            route = route.gate.open(route, request, sender.host)
         subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
+        self._server.tally.responses[1] += 1
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
         self._note(101, 0)
         self._connection.open(route, request, self._handshake.trailing, agreed)
+
+
+def _wanted_bytes(proxies: Proxies, app: App, peer_host: str, is_secure: bool, request: Request) -> int:
+    """See `pages.wanted_bytes`; no method, which would close a cycle."""
+    sender = proxies.sender(request, peer_host, is_secure=is_secure)
+    return pages.wanted_bytes(app, peer_host, sender.is_secure, request)

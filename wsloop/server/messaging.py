@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from wsloop.protocol.events import Request
     from wsloop.server.connection import Connection
     from wsloop.server.fan_out import PacedFanOut
-    from wsloop.server.story import Story
 
 
 _PINGS: dict[Codec, bytes] = {}
@@ -43,6 +42,9 @@ def ping(codec: Codec) -> bytes:
 FRAME_PINGS = "cf_ws_frame_ping_pong=true"
 """In the query: the client's WebSocket library answers ping frames, its own code no `{}`."""
 
+
+ADDRESS_HEADERS = frozenset({b"x-forwarded-for", b"x-real-ip"})
+"""How the user's application is told where a client is, if `proxy.headers` names them."""
 
 COMMANDS_PER_TURN = 64
 """Most commands carried out per connection and turn: about 2 ms of publishing. A frame of 64 KiB
@@ -89,7 +91,7 @@ class MessagingHandler:
             app_pings=not self._frame_pings,
             identity=identity,
             host=key_of(connection.peer_host),
-            headers=_forwarded(request, forwarded, connection.story),
+            headers=_forwarded(request, forwarded, connection),
         )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
@@ -194,6 +196,11 @@ class MessagingHandler:
         """The connection takes shared frames itself."""
         return self._connection
 
+    @property
+    def address(self) -> str:
+        """Where the client is, which may be behind a listed proxy."""
+        return self._connection.peer_host
+
     def disconnect(self, code: int, reason: str) -> None:
         """Close with a code of the messaging protocol."""
         self._connection.close(code, reason)
@@ -213,15 +220,22 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
 
 
-def _forwarded(request: Request, names: frozenset[bytes], story: Story | None) -> tuple[tuple[str, str], ...]:
+def _forwarded(
+    request: Request, names: frozenset[bytes], connection: Connection
+) -> tuple[tuple[str, str], ...]:
     """Return the headers of an upgrade request that the backend may see, names in lower case.
 
-    Which trace the request belongs to is always told, if it says so in good form.
+    Those that tell of an address tell what the server itself goes by: what the client has written there
+    is worth nothing. Which trace the request belongs to is always told, if it says so in good form.
     """
-    if story is not None and story.trace:
+    if connection.story is not None and connection.story.trace:
         names |= {trace.HEADER}
     elif not names:
         return ()
-    return tuple(
-        (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers if name in names
+    host = connection.peer_host
+    shown = tuple(
+        (name.decode("ascii"), value.decode("latin-1"))
+        for name, value in request.headers
+        if name in names and name not in ADDRESS_HEADERS
     )
+    return shown + tuple((name.decode("ascii"), host) for name in sorted(names & ADDRESS_HEADERS))
