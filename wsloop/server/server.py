@@ -125,6 +125,7 @@ class Server:
     ) -> None:
         self.reactor = reactor
         self.app = app
+        self.entropy = entropy
         self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
@@ -138,6 +139,8 @@ class Server:
         self.registry = Registry()
         self.proxies = proxies or Proxies()
         self.draining = False
+        self.is_short_of_memory = False
+        """Set by `Overload`: nobody new is let in."""
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
@@ -193,6 +196,9 @@ class Server:
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
+        if self.is_short_of_memory:
+            self._refuser.refuse(transport, Refusal.MEMORY)
+            return
         host = transport.peer_host
         # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
         key = "" if self.proxies.lists(host) else key_of(host)
@@ -244,6 +250,8 @@ class Server:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
             raise HandshakeError(503, "the server is shutting down", ((b"Retry-After", b"1"),))
+        if self.is_short_of_memory:
+            raise HandshakeError(STATUS[Refusal.MEMORY], Refusal.MEMORY.value, (RETRY_AFTER,))
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -260,8 +268,7 @@ class Server:
         self._on_drained = on_drained
         _close_all(self._listeners)
         self.fan_out.finish()
-        clients = [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
-        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw)
+        self._drain = Drain(self.reactor, self.client_connections(), spread_s, self.jitter.draw)
         self._drain.begin()
         self._end_drain_if_empty()
 
@@ -269,6 +276,10 @@ class Server:
     def clients(self) -> int:
         """How many connections are open, those of the operator's software left out."""
         return len(self.registry) - len(self._admin_ids)
+
+    def client_connections(self) -> list[Connection]:
+        """Return them, in the order in which they came."""
+        return [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
 
     @property
     def drained_from(self) -> int:
