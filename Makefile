@@ -28,9 +28,10 @@ debian:  ## install the Debian packages that tests use (or say how)
 	@tools/debian_packages.sh chromium gcc libc6-dev openssl
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
-# A part of the tests, asked for with ARGS, is not held to the coverage of all.
+# A part of the tests, asked for with ARGS, is not held to the coverage of all. All are shared out to as many
+# workers as there are cores; those that need the machine (tests/conftest.py) stay together on the first.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadgroup --cov --cov-report=term:skip-covered)
 
 simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py
@@ -71,7 +72,7 @@ fuzz: $(VENV)/.dev  ## the protocol's properties on random bytes, until one fail
 	$(BIN)/python -m tools.fuzz $(ARGS)
 
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
-	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
+	SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) docs/_build tools/bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

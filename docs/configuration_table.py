@@ -3,58 +3,48 @@
     python docs/configuration_table.py           rewrites the pages
     python docs/configuration_table.py --check   exits with 1 if one is out of date
 
-A key's meaning is the comment behind it in `wsloop/daemon/config.py`, for the options of namespaces in
-`wsloop/hub/namespaces.py`; its flag is found on the
-command line by the section and key it sets.
+A key's meaning is the comment behind it in `wsloop/daemon/settings.py`, for the options of namespaces in
+`wsloop/hub/namespaces.py`; its flag is in
+`wsloop/daemon/flag_names.py`.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
+import json
 import sys
-import typing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
+from wsloop.daemon import table, units
+from wsloop.daemon.flag_names import FLAGS
 
-from wsloop.daemon import cli, config
-from wsloop.hub.namespaces import Namespace
+if TYPE_CHECKING:
+    import msgspec
 
 REFERENCE = Path(__file__).parent / "reference"
 BEGIN, END = "<!-- settings: generated -->\n", "<!-- settings: end -->\n"
 
 
-def flags() -> dict[tuple[str, str], str]:
-    """Return the flag that sets each (section, key)."""
-    found = {}
-    for parameter in cli.serve.params:
-        name = parameter.name or ""
-        found[cli._SECTION_OF.get(name, ("server", name))] = f"`{parameter.opts[-1]}`"
-    return found
-
-
-def meanings(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the comment behind each field of a struct."""
-    return dict(re.findall(r"^    (\w+): .*?#\s*(.+)$", inspect.getsource(kind), re.MULTILINE))
-
-
-def spelt(value: object) -> str:
+def spelt(key: table.Key) -> str:
     """Return a default as TOML has it."""
+    value = key.default
     if isinstance(value, bool):
         return str(value).lower()
-    return "[]" if value == () else repr(value).replace("'", '"')
+    if key.unit:
+        return f'"{units.spell(value, key.unit)}"'
+    return f"[{', '.join(json.dumps(each) for each in value)}]" if key.kind is tuple else json.dumps(value)
 
 
-def rows(section: str, kind: type[msgspec.Struct]) -> list[str]:
+def rows(section: str) -> list[str]:
     """Return the table's rows for one section."""
-    comments = meanings(kind)
-    flag_of = flags()
     lines = []
-    for field in msgspec.structs.fields(kind):
-        default = "" if field.default in (None, ()) else f"`{spelt(field.default)}`"
-        flag = flag_of.get((section, field.name), "")
-        lines.append(f"| `{field.name}` | {default} | {flag} | {comments[field.name]} |")
+    for key in table.all_keys():
+        if key.section == section:
+            default = "" if key.default in (None, ()) else f"`{spelt(key)}`"
+            flag = f"`{FLAGS[key.path]}`" if key.path in FLAGS else ""
+            live = "live" if key.is_live else "restart"
+            lines.append(f"| `{key.name}` | {default} | {flag} | {live} | {key.meaning} |")
     return lines
 
 
@@ -62,54 +52,44 @@ def settings_table() -> str:
     """Return all sections as Markdown; the options of namespaces have a page of their own."""
     parts: list[str] = []
     described: dict[type[msgspec.Struct], str] = {}
-    for field in msgspec.structs.fields(config.Settings):
-        kind = section(field.type)
-        if kind is None:
-            continue
-        parts += [f"## `[{field.name}]`", ""]
+    for name, kind in table.sections().items():
+        parts += [f"## `[{name}]`", ""]
         if kind in described:
             parts += [f"Has the keys of `[{described[kind]}]`, and takes its place for this purpose.", ""]
             continue
-        described[kind] = field.name
+        described[kind] = name
         about = inspect.cleandoc(kind.__doc__ or "").partition(": ")[2]
-        parts += [about[0].upper() + about[1:], "", "| key | default | flag | meaning |", "|---|---|---|---|"]
-        parts += [*rows(field.name, kind), ""]
+        parts += [about[0].upper() + about[1:], ""]
+        parts += ["| key | default | flag | change | meaning |", "|---|---|---|---|---|"]
+        parts += [*rows(name), ""]
     return "\n".join(parts)
-
-
-def section(declared: object) -> type[msgspec.Struct] | None:
-    """Return the struct of a section that this page describes, None for any other field."""
-    kinds = [declared, *typing.get_args(declared)]
-    found = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
-    return found[0] if found and found[0] is not Namespace else None
 
 
 def namespace_table() -> str:
     """Return the options of a namespace as Markdown."""
-    comments = meanings(Namespace)
     lines = ["", "| option | default | meaning |", "|---|---|---|"]
-    for field in msgspec.structs.fields(Namespace):
-        lines.append(f"| `{field.name}` | `{spelt(field.default)}` | {comments[field.name]} |")
+    for key in table.namespace_keys("channels"):
+        lines.append(f"| `{key.name}` | `{spelt(key)}` | {key.meaning} |")
     return "\n".join([*lines, ""])
 
 
 TABLES = {"configuration.md": settings_table, "channels.md": namespace_table}
 
 
-def made(text: str, table: str) -> str:
+def made(text: str, rows_between: str) -> str:
     """Return the page `text` with the part between the marks made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    return f"{before}{BEGIN}\n{rows_between}\n{END}{after}"
 
 
 def main() -> int:
     """Write, or check, the pages; return the exit code."""
     stale = 0
-    for name, table in TABLES.items():
+    for name, table_of in TABLES.items():
         page = REFERENCE / name
         text = page.read_text(encoding="utf-8")
-        fresh = made(text, table())
+        fresh = made(text, table_of())
         stale |= fresh != text
         if "--check" not in sys.argv:
             page.write_text(fresh, encoding="utf-8")

@@ -22,7 +22,7 @@ from tests.transport.tls_kit import write_pair
 from wsloop import __version__
 from wsloop.daemon import compose
 from wsloop.daemon.cli import cli, main
-from wsloop.daemon.config import TlsSettings
+from wsloop.daemon.settings import TlsSettings
 from wsloop.loop.poller import SelectorPoller
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 
@@ -387,7 +387,8 @@ def test_help_does_not_load_the_house() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     modules = imported(done.stderr)
     assert "wsloop.daemon.cli" in modules
-    assert {name for name in modules if name.startswith(("wsloop.server", "wsloop.hub", "wsproto"))} == set()
+    assert {name for name in modules if name.startswith(("wsloop.server", "wsloop.loop", "wsproto"))} == set()
+    assert "wsloop.hub.hub" not in modules
 
 
 @pytest.mark.system

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsloop.daemon import logs
-from wsloop.daemon.config import LogSettings
+from wsloop.daemon.settings import LogSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wsloop.daemon.config import LogFormat
+    from wsloop.daemon.kinds import LogFormat
 
 log = logging.getLogger("wsloop.test")
 

@@ -15,7 +15,8 @@ from wsloop.client.hooks import EVENTS, HookOptions
 from wsloop.client.pool import HttpLimits
 from wsloop.client.urls import parse_url
 from wsloop.daemon import application, compose, outside
-from wsloop.daemon.config import HookSettings, ProxySettings, Settings, load
+from wsloop.daemon.config import load
+from wsloop.daemon.settings import HookSettings, ProxySettings, Settings
 from wsloop.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from wsloop.daemon.config import Settings, section_type
+from wsloop.daemon.config import section_type
+from wsloop.daemon.settings import Settings
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.operations.table import METHODS
 

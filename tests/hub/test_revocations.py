@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,3 +193,20 @@ def test_who_is_blocked_while_the_backend_thinks_does_not_come_in() -> None:
     blocking.block_user(world.hub, "ann")
     backend.answer(Identity("ann", from_backend=True))
     assert peer.close_code == 3507
+
+
+def test_what_another_process_noted_replaces_all_and_closes_whoever_it_is_about() -> None:
+    elsewhere = Revocations()
+    scene = Scene()
+    elsewhere.block_user("bob", FOREVER, scene.now_s)
+    elsewhere.invalidate_user_tokens("ann", scene.now_s, FOREVER, scene.now_s)
+    elsewhere.revoke_token("t7", scene.now_s + 5, scene.now_s)
+    blocking.block_user(scene.hub, "eve")
+    noted = msgspec.msgpack.decode(
+        msgspec.msgpack.encode(elsewhere.snapshot()), type=revocations.RevocationList
+    )
+    assert blocking.replace(scene.hub, noted) == 2
+    assert scene.codes() == (None, 3014, 3503)
+    assert scene.hub.revocations.snapshot() == elsewhere.snapshot()
+    assert scene.connect("bob").close_code == 3507
+    assert scene.hub.revocations.refusal(Identity("eve"), scene.now_s) is None

@@ -21,7 +21,7 @@ from tests.system.guests import MESSAGES, Party, turn_until
 from tests.system.peers import open_echo
 from tests.system.peers import turn_until as echo_until
 from wsloop.daemon import compose
-from wsloop.daemon.config import ServerSettings, Settings
+from wsloop.daemon.settings import ServerSettings, Settings
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor

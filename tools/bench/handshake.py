@@ -32,7 +32,7 @@ from unittest import mock
 
 from tools.bench.stream import masked_frame
 from wsloop.daemon import compose
-from wsloop.daemon.config import ServerSettings, Settings
+from wsloop.daemon.settings import ServerSettings, Settings
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.protocol.handshake import Handshake
 from wsloop.server.assembly import assemble

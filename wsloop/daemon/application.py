@@ -16,7 +16,7 @@ from wsloop.client.urls import parse_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.config import HookSettings, ProxySettings
+    from wsloop.daemon.settings import HookSettings, ProxySettings
 
 
 def maker(proxy: ProxySettings, hooks: HookSettings) -> Callable[..., Application]:

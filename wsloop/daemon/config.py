@@ -1,313 +1,102 @@
-"""Settings: defaults, then the TOML file, then the flags; frozen and typed.
+"""From flags, environment and file to `Settings`: the first of them that has a key counts, then its default.
 
-Every key has one place, here; its comment is its documentation. An unknown key or a wrong
-type is a `ConfigError` that names the file, the line and, where one is near, the right key.
+A mistake is a `ConfigError` that names the key and where it stands: file and line, or the variable. Flags
+were judged on the command line; what they make contradict each other is told here. The keys themselves are
+in `settings.py`.
 """
 
 from __future__ import annotations
 
 import difflib
-import functools
+import os
 import re
 import tomllib
-import typing
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wsloop.daemon import addresses, outside
-from wsloop.daemon.bounds import (
-    MAX_COUNT,
-    MAX_DELAY_MS,
-    MAX_FRAME_MESSAGES,
-    MAX_SECONDS,
-    MAX_SPOOL_BYTES,
-    MIN_SPOOL_BYTES,
-)
-from wsloop.daemon.environment import API_KEY_PATTERN
+from wsloop.daemon import addresses, environment, outside, texts
+from wsloop.daemon.flag_names import FLAGS
 from wsloop.daemon.places import place
+from wsloop.daemon.settings import Settings
+from wsloop.daemon.table import all_keys, namespace_keys, struct_in
 from wsloop.errors import ConfigError, UsageError
 from wsloop.hub.namespace_checks import client_mistake, name_mistake, namespace_mistake
-from wsloop.hub.namespaces import Namespace, dev_namespaces
-from wsloop.hub.options import HubOptions
+from wsloop.hub.namespaces import Namespace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
-Grace = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
-FrameMessages = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAME_MESSAGES)]
-Delay = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_MS)]
-RateText = Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,8}/([1-9][0-9]{0,4})?[smh])?\Z")]
-Algorithm = Literal[
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-    "ES512", "EdDSA",
-]  # fmt: skip
-Memory = Annotated[int, msgspec.Meta(ge=1024 * 1024)]
-FilePath = Annotated[str, msgspec.Meta(min_length=1)]
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["auto", "text", "json"]
-Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
-Deflate = Literal["off", "on", "auto"]
-HookName = Literal["disconnect", "unsubscribe", "occupied", "vacated"]
-HOOK_EVENTS: tuple[HookName, ...] = ("disconnect", "unsubscribe", "occupied", "vacated")
-SpoolSize = Annotated[int, msgspec.Meta(ge=MIN_SPOOL_BYTES, le=MAX_SPOOL_BYTES)]
-ApiKey = Annotated[str, msgspec.Meta(pattern=API_KEY_PATTERN)]
+    from wsloop.daemon.table import Key
+
+__all__ = ["Loaded", "Settings", "Sources", "load", "read", "section_type"]
+
+Tree = dict[str, Any]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file."""
+class Sources(msgspec.Struct, frozen=True):
+    """Where settings come from; read again at each reload.
 
+    `path` is the file, None for none; `flags` are {section: {key: value}}; `environ` None: the process's.
+    """
 
-Origins = tuple[str, ...]
-
-
-class ServerSettings(_Section, frozen=True):
-    """`[server]`: where to listen and for how many."""
-
-    host: str = "127.0.0.1"  # name or address
-    port: Port = 8765  # 0 lets the kernel choose; the banner tells
-    bind: tuple[str, ...] = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
-    backlog: Positive = 1024  # connections the kernel queues before accept
-    limit_concurrency: Positive | None = None  # connections; at most and by default: descriptor limit - 256
-    limit_per_ip: Count = 100  # connections from one address, 0: any; loopback and Unix sockets: any
-    limit_accept_rate: Count | None = None  # new connections a second, 0: any; default 200, any with --dev
-    timeout_graceful_shutdown: Seconds = 30.0  # s, the drain window
-    allowed_origins: Origins = ()  # "https://example.org": pages that may connect; --dev adds its own page
-    poller: Backend = "auto"  # which readiness interface of the kernel
-
-
-class WsSettings(_Section, frozen=True):
-    """`[ws]`: limits and heartbeat of WebSocket connections."""
-
-    max_size: Positive | None = None  # bytes a message; default 1 MiB on /echo, 64 KiB for messaging
-    max_fragments: Positive = 1024  # frames a message may come in
-    ping_interval: Seconds = 25.0  # s between signs of life
-    ping_timeout: Seconds = 10.0  # s an answer may take
-    send_limit: Positive = 1024 * 1024  # bytes waiting for one peer besides its largest message
-    send_limit_messages: Positive = 10_000  # messages of others waiting for one peer
-    send_limit_age: Grace = 60.0  # s that one of them may wait; 0: any time
-    messages_per_frame: FrameMessages = 16  # messages that share a frame, 1: none do
-    batch_delay: Delay = 0.0  # ms that a push waits for others to share its frame; 0: what one turn brings
-    per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
-
-
-class AdminSettings(_Section, frozen=True):
-    """`[admin]`: the listener for the operator's own software: health, and the server API."""
-
-    enabled: bool = True  # whether there is one
-    host: str = "127.0.0.1"  # name or address
-    port: Port | None = None  # default 8766, which --dev does without if it is in use; 0: any free one
-    tls: bool = False  # speak TLS with the certificate of `[tls]`
-    api_key: ApiKey | None = None  # what callers of the API show; also from WSLOOP_ADMIN__API_KEY
-    api_insecure: bool = False  # whoever reaches the listener may call the API; on with --dev without a key
-
-
-class TlsSettings(_Section, frozen=True):
-    """`[tls]`: with a certificate, TCP ports speak TLS; Unix sockets do not."""
-
-    certfile: FilePath | None = None  # PEM file: the server's certificate, then those that signed it
-    keyfile: FilePath | None = None  # PEM file of its private key; default: it is in certfile
-
-
-class LogSettings(_Section, frozen=True):
-    """`[log]`: what is told, and how."""
-
-    level: LogLevel = "info"  # debug, info, warning or error
-    format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
-
-
-class ClientSettings(_Section, frozen=True):
-    """`[client]`: what holds for all clients of the messaging protocol."""
-
-    allow_anonymous: bool = False  # clients without a token may connect; on with --dev
-    anonymous_info: bool = False  # their `connect.data` is shown to others, for demonstrations; on with --dev
-    info_limit_bytes: Count = 1024  # the longest such object that is shown; longer ones are ignored
-    personal_channel: bool = False  # each user is subscribed at connect to its own channel, `#user`
-    personal_namespace: str = ""  # the namespace that those channels are in
-    broadcast_channel: str = ""  # a channel that everybody is subscribed to at connect
-    expired_grace_s: Grace = 25.0  # s after its end in which a connection or subscription may be renewed
-    user_connection_limit: Count = 0  # connections of one user at a time, 0: any; one more is 3504
-    channel_limit: Positive = 128  # subscriptions of one client
-    recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
-    history_limit: Positive = 300  # publications in one history reply
-    recovery_limit_bytes: Positive = 4 * 1024 * 1024  # bytes of them in one reply; or it reloads
-    history_limit_bytes: Positive = 1024 * 1024  # bytes of them in a history reply; one at least
-
-    def hub_options(self) -> HubOptions:
-        """Return them in the hub's terms; what comes from other sections is left at its default."""
-        return HubOptions(**msgspec.structs.asdict(self))
-
-
-class ProxySettings(_Section, frozen=True):
-    """`[proxy]`: the application's URLs that are asked for decisions, such as "http://127.0.0.1:3000/connect"."""
-
-    connect: str = ""  # asked who a client without a token is
-    refresh: str = ""  # asked whether a connection that `connect` let in may go on when its time ends
-    subscribe: str = ""  # asked who may subscribe, in namespaces with `subscribe_proxy`
-    publish: str = ""  # asked who may publish, and what, in namespaces with `publish_proxy`
-    sub_refresh: str = ""  # asked whether a subscription may go on, in namespaces with `sub_refresh_proxy`
-    rpc: str = ""  # called with the `rpc` commands of clients
-    send: str = ""  # given their `send` messages, which get no answer
-    headers: tuple[str, ...] = ()  # headers of the upgrade request that go along, such as "cookie"
-    timeout: Seconds = 1.0  # s that an answer may take, waiting for a connection included
-    max_in_flight: Positive = 16  # questions of one kind, and connections for them, at a time
-    max_waiting: Count = 256  # questions that wait for one of them; one more fails at once
-    max_response: Positive = 1024 * 1024  # bytes of an answer
-    breaker_failures: Positive = 5  # failures in a row after which a URL is left alone
-    breaker_pause: Seconds = 1.0  # s of the first pause; doubled up to 30 s, and jittered
-    ca_file: FilePath | None = None  # PEM file that https URLs are checked against; default: the system's
-
-
-class HookSettings(_Section, frozen=True):
-    """`[hooks]`: the application's URL that is told what happens."""
-
-    url: str = ""  # where batches of events are posted
-    events: tuple[HookName, ...] = HOOK_EVENTS  # which of them
-    batch_events: Positive = 100  # most events in a batch
-    batch_delay: Grace = 0.1  # s that the first waits for others
-    timeout: Seconds = 5.0  # s that an answer may take
-    vacated_grace: Grace = 5.0  # s that a channel must be empty before it is told
-    spool: FilePath | None = None  # file that keeps events until they are delivered; default: memory
-    spool_size: SpoolSize = 4 * 1024 * 1024  # bytes of events that may wait
-    spool_full: Literal["newest", "oldest"] = "newest"  # which events are dropped when there is no room
-    ca_file: FilePath | None = None  # PEM file that an https URL is checked against; default: the system's
-
-
-class TokenSettings(_Section, frozen=True):
-    """`[token]`: which tokens (JWT) are good. Each kind of key judges its own algorithms only."""
-
-    hmac_secret_key: str = ""  # secret of HS256, HS384, HS512; $WSLOOP_TOKEN__HMAC_SECRET_KEY goes first
-    rsa_public_key: str = ""  # PEM, or the path of a PEM file: RS256 to RS512, PS256 to PS512
-    ecdsa_public_key: str = ""  # the same: ES256, ES384 or ES512, as the key's curve says
-    eddsa_public_key: str = ""  # the same: EdDSA with Ed25519 or Ed448
-    jwks_file: str = ""  # path of a JSON key set; its keys are found by `kid`
-    jwks_url: str = ""  # address of one, fetched at the start and every jwks_interval
-    jwks_ca_file: str = ""  # PEM file of who signed that address's certificate; empty: the system's
-    jwks_interval: Seconds = 300.0  # s between fetches; a failure keeps the keys
-    algorithms: tuple[Algorithm, ...] = ()  # only these; empty: all that the keys are for
-    audience: str = ""  # must be in `aud`; empty: any
-    issuer: str = ""  # must be `iss`; empty: any
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether any setting names a key."""
-        named = (self.hmac_secret_key, self.rsa_public_key, self.ecdsa_public_key, self.eddsa_public_key)
-        return any((*named, self.jwks_file, self.jwks_url))
-
-
-class AuthSettings(_Section, frozen=True):
-    """`[auth]`: tokens that come with the upgrade request, judged before there is a WebSocket."""
-
-    bearer: bool = False  # in `Authorization: Bearer TOKEN`
-    cookie: str = ""  # in the cookie of this name
-    query: str = ""  # in the query parameter of this name; proxies in front may log it
-    required: bool = False  # who has none is answered 401
-
-    def mistake(self) -> str:
-        """Return what is wrong, "" if nothing is."""
-        for name, value in (("cookie", self.cookie), ("query", self.query)):
-            if not re.fullmatch(r"[-._~0-9A-Za-z]*", value):
-                return f"auth.{name}: a name of letters, digits, -, ., _ and ~ is needed"
-        if self.required and not (self.bearer or self.cookie or self.query):
-            return "auth.required: there is no place where a token could be: bearer, cookie or query"
-        return ""
-
-
-class RateLimitSettings(_Section, frozen=True):
-    """`[rate_limits]`: "60/1s" is 60 at once and 60 a second on average; empty: any number."""
-
-    client_total: RateText = ""  # commands of one connection
-    client_subscribe: RateText = ""  # subscribe and sub_refresh
-    client_publish: RateText = ""  # publish
-    client_history: RateText = ""  # history, presence, presence_stats
-    client_rpc: RateText = ""  # rpc and send
-    user_total: RateText = ""  # commands of all connections of one user
-    user_connect: RateText = ""  # connect and refresh
-    user_subscribe: RateText = ""  # subscribe and sub_refresh
-    user_publish: RateText = ""  # publish
-    user_history: RateText = ""  # history, presence, presence_stats
-    user_rpc: RateText = ""  # rpc and send
-    ip_total: RateText = ""  # commands of all connections from one address, of IPv6 a /64; loopback: any
-    ip_connect: RateText = ""  # also of upgrade requests that bring a token
-    ip_subscribe: RateText = ""  # subscribe and sub_refresh
-    ip_publish: RateText = ""  # publish
-    ip_history: RateText = ""  # history, presence, presence_stats
-    ip_rpc: RateText = ""  # rpc and send
-
-
-class HistorySettings(_Section, frozen=True):
-    """`[history]`: what the process keeps for all channels together."""
-
-    memory_limit: Memory = 256 * 1024 * 1024  # bytes; of channels not used for long the oldest go first
-
-
-class Settings(_Section, frozen=True):
-    """All settings of a daemon."""
-
+    path: Path | None = None
+    flags: dict[str, dict[str, Any]] = {}
     dev: bool = False
-    server: ServerSettings = ServerSettings()
-    ws: WsSettings = WsSettings()
-    admin: AdminSettings = AdminSettings()
-    tls: TlsSettings = TlsSettings()
-    log: LogSettings = LogSettings()
-    client: ClientSettings = ClientSettings()
-    proxy: ProxySettings = ProxySettings()
-    hooks: HookSettings = HookSettings()
-    token: TokenSettings = TokenSettings()
-    subscription_token: TokenSettings | None = None
-    auth: AuthSettings = AuthSettings()
-    rate_limits: RateLimitSettings = RateLimitSettings()
-    history: HistorySettings = HistorySettings()
-    channels: Namespace | None = None
-    namespaces: dict[str, Namespace] = {}
+    environ: Mapping[str, str] | None = None
 
-    def all_namespaces(self) -> dict[str, Namespace]:
-        """Return the options of each namespace by name, those of the default one as ""."""
-        default = dev_namespaces() if self.dev else {"": Namespace()}
-        own = {} if self.channels is None else {"": self.channels}
-        return {**default, **own, **self.namespaces}
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and where each key that is not at its default came from, by its dotted name.
+
+    An origin is "wsloop.toml:3", "$WSLOOP_WS__MAX_SIZE" or "--ws-max-size".
+    """
+
+    settings: Settings
+    origins: dict[str, str]
 
 
 def load(path: Path | None, overrides: dict[str, dict[str, Any]], *, dev: bool = False) -> Settings:
-    """Return the settings from `path` (None: no file), with `overrides` ({section: {key: value}}) on top.
+    """Return the settings from `path` (None: no file) and the environment, with `overrides` on top.
+
+    `overrides` are flags, {section: {key: value}}. Raises as `read` does.
+    """
+    return read(Sources(path, overrides, dev)).settings
+
+
+def read(sources: Sources) -> Loaded:
+    """Return the settings that the sources make.
 
     Raises ConfigError: the file cannot be read or parsed, or a key or value is wrong. Raises
-    UsageError: a value in `overrides` is.
+    UsageError: a flag is.
     """
-    text = _read(path)
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}", "the file must be TOML; strings need quotes") from None
-    if "dev" in tree:
-        raise ConfigError(f"{path}: dev mode is switched on by the flag --dev only")
+    path, text = sources.path, _text(sources.path)
+    tree = _parsed(text, path)
     _check(tree, text, path)
-    for section, values in overrides.items():
+    origins = _places(tree, text, path)
+    for variable in environment.read(os.environ if sources.environ is None else sources.environ):
+        _table(tree, variable.key.section)[variable.key.name] = variable.value
+        origins[variable.key.path] = f"${variable.name}"
+    for section, values in sources.flags.items():
         tree.setdefault(section, {}).update(values)
+        for name in values:
+            origins[f"{section}.{name}"] = FLAGS.get(f"{section}.{name}", f"{section}.{name}")
     _check(tree, "", None)
-    settings = msgspec.convert({**tree, "dev": dev}, Settings)
-    if settings.ws.ping_timeout >= settings.ws.ping_interval:
-        raise ConfigError(
-            "ws.ping_timeout must be less than ws.ping_interval",
-            f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
-        )
-    if settings.admin.tls and not settings.tls.certfile:
-        raise ConfigError("admin.tls is on without a certificate", "set tls.certfile")
-    if settings.tls.keyfile and not settings.tls.certfile:
-        raise ConfigError("tls.keyfile is given without tls.certfile", "a key needs its certificate")
-    if settings.auth.mistake():
-        raise ConfigError(settings.auth.mistake())
-    _check_namespaces(settings, text, path)
-    outside.check(settings, functools.partial(place, path, text) if path is not None else None)
-    addresses.check(settings.server, overrides.get("server", {}))
-    return settings
+    settings = msgspec.convert({**tree, "dev": sources.dev}, Settings)
+
+    def where(table: str, key: str) -> str:
+        found = origins.get(f"{table}.{key}")
+        if found is None and path is not None:
+            return place(path, text, table, key)
+        return f"{found}: " if found else ""
+
+    _check_together(settings, where)
+    addresses.check(settings.server, sources.flags.get("server", {}), where)
+    return Loaded(settings, origins)
 
 
-def _read(path: Path | None) -> str:
+def _text(path: Path | None) -> str:
     if path is None:
         return ""
     try:
@@ -317,13 +106,85 @@ def _read(path: Path | None) -> str:
         raise ConfigError(f"cannot read {path}: {reason}", "check the path given to -c") from None
 
 
-def _check(tree: dict[str, Any], text: str, path: Path | None) -> None:
-    """Raise ConfigError for the first mistake of `tree`, with its line in `text`."""
+def _parsed(text: str, path: Path | None) -> Tree:
+    """Return the file's tables; raises ConfigError for what is no TOML."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        line = re.search(r" \(at line (\d+), column \d+\)", message)
+        if line:
+            message = message.replace(line[0], "")
+        elif "end of document" in message:
+            line = re.fullmatch(r"(\d+)", str(len(text.splitlines()) or 1))
+        where = f"{path}:{line[1]}" if line else f"{path}"
+        raise ConfigError(f"{where}: {message}", "the file must be TOML; strings need quotes") from None
+    if "dev" in tree:
+        raise ConfigError(f"{path}: dev mode is switched on by the flag --dev only")
+    return tree
+
+
+def _places(tree: Tree, text: str, path: Path | None) -> dict[str, str]:
+    """Return where each key of a file stands."""
+    if path is None:
+        return {}
+    found = {}
+    for section, values in _tables(tree):
+        for name in values:
+            found[f"{section}.{name}"] = place(path, text, section, name).removesuffix(": ")
+    return found
+
+
+def _tables(tree: Tree) -> list[tuple[str, Tree]]:
+    """Return the dotted name of each table in a tree, and what is in it."""
+    tables = [
+        (name, values) for name, values in tree.items() if name != "namespaces" and isinstance(values, dict)
+    ]
+    spaces = tree.get("namespaces")
+    for name, values in spaces.items() if isinstance(spaces, dict) else ():
+        if isinstance(values, dict):
+            tables.append((f"namespaces.{name}", values))
+    return tables
+
+
+def _table(tree: Tree, section: str) -> Tree:
+    """Return the table `section` of a tree, made if it is not there."""
+    kind, dot, name = section.partition(".")
+    table: Tree = tree.setdefault(kind, {})
+    return table.setdefault(name, {}) if dot else table
+
+
+def _check(tree: Tree, text: str, path: Path | None) -> None:
+    """Turn amounts into numbers; raise ConfigError for the first mistake, with its line in `text`."""
+    for section, values in _tables(tree):
+        _read_amounts(section, values, text, path)
     namespaces = tree.get("namespaces")
     # One by one, as a mistake inside a dict is told without the key that leads to it.
     for name, options in namespaces.items() if isinstance(namespaces, dict) else ():
         _convert(options, Namespace, text, path, f"namespaces.{name}")
     _convert(tree, Settings, text, path, "")
+
+
+def _read_amounts(section: str, values: Tree, text: str, path: Path | None) -> None:
+    """Replace times and sizes that are written with a unit by numbers."""
+    for name, value in values.items():
+        key = _key(f"{section}.{name}")
+        if key is None:
+            continue
+        try:
+            values[name] = texts.in_base_unit(key, value)
+        except ValueError as error:
+            if path is None:
+                raise UsageError(f"{key.path}: {error}", "see wsloop serve --help") from None
+            raise ConfigError(f"{place(path, text, section, name)}{key.path}: {error}") from None
+
+
+def _key(path: str) -> Key | None:
+    """Return the key of a dotted name, None if there is none."""
+    section, _, name = path.rpartition(".")
+    is_namespace = section == "channels" or section.startswith("namespaces.")
+    rows = namespace_keys(section) if is_namespace else all_keys()
+    return next((key for key in rows if key.name == name and key.section == section), None)
 
 
 def _convert(tree: object, kind: type, text: str, path: Path | None, above: str) -> None:
@@ -339,7 +200,7 @@ def _convert(tree: object, kind: type, text: str, path: Path | None, above: str)
             raise ConfigError(f"{place(path, text, table, key)}unknown key {key!r}", hint) from None
         found = re.search(r"(.*) - at `\$\.?([^`]*)`", message)
         reason, where = (found[1], _joined(above, found[2])) if found else (message, above)
-        fault = f"{where}: {reason[0].lower()}{reason[1:]}"
+        fault = f"{where}: {texts.reason(_key(where), reason)}"
         if path is None:
             raise UsageError(fault, "see wsloop serve --help") from None
         table, _, key = where.rpartition(".")
@@ -350,7 +211,27 @@ def _joined(table: str, key: str) -> str:
     return f"{table}.{key}".strip(".")
 
 
-def _check_namespaces(settings: Settings, text: str, path: Path | None) -> None:
+def _check_together(settings: Settings, where: outside.Place) -> None:
+    """Raise ConfigError for settings that contradict each other; `where` tells the place of one."""
+    if settings.ws.ping_timeout >= settings.ws.ping_interval:
+        raise ConfigError(
+            f"{where('ws', 'ping_timeout')}ws.ping_timeout must be less than ws.ping_interval",
+            f"they are {settings.ws.ping_timeout:g} and {settings.ws.ping_interval:g} s",
+        )
+    if settings.admin.tls and not settings.tls.certfile:
+        raise ConfigError(f"{where('admin', 'tls')}admin.tls is on without a certificate", "set tls.certfile")
+    if settings.tls.keyfile and not settings.tls.certfile:
+        fault = f"{where('tls', 'keyfile')}tls.keyfile is given without tls.certfile"
+        raise ConfigError(fault, "a key needs its certificate")
+    if settings.auth.mistake():
+        raise ConfigError(
+            where("auth", settings.auth.mistake().partition(":")[0][5:]) + settings.auth.mistake()
+        )
+    _check_namespaces(settings, where)
+    outside.check(settings, where)
+
+
+def _check_namespaces(settings: Settings, where: outside.Place) -> None:
     """Raise ConfigError for options of namespaces or of `[client]` that contradict each other."""
     namespaces = settings.all_namespaces()
     found = client_mistake(settings.client.hub_options(), namespaces)
@@ -361,8 +242,7 @@ def _check_namespaces(settings: Settings, text: str, path: Path | None) -> None:
             found, table = mistake, f"namespaces.{name}" if name else "channels"
             break
     if found is not None:
-        where = place(path, text, table, found.key) if path is not None else ""
-        raise ConfigError(f"{where}{_joined(table, found.key)}: {found.fault}", found.hint)
+        raise ConfigError(f"{where(table, found.key)}{_joined(table, found.key)}: {found.fault}", found.hint)
 
 
 def _did_you_mean(key: str, table: str) -> str:
@@ -376,6 +256,7 @@ def _did_you_mean(key: str, table: str) -> str:
 
 
 def section_type(declared: Any) -> type[msgspec.Struct]:  # noqa: ANN401 - of a field: anything
-    """Return the struct that a section is declared as, whether it may be absent or not."""
-    kinds = [declared, *typing.get_args(declared)]
-    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct))
+    """Return the struct that a section is declared as, whether it may be absent, or change live, or not."""
+    kind = struct_in(declared)
+    assert kind is not None
+    return kind

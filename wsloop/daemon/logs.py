@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.config import LogSettings
+    from wsloop.daemon.settings import LogSettings
 
 LINES_PER_SECOND = 10
 QUEUED_RECORDS = 10_000

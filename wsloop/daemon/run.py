@@ -10,7 +10,7 @@ from wsloop.errors import UsageError
 from wsloop.transport.bind import FdBind, TcpBind, parse_bind
 
 if TYPE_CHECKING:
-    from wsloop.daemon.config import Settings
+    from wsloop.daemon.settings import Settings
     from wsloop.transport.bind import Bind
 
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon import admin, compose, logs
-from wsloop.daemon.environment import has_token_keys
+from wsloop.daemon import admin, compose, logs, observing
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError
@@ -30,14 +29,22 @@ from wsloop.transport.bind import AddressInUseError, TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.config import Settings
     from wsloop.daemon.roles import Role
+    from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
+    from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import House
+    from wsloop.server.server import Server
     from wsloop.transport.bind import Bind
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
+
+SPREAD_SHARE = 0.8
+"""Of the drain's window: when the last clients are asked to go."""
+
+PROGRESS_S = 2.0
+"""Between two lines that tell how far a drain is."""
 
 
 def serve(settings: Settings, role: Role) -> int:
@@ -55,7 +62,8 @@ def serve(settings: Settings, role: Role) -> int:
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in role.binds]
-        banner = [*_banner(settings, bound), *admin.listen(settings, house)]
+        app = observing.admin_app(house, observing.observe(house, ports, role))
+        banner = [*_banner(settings, bound), *admin.listen(settings, house, app)]
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, banner, rereads)
     return 0
@@ -95,13 +103,15 @@ def _serve(
     window_s = settings.server.timeout_graceful_shutdown
 
     def stop_now() -> None:
-        log.warning("stopping now, %d connections dropped", len(server.registry))
+        log.warning("stopping now, %d connections dropped", server.clients)
         reactor.stop()
 
     def drain() -> None:
-        log.info("draining %d connections, at most %g s", len(server.registry), window_s)
+        if server.draining:
+            return
         reactor.call_later(window_s, stop_now)
-        server.drain(reactor.stop)
+        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
+        _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
     handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
@@ -112,6 +122,21 @@ def _serve(
     finally:
         handling.restore()
     log.info("stopped")
+
+
+def spread_s(window_s: float, close_s: float) -> float:
+    """Return over how many seconds of a drain's window clients are asked to go.
+
+    The last of them still has `close_s` to answer, and what is left is for a machine that is busy.
+    """
+    return max(0.0, min(SPREAD_SHARE * window_s, window_s - close_s - 1.0))
+
+
+def _tell_progress(reactor: Reactor, server: Server) -> None:
+    """Log how far the drain is, now and every few seconds."""
+    if server.clients or not server.drained_from:
+        log.info("draining %s of %s", f"{server.clients:,}", f"{server.drained_from:,}")
+        reactor.call_later(PROGRESS_S, functools.partial(_tell_progress, reactor, server))
 
 
 def _rereads(certificates: Certificates | None, tokens: Tokens | None) -> dict[str, Callable[[], None]]:
@@ -167,7 +192,7 @@ def _banner(settings: Settings, bound: list[Bind]) -> list[str]:
 def _can_anybody_connect(settings: Settings) -> bool:
     """Return whether there is a way in: tokens, the backend, or no question asked."""
     is_open = settings.dev or settings.client.allow_anonymous
-    return is_open or bool(settings.proxy.connect) or has_token_keys(settings)
+    return is_open or bool(settings.proxy.connect) or settings.has_token_keys
 
 
 def _print_banner(lines: list[str]) -> None:

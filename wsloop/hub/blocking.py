@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wsloop.hub.client import Client
     from wsloop.hub.grants import Identity, SubscriptionGrant
     from wsloop.hub.hub import Hub
+    from wsloop.hub.revocations import RevocationList
 
 
 TOKEN_COMMANDS = 8
@@ -63,6 +64,24 @@ def invalidate_user_tokens(hub: Hub, user: str, issued_before_s: float = 0, unti
     now_s = hub.unix_s()
     hub.revocations.invalidate_user_tokens(user, issued_before_s or int(now_s), until_s, now_s)
     return _close(hub, hub.clients_of(user), codes.DISCONNECT_STATE_INVALIDATED)
+
+
+def replace(hub: Hub, noted: RevocationList) -> int:
+    """Note what another process has noted, and nothing else; return how many connections were closed.
+
+    Whoever was blocked meanwhile is told so; whose token was taken back is told to fetch another.
+    """
+    unix_s = hub.unix_s()
+    hub.revocations.replace(noted, unix_s)
+    closed = 0
+    for client in hub.all_clients():
+        refusal = hub.revocations.refusal(client.identity, unix_s) if client.identity is not None else None
+        if refusal is not None and client.is_open:
+            is_blocked = refusal is Refusal.BLOCKED
+            code = codes.DISCONNECT_FORCE_NO_RECONNECT if is_blocked else codes.DISCONNECT_STATE_INVALIDATED
+            client.disconnect(code.code, code.message)
+            closed += 1
+    return closed
 
 
 def check(hub: Hub, right: Identity) -> None:

@@ -12,9 +12,13 @@ import enum
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import msgspec
+
 from wsloop.errors import WsloopError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wsloop.hub.grants import Identity, SubscriptionToken
 
 MAX_ENTRIES = 100_000
@@ -40,6 +44,14 @@ class Refusal(enum.Enum):
 
     BLOCKED = "the user is blocked"
     REVOKED = "the token is revoked"
+
+
+class RevocationList(msgspec.Struct, frozen=True, array_like=True):
+    """All that is noted, for another process: name -> end, of invalidated users -> (moment, end)."""
+
+    blocked: dict[str, float]
+    revoked: dict[str, float]
+    invalidated: dict[str, tuple[float, float]]
 
 
 class Revocations:
@@ -96,6 +108,24 @@ class Revocations:
             return Refusal.REVOKED
         return None
 
+    def snapshot(self) -> RevocationList:
+        """Return all that is noted."""
+        return RevocationList(
+            {name: end for name, (_, end) in self._blocked.items()},
+            {name: end for name, (_, end) in self._revoked.items()},
+            dict(self._invalidated.items()),
+        )
+
+    def replace(self, noted: RevocationList, unix_s: float) -> None:
+        """Note what `noted` says, and nothing else."""
+        self._blocked, self._revoked, self._invalidated = _Notes(), _Notes(), _Notes()
+        for user, end in noted.blocked.items():
+            self._blocked.put(user, None, end, unix_s)
+        for token_id, end in noted.revoked.items():
+            self._revoked.put(token_id, None, end, unix_s)
+        for user, (moment, end) in noted.invalidated.items():
+            self._invalidated.put(user, moment, end, unix_s)
+
     def expire(self, unix_s: float) -> None:
         """Forget what has ended; cheap when nothing has."""
         for notes in (self._blocked, self._revoked, self._invalidated):
@@ -113,6 +143,10 @@ class _Notes(Generic[Value]):
 
     def __len__(self) -> int:
         return len(self._notes)
+
+    def items(self) -> Iterable[tuple[str, tuple[Value, float]]]:
+        """Return the names with what holds for them."""
+        return self._notes.items()
 
     def put(self, name: str, value: Value, until_s: float, unix_s: float) -> None:
         """Note, or replace, what holds for `name`."""

@@ -17,12 +17,15 @@ from wsloop.errors import HandshakeError
 from wsloop.protocol.limits import Limits
 from wsloop.server.admission import Admission, Refusal, key_of
 from wsloop.server.connection import READ_BYTES, Connection
+from wsloop.server.draining import Drain
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.forwarded import Proxies
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
-from wsloop.server.refusing import Refuser
+from wsloop.server.refusing import RETRY_AFTER, STATUS, Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
+from wsloop.server.tally import Tally
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from wsloop.server.app import App
     from wsloop.transport.base import SocketAddress, SocketLike, Transport
     from wsloop.transport.bind import Bind, Network
-    from wsloop.transport.certificates import Certificates
+    from wsloop.transport.certificates import Certificates, TlsStatistics
 
 log = logging.getLogger("wsloop.server")
 
@@ -81,6 +84,24 @@ class ServerStatistics:
     rings_lent: int
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTotals:
+    """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
+
+    `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
+    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    `tls` is None where there is none.
+    """
+
+    accepted: int
+    refused: dict[str, int]
+    shed: int
+    aborted: int
+    back_offs: int
+    paused: int
+    tls: TlsStatistics | None
+
+
 class Server:
     """Accepts connections on any number of listeners, and serves each its `App`."""
 
@@ -100,6 +121,7 @@ class Server:
         max_accepts_per_s: float = 0,
         backlog: int = 1024,
         certificates: Certificates | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.reactor = reactor
         self.app = app
@@ -111,8 +133,10 @@ class Server:
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
         self.slow = SlowTotals()
+        self.tally = Tally()
         self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
+        self.proxies = proxies or Proxies()
         self.draining = False
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
@@ -120,6 +144,9 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._listened: list[Listener] = []  # also those that were closed, for their totals
+        self._admin_listeners: list[Listener] = []
+        self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
@@ -131,7 +158,9 @@ class Server:
 
         With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
         """
-        return self._listen(bind, self._on_accept, secure=True)
+        listener = self._listen(bind, self._on_accept, secure=True)
+        self._listeners.append(listener)
+        return listener
 
     def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
         """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
@@ -140,7 +169,9 @@ class Server:
         that is full must still be told what to do. There may be ADMIN_CONNECTIONS of them.
         `secure` makes it speak TLS, if there are certificates.
         """
-        return self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+        listener = self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+        self._admin_listeners.append(listener)
+        return listener
 
     def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
@@ -150,15 +181,16 @@ class Server:
         listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
-        self._listeners.append(listener)
+        self._listened.append(listener)
         return listener
 
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
-        key = key_of(transport.peer_host)
-        open_count = len(self.registry) - len(self._admin_ids)
-        refusal = self._admission.judge(key, open_count, self.reactor.now)
+        host = transport.peer_host
+        # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
+        key = "" if self.proxies.lists(host) else key_of(host)
+        refusal = self._admission.judge(key, self.clients, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
         elif self._add(transport, self.app) is not None:
@@ -185,6 +217,18 @@ class Server:
         self.registry.add(connection)
         return connection
 
+    def admit_behind(self, connection: Connection, host: str) -> None:
+        """Count a connection whose peer is a listed proxy by `host`, who is behind it; to be called once.
+
+        Raises HandshakeError 429 if that address has too many already.
+        """
+        key = key_of(host)
+        if not self._admission.has_room_for(key):
+            self._refuser.note(Refusal.HOST)
+            raise HandshakeError(STATUS[Refusal.HOST], Refusal.HOST.value, (RETRY_AFTER,))
+        self._admission.enter(key)
+        connection.sender = host
+
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
@@ -192,18 +236,33 @@ class Server:
 
     # -- stopping ------------------------------------------------------------------------
 
-    def drain(self, on_drained: Callable[[], object]) -> None:
+    def drain(self, on_drained: Callable[[], object], spread_s: float = 0.0) -> None:
         """Stop accepting, close every connection by its protocol, then call `on_drained` once.
 
-        Ends by itself: a peer that does not answer is dropped after `deadlines.close_s`.
+        The clients are asked to go over `spread_s` seconds, at an even pace (`draining.py`). The operator's
+        own software is served until all of them are gone. Ends by itself: a peer that does not answer is
+        dropped after `deadlines.close_s`. A second call has no effect.
         """
+        if self.draining:
+            return
         self.draining = True
         self._on_drained = on_drained
-        self._close_listeners()
+        _close_all(self._listeners)
         self.fan_out.finish()
-        for connection in self.registry.snapshot():
-            connection.shut_down()
+        clients = [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
+        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw)
+        self._drain.begin()
         self._end_drain_if_empty()
+
+    @property
+    def clients(self) -> int:
+        """How many connections are open, those of the operator's software left out."""
+        return len(self.registry) - len(self._admin_ids)
+
+    @property
+    def drained_from(self) -> int:
+        """How many clients there were when the drain began; 0 if it has not."""
+        return self._drain.total if self._drain is not None else 0
 
     def forget(self, connection: Connection) -> None:
         """Be told by a connection that it is gone; the last one ends a drain."""
@@ -214,26 +273,30 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        else:
+        elif connection.sender or not self.proxies.lists(connection.peer_host):
             self._admission.leave(key_of(connection.peer_host))
 
     def _end_drain_if_empty(self) -> None:
-        if self.draining and not len(self.registry) and self._on_drained is not None:
+        if not self.draining or self.clients or self._on_drained is None:
+            return
+        if self._admin_listeners:
+            _close_all(self._admin_listeners)
+            for connection in self.registry.snapshot():
+                connection.shut_down()
+        if not len(self.registry) and self._on_drained is not None:
             on_drained, self._on_drained = self._on_drained, None
             self.reactor.call_soon(on_drained)
 
     def close(self) -> None:
         """Drop everything at once, without a word to the peers."""
         self.draining = True
-        self._close_listeners()
+        _close_all(self._listeners)
+        _close_all(self._admin_listeners)
+        if self._drain is not None:
+            self._drain.forget()
         for connection in self.registry.snapshot():
             connection.drop()
         self._refuser.close()
-
-    def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -247,6 +310,25 @@ class Server:
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
         )
 
+    def totals(self) -> ServerTotals:
+        """Return a snapshot of what is counted anyway; costs next to nothing."""
+        listeners = [listener.statistics() for listener in self._listened]
+        return ServerTotals(
+            accepted=self._accepted_total,
+            refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
+            shed=sum(each.shed for each in listeners),
+            aborted=sum(each.aborted for each in listeners),
+            back_offs=sum(each.back_offs for each in listeners),
+            paused=sum(each.paused for each in listeners),
+            tls=self._certificates.statistics() if self._certificates is not None else None,
+        )
+
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
         """Return the `count` connections for which most waits, the worst first; costs a walk over all."""
         return slow_peers(self.registry.snapshot(), self.reactor.now, count)
+
+
+def _close_all(listeners: list[Listener]) -> None:
+    """Close `listeners`, and forget them."""
+    while listeners:
+        listeners.pop().close()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import ConfigError, StartupError
 from wsloop.transport.accepting import ListeningSocket
-from wsloop.transport.path_lock import PathLock
+from wsloop.transport.path_lock import PathClaim, PathLock
 from wsloop.transport.spare import DescriptorSpare, Spare
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class SocketNetwork:
     def listen(self, bind: Bind, backlog: int = BACKLOG) -> socket.socket:
         """Open `bind`; see `Network.listen`."""
         if isinstance(bind, TcpBind):
-            return _listen_tcp(bind, backlog)
+            return listen_tcp(bind, backlog)
         if isinstance(bind, UnixBind):
             return _listen_unix(bind, backlog)
         return _listen_fd(bind, backlog)
@@ -177,35 +177,31 @@ class UnixListeningSocket(ListeningSocket):
     And only while the path is still this socket's, not that of a successor.
     """
 
-    __slots__ = ("_inode", "_lock", "_owner_pid", "_path")
+    __slots__ = ("_claim",)
 
     def __init__(self, path: str) -> None:
         """Lock `path`; raises BlockingIOError if another daemon has it, OSError if it cannot be locked."""
-        self._lock = PathLock(path)
+        self._claim: PathClaim | None = PathClaim(path, PathLock(path))
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._path: str | None = None
-        self._inode = 0
-        self._owner_pid = os.getpid()
 
     def bind(self, address: SocketAddress) -> None:
         """Bind to the path `address`, and remember it. Raises OSError."""
         super().bind(address)
         os.chmod(address, UNIX_MODE)
-        self._path = os.path.abspath(address)
-        self._inode = os.stat(address).st_ino
+        assert self._claim is not None
+        self._claim.bound()
+
+    def take_claim(self) -> PathClaim | None:
+        """Return the claim to the path, which the caller closes from now on; None if it was taken before."""
+        claim, self._claim = self._claim, None
+        return claim
 
     def close(self) -> None:
-        """Remove the path and close the socket. Idempotent."""
-        path, self._path = self._path, None
-        is_owner = os.getpid() == self._owner_pid
-        if path is not None and is_owner:
-            # FileNotFoundError: somebody tidied up. PermissionError: the privileges that bound it
-            # were dropped; a stale path is removed at the next start.
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                if os.stat(path).st_ino == self._inode:
-                    os.unlink(path)
+        """Remove the path, unless the claim was taken, and close the socket. Idempotent."""
+        claim = self.take_claim()
         super().close()
-        self._lock.release(remove=is_owner)
+        if claim is not None:
+            claim.close()
 
 
 def _begin_connect(family: int, target: SocketAddress) -> socket.socket:
@@ -230,8 +226,11 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5
 
 
-def _listen_tcp(bind: TcpBind, backlog: int) -> socket.socket:
-    """Listen on the first address of the host that this machine can bind."""
+def listen_tcp(bind: TcpBind, backlog: int, *, shares_port: bool = False) -> socket.socket:
+    """Listen on the first address of the host that this machine can bind; raises StartupError.
+
+    With `shares_port` others of this user that ask for the same may listen there too (SO_REUSEPORT).
+    """
     try:
         found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
@@ -240,18 +239,20 @@ def _listen_tcp(bind: TcpBind, backlog: int) -> socket.socket:
     # A name such as localhost has several addresses; one family may be switched off here.
     for family, kind, protocol, _, address in found[:-1]:
         try:
-            return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog)
+            return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog, shares_port=shares_port)
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _tcp_error(bind, error) from error
     family, kind, protocol, _, address = found[-1]
     try:
-        return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog)
+        return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog, shares_port=shares_port)
     except OSError as error:
         raise _tcp_error(bind, error) from error
 
 
-def _bind_tcp(sock: socket.socket, address: SocketAddress, backlog: int) -> socket.socket:
+def _bind_tcp(
+    sock: socket.socket, address: SocketAddress, backlog: int, *, shares_port: bool
+) -> socket.socket:
     """Return `sock` listening on `address`; closes it and raises OSError when that fails."""
     try:
         # Without it a restart within a minute of the last close fails: TIME_WAIT holds the port.
@@ -259,6 +260,8 @@ def _bind_tcp(sock: socket.socket, address: SocketAddress, backlog: int) -> sock
         if sock.family == socket.AF_INET6:
             # [::] and 0.0.0.0 can then be listed side by side, whatever the sysctl says.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shares_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
         # With SO_REUSEADDR it may be listen(2), not bind(2), that reports EADDRINUSE.
         return _start(sock, backlog)

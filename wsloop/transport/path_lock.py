@@ -27,11 +27,16 @@ class PathLock:
 
     __slots__ = ("_fd", "_lock_path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, held_fd: int = -1) -> None:
+        """Lock `path`; with `held_fd` the lock is held already, through that descriptor of a predecessor's."""
         self._lock_path = os.path.abspath(path) + ".lock"
-        self._fd = -1
+        self._fd = held_fd
         while self._fd < 0:
             self._fd = self._try()
+
+    def fileno(self) -> int:
+        """Return the descriptor that holds the lock; -1 once it is released."""
+        return self._fd
 
     def _try(self) -> int:
         """Return the locked descriptor; -1 if the file was removed meanwhile, by its last holder."""
@@ -57,3 +62,44 @@ class PathLock:
                 os.unlink(self._lock_path)
         os.close(self._fd)
         self._fd = -1
+
+
+class PathClaim:
+    """The right of one process to a Unix socket's `path`: its lock, and the duty to remove the file.
+
+    The file is removed only in the process that claimed it, so that a forked copy leaves it alone, and
+    only while it is still `inode`, not that of a successor.
+    """
+
+    __slots__ = ("_inode", "_lock", "_owner_pid", "path")
+
+    def __init__(self, path: str, lock: PathLock) -> None:
+        self.path = os.path.abspath(path)
+        self._lock = lock
+        self._inode = 0
+        self._owner_pid = os.getpid()
+
+    def bound(self) -> None:
+        """Take note that the path is a socket of this process now. Raises OSError if it is not there."""
+        self._inode = os.stat(self.path).st_ino
+
+    def lock_fileno(self) -> int:
+        """Return the descriptor of the lock, which a successor inherits; -1 once it is released."""
+        return self._lock.fileno()
+
+    def abandon(self) -> None:
+        """Leave path and lock to a successor, who has inherited the lock's descriptor. Idempotent."""
+        self._inode = 0
+        self._lock.release(remove=False)
+
+    def close(self) -> None:
+        """Remove the path and let go of the lock. Idempotent."""
+        inode, self._inode = self._inode, 0
+        is_owner = os.getpid() == self._owner_pid
+        if inode and is_owner:
+            # FileNotFoundError: somebody tidied up. PermissionError: the privileges that bound it
+            # were dropped; a stale path is removed at the next start.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if os.stat(self.path).st_ino == inode:
+                    os.unlink(self.path)
+        self._lock.release(remove=is_owner)

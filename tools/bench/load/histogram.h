@@ -19,15 +19,20 @@ static inline void record(uint64_t latency_ns)
     recorded++;
 }
 
+/* The least latency that a bucket counts. */
+static inline uint64_t bucket_ns(uint64_t index)
+{
+    uint64_t shift = index < 2 * SUB_BUCKETS ? 0 : index / SUB_BUCKETS - 1;
+    return (index - shift * SUB_BUCKETS) << shift;
+}
+
 static inline double percentile_us(double fraction)
 {
     uint64_t wanted = (uint64_t)((double)recorded * fraction), seen = 0;
     for (uint64_t index = 0; index < BUCKETS; index++) {
         seen += histogram[index];
-        if (seen > wanted) {
-            uint64_t shift = index < 2 * SUB_BUCKETS ? 0 : index / SUB_BUCKETS - 1;
-            return (double)((index - shift * SUB_BUCKETS) << shift) / 1e3;
-        }
+        if (seen > wanted)
+            return (double)bucket_ns(index) / 1e3;
     }
     return (double)slowest_ns / 1e3;
 }

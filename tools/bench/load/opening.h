@@ -16,12 +16,14 @@ struct opening {
     bool asked;
 };
 
-/* The links to open: embedded in structures of `stride` bytes. `meanwhile`, if any, serves those that are open. */
+/* The links to open: embedded in structures of `stride` bytes. `meanwhile`, if any, serves those that are open.
+ * Their numbers, from which source addresses follow, begin at `first`. */
 struct links {
     void *base;
     size_t stride;
     int count;
     void (*meanwhile)(void);
+    int first;
 };
 
 /* Take the answer's head, and no byte behind it. True when it is whole and good, or it is a fault. */
@@ -78,7 +80,7 @@ static inline bool open_links(const struct links *links)
     while (!any_fault() && (running || begun < links->count)) {
         for (; running < AT_ONCE && begun < links->count; begun++, running++) {
             struct link *link = (struct link *)((char *)links->base + (size_t)begun * links->stride);
-            if (!begin_opening(&openings[running], link, begun))
+            if (!begin_opening(&openings[running], link, links->first + begun))
                 break;
         }
         for (int i = 0; i < running; i++)

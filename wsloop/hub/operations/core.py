@@ -10,7 +10,7 @@ import base64
 import binascii
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wsloop.hub import codes, replies
 from wsloop.hub.operations.results import Result
@@ -33,14 +33,29 @@ Later = Callable[[Callable[[], object]], object]
 Item = TypeVar("Item")
 
 
+class Everywhere(Protocol):
+    """The other processes that hold connections, where this one holds none."""
+
+    def ask(self, name: str, params: bytes, done: Callable[[list[bytes | None]], object]) -> None:
+        """Have every process carry out a method with `params`, its request in JSON.
+
+        `done` gets one answer for each, now or later: {"result": ...} or {"error": ...} in JSON, None
+        from a process that gave none in time.
+        """
+        ...
+
+
 class Operations:
     """What the operations act on.
 
     Arguments: `hub`; `later` has a callable called in the next turn; `uid` and `name` of this process,
     for `info`; `process` tells what it uses; `slowest` returns that many connections, the worst first.
+
+    `everywhere` is set where other processes hold the connections: what is about connections is then
+    asked of them, and their answers are put together.
     """
 
-    __slots__ = ("hub", "later", "name", "process", "slowest", "uid")
+    __slots__ = ("everywhere", "hub", "later", "name", "process", "slowest", "uid")
 
     def __init__(
         self,
@@ -58,6 +73,7 @@ class Operations:
         self.name = name
         self.process = process
         self.slowest = slowest
+        self.everywhere: Everywhere | None = None
 
     def in_portions(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wsloop.hub import codes
-from wsloop.hub.operations import publishing, reading, requests, results, tokens, users
+from wsloop.hub.operations import merging, publishing, reading, requests, results, tokens, users
 from wsloop.hub.operations.core import Finished, Operations, bad_request
 
 if TYPE_CHECKING:
@@ -136,7 +136,45 @@ def _begin(operations: Operations, name: str, params: msgspec.Raw, done: Finishe
     except (msgspec.DecodeError, RecursionError) as error:
         message = str(error)
         raise bad_request(message[0].lower() + message[1:]) from None
-    method.run(operations, request, done)
+    merge = MERGES.get(name)
+    if operations.everywhere is None or merge is None:
+        method.run(operations, request, done)
+        return
+    if name in NOTED:
+        method.run(operations, request, _ignore)
+
+    def answered(answers: list[bytes | None]) -> None:
+        done(_merged(answers, method.result, functools.partial(merge, request)))
+
+    operations.everywhere.ask(name, bytes(params), answered)
+
+
+def _merged(
+    answers: list[bytes | None],
+    kind: type[results.Result],
+    merge: Callable[[list[Any]], results.Result],
+) -> results.Result | codes.Code:
+    """Return what all processes answered as one result; the first error, 100 for one without an answer."""
+    found: list[results.Result] = []
+    for each in answers:
+        outcome = codes.INTERNAL_ERROR if each is None else merging.decode(each, kind)
+        if isinstance(outcome, codes.Code):
+            return outcome
+        found.append(outcome)
+    return merge(found) if found else codes.INTERNAL_ERROR
+
+
+def _ignore(outcome: results.Result | codes.Code) -> None:
+    """Leave the answer to those who hold the connections."""
+
+
+def answer(operations: Operations, name: str, body: bytes, done: Callable[[bytes], object]) -> None:
+    """Carry out a method for another process (`Everywhere`); `done` gets the answer in JSON."""
+
+    def finished(outcome: results.Result | codes.Code) -> None:
+        done(merging.encode(outcome))
+
+    call(operations, name, body, finished)
 
 
 METHODS: dict[str, Method] = {
@@ -194,3 +232,24 @@ NOT_OFFERED = frozenset(
     }
 )
 """Methods that clients of the API know and this server does not have: error 108; unknown ones are 404."""
+
+MERGES: dict[str, merging.Merge] = {
+    "subscribe": merging.nothing,
+    "unsubscribe": merging.nothing,
+    "disconnect": merging.nothing,
+    "refresh": merging.nothing,
+    "channels": merging.channels,
+    "connections": merging.connections,
+    "acks": merging.acks,
+    "block_user": merging.nothing,
+    "unblock_user": merging.nothing,
+    "revoke_token": merging.nothing,
+    "invalidate_user_tokens": merging.nothing,
+    "slowest": merging.slowest,
+    "info": merging.info,
+}
+"""Method -> what puts together the results of several processes. What is not here, one process carries out
+for all, because broker and presence have what it is about."""
+
+NOTED = frozenset({"block_user", "unblock_user", "revoke_token", "invalidate_user_tokens"})
+"""Carried out here as well: this process tells those that come later what was taken back."""

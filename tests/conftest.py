@@ -1,0 +1,33 @@
+"""Which tests need the real machine: they run one after the other, and one that failed is tried once more.
+
+A test marked `system` or `browser`, and each in `tests/tools`, starts processes, takes fixed ports or
+measures this machine. Whatever else the machine does can make one fail that is right, so each of them has
+one rerun, which the closing line and the list above it tell. All other tests know neither time nor chance:
+a failure of theirs is a fault, and they never have a second try.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parent / "tools"
+RERUNS_COUNT = 1
+MACHINE_GROUP = "machine"
+"""With pytest-xdist (`make test`) a group is run by one worker, in order: fixed ports are taken once."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if not needs_the_machine(item):
+            continue
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(MACHINE_GROUP))
+        if config.pluginmanager.hasplugin("rerunfailures"):
+            item.add_marker(pytest.mark.flaky(reruns=RERUNS_COUNT))
+
+
+def needs_the_machine(item: pytest.Item) -> bool:
+    marks = ("system", "browser")
+    return TOOLS in item.path.parents or any(item.get_closest_marker(mark) for mark in marks)
