@@ -72,7 +72,7 @@ fuzz: $(VENV)/.dev  ## the protocol's properties on random bytes, until one fail
 	$(BIN)/python -m tools.fuzz $(ARGS)
 
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
-	WSLOOP_SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
+	SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) docs/_build tools/bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -4,18 +4,20 @@
     python docs/configuration_table.py --check   exits with 1 if one is out of date
 
 A key's meaning is the comment behind it in `wsloop/daemon/settings.py`, for the options of namespaces in
-`wsloop/hub/namespaces.py`; its flag is found on the
-command line by the section and key it sets.
+`wsloop/hub/namespaces.py`; its flag is in
+`wsloop/daemon/flag_names.py`.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import cli, table
+from wsloop.daemon import table, units
+from wsloop.daemon.flag_names import FLAGS
 
 if TYPE_CHECKING:
     import msgspec
@@ -24,30 +26,23 @@ REFERENCE = Path(__file__).parent / "reference"
 BEGIN, END = "<!-- settings: generated -->\n", "<!-- settings: end -->\n"
 
 
-def flags() -> dict[tuple[str, str], str]:
-    """Return the flag that sets each (section, key)."""
-    found = {}
-    for parameter in cli.serve.params:
-        name = parameter.name or ""
-        found[cli._SECTION_OF.get(name, ("server", name))] = f"`{parameter.opts[-1]}`"
-    return found
-
-
-def spelt(value: object) -> str:
+def spelt(key: table.Key) -> str:
     """Return a default as TOML has it."""
+    value = key.default
     if isinstance(value, bool):
         return str(value).lower()
-    return "[]" if value == () else repr(value).replace("'", '"')
+    if key.unit:
+        return f'"{units.spell(value, key.unit)}"'
+    return f"[{', '.join(json.dumps(each) for each in value)}]" if key.kind is tuple else json.dumps(value)
 
 
 def rows(section: str) -> list[str]:
     """Return the table's rows for one section."""
-    flag_of = flags()
     lines = []
-    for key in table.keys():  # noqa: SIM118 - a function of the settings' table
+    for key in table.all_keys():
         if key.section == section:
-            default = "" if key.default in (None, ()) else f"`{spelt(key.default)}`"
-            flag = flag_of.get((section, key.name), "")
+            default = "" if key.default in (None, ()) else f"`{spelt(key)}`"
+            flag = f"`{FLAGS[key.path]}`" if key.path in FLAGS else ""
             live = "live" if key.is_live else "restart"
             lines.append(f"| `{key.name}` | {default} | {flag} | {live} | {key.meaning} |")
     return lines
@@ -74,7 +69,7 @@ def namespace_table() -> str:
     """Return the options of a namespace as Markdown."""
     lines = ["", "| option | default | meaning |", "|---|---|---|"]
     for key in table.namespace_keys("channels"):
-        lines.append(f"| `{key.name}` | `{spelt(key.default)}` | {key.meaning} |")
+        lines.append(f"| `{key.name}` | `{spelt(key)}` | {key.meaning} |")
     return "\n".join([*lines, ""])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wsloop.daemon import admin, compose
+from wsloop.daemon.config import Sources, read
 from wsloop.daemon.settings import AdminSettings, Settings
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.server.assembly import Options
@@ -15,8 +16,12 @@ from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from wsloop.server.assembly import House
+
+
+VARIABLE = "WSLOOP_ADMIN__API_KEY"
 
 
 @pytest.fixture
@@ -47,21 +52,21 @@ def test_a_key_is_asked_for_and_never_shown(house: House) -> None:
     assert "a-secret-key" not in "".join(lines)
 
 
-def test_the_environments_key_goes_before_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(compose.API_KEY_VARIABLE, "from-the-environment")
-    assert compose.api_key(settings(api_key="from-the-file")) == "from-the-environment"
-    assert compose.api_key(settings(dev=True)) == "from-the-environment"
+def test_the_environments_key_goes_before_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "wsloop.toml"
+    path.write_text('[admin]\napi_key = "from-the-file"\n')
+    made = read(Sources(path, environ={VARIABLE: "from-the-environment"})).settings
+    assert compose.api_key(made) == "from-the-environment"
 
 
 @pytest.mark.parametrize(
     "key", ["short", "a-key-and-a-line\n", "two words", "schl\u00fcssel", "\udcff-no-utf-8"]
 )
 def test_a_key_in_the_environment_that_no_caller_could_show_is_refused(
-    key: str, monkeypatch: pytest.MonkeyPatch
+    key: str,
 ) -> None:
-    monkeypatch.setenv(compose.API_KEY_VARIABLE, key)
     with pytest.raises(ConfigError, match="WSLOOP_ADMIN__API_KEY") as caught:
-        compose.api_key(settings())
+        read(Sources(environ={VARIABLE: key}))
     assert key not in caught.value.message + caught.value.hint
 
 

@@ -387,7 +387,8 @@ def test_help_does_not_load_the_house() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     modules = imported(done.stderr)
     assert "wsloop.daemon.cli" in modules
-    assert {name for name in modules if name.startswith(("wsloop.server", "wsloop.hub", "wsproto"))} == set()
+    assert {name for name in modules if name.startswith(("wsloop.server", "wsloop.loop", "wsproto"))} == set()
+    assert "wsloop.hub.hub" not in modules
 
 
 @pytest.mark.system

@@ -97,3 +97,19 @@ def test_without_rates_nothing_is_counted() -> None:
     passed = [limits.admit(Operation.PUBLISH, 1.0, meter, "u", "h") for _ in range(2)]
     assert passed == [True, False]
     assert limits.admit(Operation.RPC, 1.0, meter, "u", "h")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_listed"),
+    [
+        ({}, False),
+        ({"forwarded_allow_ips": ["10.0.0.1"]}, True),
+        ({"forwarded_allow_ips": ["10.0.0.1"], "proxy_headers": True}, True),
+        ({"forwarded_allow_ips": ["10.0.0.1"], "proxy_headers": False}, False),
+    ],
+)
+def test_listed_proxies_are_believed_unless_that_is_switched_off(
+    overrides: dict[str, object], is_listed: bool
+) -> None:
+    settings = load(None, {"server": overrides})
+    assert compose.options(settings).proxies.lists("10.0.0.1") is is_listed

@@ -10,8 +10,7 @@ import pytest
 
 from tests.hub.token_kit import NOW_S, SECRET, private_key, public_jwk, public_pem, sign
 from wsloop.daemon import compose
-from wsloop.daemon.config import load
-from wsloop.daemon.environment import has_token_keys, secret_variable
+from wsloop.daemon.config import Sources, load, read
 from wsloop.daemon.settings import Settings, TokenSettings
 from wsloop.daemon.tokens import build
 from wsloop.errors import ConfigError
@@ -46,21 +45,20 @@ def test_a_public_key_is_a_text_or_a_file(name: str, signer: str, algorithm: str
     assert user_of(settings(**{name: public_pem(signer).decode()}), token) == "42"
 
 
-def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = settings(hmac_secret_key="the secret of the file, which is long enough")
-    monkeypatch.setenv("WSLOOP_TOKEN__HMAC_SECRET_KEY", SECRET)
-    assert user_of(made, sign({"sub": "42"})) == "42"
-    assert has_token_keys(Settings())
-    monkeypatch.delenv("WSLOOP_TOKEN__HMAC_SECRET_KEY")
-    assert not has_token_keys(Settings())
-    with pytest.raises(InvalidTokenError):
-        user_of(made, sign({"sub": "42"}))
+@pytest.mark.parametrize("section", ["token", "subscription_token"])
+def test_the_environment_goes_before_the_file(section: str, tmp_path: Path) -> None:
+    path = tmp_path / "wsloop.toml"
+    path.write_text(f"[{section}]\nhmac_secret_key = 'the secret of the file, which is long enough'\n")
+    variable = f"WSLOOP_{section.upper()}__HMAC_SECRET_KEY"
+    made = read(Sources(path, environ={variable: SECRET})).settings
+    assert getattr(made, section).hmac_secret_key == SECRET
+    assert made.has_token_keys
+    assert not Settings().has_token_keys
 
 
-def test_a_secret_in_the_environment_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WSLOOP_TOKEN__HMAC_SECRET_KEY", "\udcff" * 32)
+def test_a_secret_in_the_environment_that_is_no_text_is_refused() -> None:
     with pytest.raises(ConfigError, match="WSLOOP_TOKEN__HMAC_SECRET_KEY is not UTF-8"):
-        build(settings())
+        read(Sources(environ={"WSLOOP_TOKEN__HMAC_SECRET_KEY": "\udcff" * 32}))
 
 
 def test_a_key_set_comes_from_a_file(tmp_path: Path) -> None:
@@ -187,8 +185,7 @@ def test_a_short_secret_is_warned_of_and_not_logged(caplog: pytest.LogCaptureFix
     assert caplog.text == ""
 
 
-def test_without_keys_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(secret_variable("token"), raising=False)
+def test_without_keys_nothing_is_loaded() -> None:
     assert compose.tokens(load(None, {})) is None
     with pytest.raises(ConfigError, match=r"auth\.required"):
         compose.tokens(load(None, {"auth": {"required": True, "bearer": True}}))

@@ -53,6 +53,10 @@ class RecordedSubscriber(Subscriber):
         if not self.closed_with:
             self.lines.append(payload)
 
+    @property
+    def address(self) -> str:
+        return "192.0.2.1"
+
     def may_go_on(self) -> bool:
         return not self.closed_with
 

@@ -482,6 +482,7 @@ def test_connections_are_listed_by_user_by_expression_and_in_pages(house: ApiHou
                 "connection_token": {"uid": "id-ann", "issued_at": 7},
                 "meta": {"plan": "ann"},
             },
+            "address": "127.0.0.1",
         }
     }
     for expression, expected in (

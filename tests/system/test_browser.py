@@ -1,6 +1,6 @@
 """The page in Debian's Chromium: against the daemon, and against a server the test scripts itself.
 
-`WSLOOP_SCREENSHOT=1 pytest tests/system/test_browser.py -k screenshot` writes docs/images/chat.png.
+`SCREENSHOT=1 pytest tests/system/test_browser.py -k screenshot` writes docs/images/chat.png.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(daemon: Daemon, new_tab
         expect(tab.page.locator(selector)).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.skipif(not os.environ.get("WSLOOP_SCREENSHOT"), reason="writes a file: WSLOOP_SCREENSHOT=1")
+@pytest.mark.skipif(not os.environ.get("SCREENSHOT"), reason="writes a file: SCREENSHOT=1")
 def test_screenshot_for_the_readme(daemon: Daemon, browser: Browser, new_tab: OpenTab) -> None:
     width, height = 600, 740
     size = {"viewport": {"width": width, "height": height}, "device_scale_factor": 1.5}

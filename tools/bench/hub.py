@@ -91,6 +91,11 @@ class Nobody(Subscriber):
         """See `Subscriber.receiver`."""
         return self
 
+    @property
+    def address(self) -> str:
+        """See `Subscriber.address`."""
+        return ""
+
     def may_go_on(self) -> bool:
         """See `Subscriber.may_go_on`."""
         return True

@@ -69,6 +69,11 @@ class Silence(Subscriber):
     def push(self, data: bytes, packets: Sequence[Packet]) -> None:
         """See `Receiver.push`."""
 
+    @property
+    def address(self) -> str:
+        """See `Subscriber.address`."""
+        return ""
+
     def may_go_on(self) -> bool:
         """See `Subscriber.may_go_on`."""
         return True

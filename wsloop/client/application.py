@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wsloop.client.backend import HttpBackend
-from wsloop.client.breaker import BreakerRules
+from wsloop.client.breaker import BreakerRules, BreakerState
 from wsloop.client.endpoint import Endpoint
 from wsloop.client.hooks import HookOptions, HttpHooks
 from wsloop.client.http import HttpClient
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wsloop.client.names import Names
     from wsloop.client.spool import SpoolStore
     from wsloop.client.urls import Url
+    from wsloop.loop.histogram import Histogram
     from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import Ports
 
@@ -86,6 +87,26 @@ class Application:
         names: Names = OnlyAddresses() if ports.wakeup is None else SystemNames(self._helper, self._now)
         self.backend = None if proxy is None else self._make_backend(proxy, names)
         self.hooks = None if tell is None else self._make_hooks(tell, names)
+
+    def numbers(self) -> dict[str, float | Mapping[str, float | Histogram]]:
+        """Return what was asked and told, by the names of metrics; nothing of what there is not."""
+        numbers: dict[str, float | Mapping[str, float | Histogram]] = {}
+        if self.backend is not None:
+            endpoints = self.backend.endpoints
+            is_open = {name: float(each.state is BreakerState.OPEN) for name, each in endpoints.items()}
+            numbers |= {
+                "wsloop_backend_question_seconds": {name: each.duration for name, each in endpoints.items()},
+                "wsloop_backend_failures_total": {name: each.failures for name, each in endpoints.items()},
+                "wsloop_backend_breaker_open": is_open,
+            }
+        if self.hooks is not None:
+            numbers |= {
+                "wsloop_hook_events_waiting": self.hooks.waiting,
+                "wsloop_hook_events_delivered_total": self.hooks.delivered,
+                "wsloop_hook_events_dropped_total": self.hooks.dropped,
+                "wsloop_hook_failures_total": self.hooks.failed_posts,
+            }
+        return numbers
 
     def close(self) -> None:
         """Fail what is under way, and put what was not told into the spool. Idempotent."""

@@ -67,10 +67,11 @@ class HttpBackend(Backend):
     """Asks `endpoints`, by the name of the question; one that has none is refused with 108.
 
     `headers` of a Person are forwarded as they are: who makes a Person keeps to the allow-list.
+    `endpoints` are there to be looked at.
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
-        self._endpoints = endpoints
+        self.endpoints = endpoints
 
     def connect(self, question: ConnectQuestion, done: Decided[Identity]) -> None:
         """See `Backend.connect`."""
@@ -119,7 +120,7 @@ class HttpBackend(Backend):
 
     def send(self, question: RpcQuestion) -> None:
         """See `Backend.send`. What is answered is not read."""
-        endpoint = self._endpoints.get("send")
+        endpoint = self.endpoints.get("send")
         if endpoint is not None:
             body = shapes.RpcBody(**_person(question.person), data=_raw(question.data))
             endpoint.post(msgspec.json.encode(body), _ignore, headers=question.person.headers)
@@ -127,7 +128,7 @@ class HttpBackend(Backend):
     def _ask(
         self, kind: _Kind[Any, Granted], person: Person, body: msgspec.Struct, done: Decided[Granted]
     ) -> None:
-        endpoint = self._endpoints.get(kind.name)
+        endpoint = self.endpoints.get(kind.name)
         if endpoint is None:
             done(NOT_AVAILABLE)
             return

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from wsloop import __version__
 from wsloop.client.breaker import Breaker, BreakerRules, BreakerState
 from wsloop.errors import HttpError
+from wsloop.loop.histogram import Histogram
 from wsloop.protocol.http_client import HttpRequest
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class Endpoint:
     Arguments: `name`, for the log, and of its own line of calls; `timeout_s` of each call; `now` and
     `entropy`, which are ports; `rules` of the breaker. Raises ConfigError if the origin's certificates
     cannot be checked.
+
+    `duration` has how long the calls took that were made; `failures` counts all that failed, with those that
+    were never made.
     """
 
     def __init__(
@@ -96,6 +100,8 @@ class Endpoint:
         self._entropy = entropy
         self._breaker = Breaker(rules)
         self._complaints = Complaints(self._name, now)
+        self.duration = Histogram()
+        self.failures = 0
 
     @property
     def state(self) -> BreakerState:
@@ -109,19 +115,24 @@ class Endpoint:
         """
         ticket = self._breaker.admit(self._now())
         if ticket is None:
-            self._complaints.add(CIRCUIT_OPEN.reason)
+            self._fail(CIRCUIT_OPEN.reason)
             done(CIRCUIT_OPEN)
             return
-        url = self._url
+        url, began_s = self._url, self._now()
         request = HttpRequest("POST", url.target, url.host, (*HEADERS, *headers), body, may_repeat)
 
         def completed(outcome: HttpResponse | HttpError) -> None:
+            self.duration.observe(self._now() - began_s)
             done(self._judge(ticket, outcome))
 
         self._client.call(url, request, self._timeout_s, completed, self._line)
 
     def complain(self, reason: str) -> None:
-        """Note in the log that an answer made no sense."""
+        """Count, and note in the log, that an answer made no sense."""
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        self.failures += 1
         self._complaints.add(reason)
 
     def _judge(self, ticket: int, outcome: HttpResponse | HttpError) -> bytes | HttpError:
@@ -131,13 +142,13 @@ class Endpoint:
             else:
                 self._breaker.give_back(ticket)
             if outcome.reason != SHUTTING_DOWN:
-                self._complaints.add(outcome.reason)
+                self._fail(outcome.reason)
             return outcome
         self._report(ticket, is_ok=outcome.status not in GATEWAY_STATUSES)
         if 200 <= outcome.status < 300:
             return outcome.body
         error = HttpError(f"answered with status {outcome.status}")
-        self._complaints.add(error.reason)
+        self._fail(error.reason)
         return error
 
     def _report(self, ticket: int, *, is_ok: bool) -> None:

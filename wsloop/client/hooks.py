@@ -81,7 +81,10 @@ class HookOptions:
 
 
 class HttpHooks(Hooks):
-    """Tells `url` through `client` what happens, by way of `spool`."""
+    """Tells `url` through `client` what happens, by way of `spool`.
+
+    `delivered` counts the events that the receiver has taken, `failed_posts` the attempts that failed.
+    """
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class HttpHooks(Hooks):
         self._timer: Timer | None = None  # of the next POST
         self._is_flush_asked = False
         self._has_dropped = False
+        self.delivered = self.failed_posts = 0
         self._is_closed = False
         self._tells_channels = not options.events.isdisjoint({"occupied", "vacated"})
         self._add("start")
@@ -251,6 +255,7 @@ class HttpHooks(Hooks):
         if self._failures:
             self._failures = 0
             log.info("%s: takes events again", self._name)
+        self.delivered += count
         self._spool.delivered(count)
         self._spool.flush()
         if len(self._spool):
@@ -262,4 +267,5 @@ class HttpHooks(Hooks):
         options, chance = self._options, int.from_bytes(self._entropy(2), "big") / 65_536
         delay_s = backoff_s(options.retry_s, options.max_retry_s, self._failures, chance)
         self._failures += 1
+        self.failed_posts += 1
         self._plan(delay_s)

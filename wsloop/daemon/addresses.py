@@ -1,6 +1,6 @@
-"""Addresses in the settings: what a type cannot tell about `server.bind` and `server.allowed_origins`.
+"""Addresses in the settings: what a type cannot tell about where to listen, origins and listed proxies.
 
-Each mistake here would otherwise be silent: an origin that no browser sends lets nobody in, a port
+Most mistakes here would otherwise be silent: an origin that no browser sends lets nobody in, a port
 beside a list of addresses is not opened, and an address cannot be listened on twice.
 """
 
@@ -10,11 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from wsloop.errors import ConfigError, UsageError
+from wsloop.server.forwarded import UNIX, network_of
 from wsloop.transport.bind import TcpBind, parse_bind
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from wsloop.daemon.outside import Place
     from wsloop.daemon.settings import ServerSettings
 
 _SCHEME = r"[a-z][a-z0-9+.-]*"
@@ -24,9 +26,10 @@ _DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 """RFC 6454 section 6.2: a browser writes scheme and host in lower case and leaves a default port away."""
 
 
-def check(server: ServerSettings, flags: Container[str]) -> None:
-    """Raise for addresses that do not go together or are none; `flags` are the keys that flags set.
+def check(server: ServerSettings, flags: Container[str], place: Place) -> None:
+    """Raise for addresses that do not go together or are none.
 
+    `flags` are the keys that flags set, `place(table, key)` says where a key stands.
     UsageError if flags are wrong, ConfigError if it is the file.
     """
     if server.bind and ("port" in flags or "host" in flags):
@@ -37,10 +40,36 @@ def check(server: ServerSettings, flags: Container[str]) -> None:
     twice = _named_twice(server.bind)
     if twice:
         kind = UsageError if "bind" in flags else ConfigError
-        raise kind(f"{twice} is named twice as an address to listen on", "name it once")
+        where = "" if kind is UsageError else place("server", "bind")
+        raise kind(f"{where}{twice} is named twice as an address to listen on", "name it once")
+    _check_proxies(server, flags)
     for origin in server.allowed_origins:
         if not _is_origin(origin):
-            raise ConfigError(f"server.allowed_origins: {origin!r} is not an origin", _origin_hint(origin))
+            fault = f"server.allowed_origins: {origin!r} is not an origin"
+            raise ConfigError(place("server", "allowed_origins") + fault, _origin_hint(origin))
+
+
+def _check_proxies(server: ServerSettings, flags: Container[str]) -> None:
+    """Raise for a proxy that cannot be listed, or if nobody is and somebody should be."""
+    if server.proxy_headers and not server.forwarded_allow_ips:
+        kind = UsageError if "proxy_headers" in flags else ConfigError
+        raise kind(
+            "server.proxy_headers is on, but no proxy is listed",
+            "name those in front, such as --forwarded-allow-ips 127.0.0.1",
+        )
+    for text in server.forwarded_allow_ips:
+        try:
+            if text != UNIX:
+                network_of(text)
+        except ValueError as error:
+            kind = UsageError if "forwarded_allow_ips" in flags else ConfigError
+            raise kind(f"server.forwarded_allow_ips: {error}", _proxy_hint(text)) from None
+
+
+def _proxy_hint(text: str) -> str:
+    if text == "*":
+        return "who trusts everybody lets everybody choose an address: list the proxies, or their network"
+    return 'an address such as 10.0.0.1, a network such as 10.0.0.0/8, or "unix"'
 
 
 def _named_twice(texts: Iterable[str]) -> str:

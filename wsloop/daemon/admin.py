@@ -1,7 +1,7 @@
 """The admin listener: for the operator's own software, apart from clients.
 
-It serves health, and the server API where a key is set. In development mode no key is needed, since
-only this machine can call; elsewhere the API is off until there is one, and the banner says so.
+It serves health and metrics, and the server API where a key is set. In development mode no key is
+needed, since only this machine can call; elsewhere the API is off until there is one, and the banner says so.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from wsloop.transport.bind import AddressInUseError, TcpBind
 
 if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
+    from wsloop.server.app import App
     from wsloop.server.assembly import House
     from wsloop.transport.bind import Bind
 
@@ -26,8 +27,8 @@ log = logging.getLogger("wsloop.daemon")
 DEFAULT_PORT = 8766
 
 
-def listen(settings: Settings, house: House) -> list[str]:
-    """Listen, and return what the banner says of it; raises StartupError.
+def listen(settings: Settings, house: House, app: App) -> list[str]:
+    """Serve `app` on the admin listener, and return what the banner says of it; raises StartupError.
 
     A second daemon that tries things out beside the first must not fail for a listener nobody asked
     for: in development mode the default port may be in use.
@@ -42,7 +43,7 @@ def listen(settings: Settings, house: House) -> list[str]:
         )
     port = DEFAULT_PORT if admin.port is None else admin.port
     try:
-        bind = house.server.listen_admin(TcpBind(admin.host, port), house.admin, secure=admin.tls).bind
+        bind = house.server.listen_admin(TcpBind(admin.host, port), app, secure=admin.tls).bind
     except AddressInUseError as error:
         holder = holder_of(port)
         message = f"{error.message} ({holder})" if holder else error.message
@@ -54,7 +55,7 @@ def listen(settings: Settings, house: House) -> list[str]:
 
 def _lines(settings: Settings, bind: Bind) -> list[str]:
     url = f"{'https' if settings.admin.tls else 'http'}://{bind}"
-    lines = [f"  admin    {url}/healthz"]
+    lines = [f"  admin    {url}/healthz   {url}/metrics"]
     key = compose.api_key(settings)
     if key is None:
         lines.append("  api      off: set admin.api_key to have it")

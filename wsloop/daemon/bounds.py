@@ -1,4 +1,7 @@
-"""The largest numbers that a setting takes."""
+"""The largest numbers that a setting takes, and what a key of the API looks like."""
+
+API_KEY_PATTERN = r"^[!-~]{8,255}\Z"
+"""A key of the server API: what a header can carry without a doubt, and too long to be guessed by hand."""
 
 MAX_SECONDS = 86_400 * 365
 MAX_COUNT = 2**31 - 1

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import resource
 import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import outside, process
-from wsloop.daemon.environment import API_KEY_PATTERN, has_token_keys, secret
+from wsloop.daemon.environment import KEY_PASSWORD
 from wsloop.errors import ConfigError
 from wsloop.hub.memory_broker import BrokerLimits
 from wsloop.hub.rate_limits import Operation, Rate, RateLimits
@@ -23,6 +22,7 @@ from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options, Ports
 from wsloop.server.auth import UpgradeAuth
+from wsloop.server.forwarded import Proxies
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.server import OutboxMarks
 from wsloop.transport.bind import SocketNetwork
@@ -50,12 +50,6 @@ for what libraries open. What the server asks and tells the operator's applicati
 SELECT_DESCRIPTORS = 1024
 """FD_SETSIZE: from this number up select(2) can watch no descriptor."""
 
-KEY_PASSWORD_VARIABLE = b"WSLOOP_TLS__KEY_PASSWORD"
-"""Of an encrypted key. In no file and on no command line, where others could read it."""
-
-API_KEY_VARIABLE = "WSLOOP_ADMIN__API_KEY"
-"""Of the server API; goes before the file's."""
-
 ACCEPTS_PER_S = 200
 """Default of `--limit-accept-rate`: the handshakes take 2 % of a core then, 20 % over TLS. Development
 mode has no such limit: who loads a server on the own machine wants to see what it can do."""
@@ -82,7 +76,7 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
 
 def tokens(settings: Settings) -> Tokens | None:
     """Return what tokens are judged with, None where none are configured; raises ConfigError for bad keys."""
-    if not has_token_keys(settings):
+    if not settings.has_token_keys:
         if settings.auth.required:
             raise ConfigError("auth.required is on without a key for tokens", "set a key in [token]")
         return None
@@ -115,6 +109,7 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,
         certificates=certificates(settings.tls),
+        proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
         outside=outside.maker(settings),
@@ -129,17 +124,17 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
 
 
 def api_key(settings: Settings) -> str | None:
-    """Return what callers of the server API must show, "" for nothing; None if the API is not served.
-
-    Raises ConfigError for a key in the environment that no header could hold, or that is too short.
-    """
-    key = secret(API_KEY_VARIABLE) or settings.admin.api_key
+    """Return what callers of the server API must show, "" for nothing; None if the API is not served."""
+    key = settings.admin.api_key
     if key is None and (settings.dev or settings.admin.api_insecure):
         return ""
-    if key is not None and not re.fullmatch(API_KEY_PATTERN, key):
-        fault = f"${API_KEY_VARIABLE} is no key: 8 to 255 visible characters of ASCII are needed"
-        raise ConfigError(fault, "a line break at its end counts too")
     return key
+
+
+def _proxies(server: ServerSettings) -> Proxies:
+    """Return the proxies whose word on their clients counts; nobody's, unless some are listed."""
+    is_on = server.proxy_headers is not False
+    return Proxies(server.forwarded_allow_ips if is_on else (), server.forwarded_header)
 
 
 def _auth(auth: AuthSettings) -> UpgradeAuth | None:
@@ -190,7 +185,7 @@ def certificates(tls: TlsSettings) -> Certificates | None:
     # Imported here: a plain server need not load OpenSSL, 1.3 MB of memory and some milliseconds.
     from wsloop.transport.certificates import Certificates  # noqa: PLC0415
 
-    return Certificates(tls.certfile, tls.keyfile, os.environb.get(KEY_PASSWORD_VARIABLE))
+    return Certificates(tls.certfile, tls.keyfile, os.environb.get(KEY_PASSWORD.encode()))
 
 
 def _limits(settings: Settings, default_message_bytes: int) -> Limits:

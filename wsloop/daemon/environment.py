@@ -1,46 +1,94 @@
-"""Where secrets come from that no file has to hold: environment variables, which go before the file."""
+"""Variables of the environment: `WSLOOP_SECTION__KEY` sets a key, and goes before the file.
+
+An option of a namespace is `WSLOOP_NAMESPACES__NAME__OPTION`, the name written as it is; of the default
+namespace `WSLOOP_CHANNELS__OPTION`. An empty variable is one that is not set. A variable that begins with
+`WSLOOP_` and is none of these is a mistake, but for those below.
+"""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+import difflib
+import re
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from wsloop.daemon import texts
+from wsloop.daemon.table import all_keys, namespace_keys
 from wsloop.errors import ConfigError
 
 if TYPE_CHECKING:
-    from wsloop.daemon.settings import Settings
+    from collections.abc import Iterator, Mapping
 
-TOKEN_SECTIONS = ("token", "subscription_token")
-"""The sections that hold keys for tokens."""
+    from wsloop.daemon.table import Key
 
-API_KEY_PATTERN = r"^[!-~]{8,255}\Z"
-"""A key of the server API: what a header can carry without a doubt, and too long to be guessed by hand."""
+PREFIX = "WSLOOP_"
+
+KEY_PASSWORD = "WSLOOP_TLS__KEY_PASSWORD"
+"""Of an encrypted private key. In no file and on no command line, where others could read it."""
+
+NO_SETTINGS = {KEY_PASSWORD: "password of tls.keyfile, if that is encrypted; in no file"}
+"""Variables that are read elsewhere, with their meaning."""
+
+_KUBERNETES = re.compile(
+    r"WSLOOP(_\w+)?_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes tells every pod about a service that is called wsloop."""
 
 
-def secret_variable(section: str) -> str:
-    """Return the name of the variable that holds a section's HMAC secret."""
-    return f"WSLOOP_{section.upper()}__HMAC_SECRET_KEY"
+class Variable(msgspec.Struct, frozen=True):
+    """A variable that sets a key to a value."""
+
+    name: str
+    key: Key
+    value: Any
 
 
-def secret(variable: str) -> str:
-    """Return the text of an environment variable, "" if it is not set; raises ConfigError if it is not UTF-8.
+def read(environ: Mapping[str, str]) -> Iterator[Variable]:
+    """Yield what the environment sets; raises ConfigError for an unknown variable or a wrong value."""
+    known = {key.variable: key for key in all_keys()}
+    for name in sorted(environ):
+        text = environ[name]
+        if not name.startswith(PREFIX) or name in NO_SETTINGS or not text or _is_kubernetes(name, text):
+            continue
+        key = known.get(name) or _namespace_key(name)
+        if key is None:
+            raise ConfigError(f"${name}: there is no such setting", _did_you_mean(name, known))
+        yield Variable(name, key, _value(name, key, text))
 
-    What is wrong with it is told without what is in it.
-    """
-    value = os.environ.get(variable, "")
+
+def _value(name: str, key: Key, text: str) -> Any:  # noqa: ANN401 - of the key's kind
+    """Return what a variable says; what is wrong with a secret is told without what is in it."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise ConfigError(
-            f"${variable} is not UTF-8 text", "base64 or hex is a safe way to write it"
-        ) from None
-    return value
+        raise ConfigError(f"${name} is not UTF-8 text", "base64 or hex is a safe way to write it") from None
+    try:
+        return texts.read(key, text)
+    except ValueError as error:
+        hint = "a line break at its end counts too" if text.endswith("\n") else ""
+        raise ConfigError(f"${name}: {error}", hint) from None
 
 
-def has_token_keys(settings: Settings) -> bool:
-    """Return whether tokens are configured: a key in a section, or a secret in the environment."""
-    for section in TOKEN_SECTIONS:
-        token = getattr(settings, section)
-        if token is not None and (token.has_keys or os.environ.get(secret_variable(section))):
-            return True
-    return False
+def _namespace_key(name: str) -> Key | None:
+    table, _, option = name.removeprefix(PREFIX).rpartition("__")
+    kind, _, namespace = table.partition("__")
+    section = f"namespaces.{namespace}" if kind == "NAMESPACES" and namespace else kind.lower()
+    if kind not in ("NAMESPACES", "CHANNELS") or (kind == "NAMESPACES") is not bool(namespace):
+        return None
+    return next((key for key in namespace_keys(section) if key.name.upper() == option), None)
+
+
+def _is_kubernetes(name: str, text: str) -> bool:
+    found = _KUBERNETES.fullmatch(name)
+    return found is not None and (name != "WSLOOP_PORT" or "://" in text)
+
+
+def _did_you_mean(name: str, known: Mapping[str, Key]) -> str:
+    table = name.removeprefix(PREFIX).rpartition("__")[0]
+    options = namespace_keys(
+        table.lower() if table == "CHANNELS" else table.replace("NAMESPACES__", "namespaces.", 1)
+    )
+    beside = [key.variable for key in options] if table.startswith(("NAMESPACES__", "CHANNELS")) else []
+    near = difflib.get_close_matches(name, [*known, *NO_SETTINGS, *beside], n=1)
+    return f"did you mean {near[0]}?" if near else "wsloop config env lists those there are"

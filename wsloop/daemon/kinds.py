@@ -1,7 +1,8 @@
 """The kinds of values that settings take: their bounds, their base units, and whether they may change live.
 
 `Meta.extra` carries what `units.py` and `reload.py` ask for: `unit` is the base unit of a number that may
-be written with a unit, `live` tells that a reload applies the key, `secret` that its value is not shown.
+be written with a unit, `live` tells that a reload applies the key, `secret` that its value is not
+shown; `expects` says what the pattern of a text means.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from wsloop.daemon.bounds import (
+    API_KEY_PATTERN,
     MAX_COUNT,
     MAX_DELAY_MS,
     MAX_FRAME_MESSAGES,
@@ -18,7 +20,6 @@ from wsloop.daemon.bounds import (
     MAX_SPOOL_BYTES,
     MIN_SPOOL_BYTES,
 )
-from wsloop.daemon.environment import API_KEY_PATTERN
 
 Value = TypeVar("Value")
 
@@ -40,7 +41,13 @@ Bytes = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT, extra=_BYTES)]
 BytesOrNone = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT, extra=_BYTES)]
 Memory = Annotated[int, msgspec.Meta(ge=1024 * 1024, extra=_BYTES)]
 SpoolSize = Annotated[int, msgspec.Meta(ge=MIN_SPOOL_BYTES, le=MAX_SPOOL_BYTES, extra=_BYTES)]
-RateText = Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,8}/([1-9][0-9]{0,4})?[smh])?\Z")]
+RateText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([1-9][0-9]{0,8}/([1-9][0-9]{0,4})?[smh])?\Z",
+        extra={"expects": 'a rate such as "60/1s", "5/m" or "100/2h"'},
+    ),
+]
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
     "ES512", "EdDSA",
@@ -48,9 +55,15 @@ Algorithm = Literal[
 Texts = tuple[str, ...]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
-ApiKey = Annotated[str, msgspec.Meta(pattern=API_KEY_PATTERN, extra={"secret": True})]
+ApiKey = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=API_KEY_PATTERN, extra={"secret": True, "expects": "8 to 255 visible characters of ASCII"}
+    ),
+]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 Deflate = Literal["off", "on", "auto"]
 HookName = Literal["disconnect", "unsubscribe", "occupied", "vacated"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,14 +11,16 @@ import msgspec
 from wsloop.client.urls import parse_url
 from wsloop.errors import ConfigError
 
+Place = Callable[[str, str], str]
+"""`place(table, key)` says where a key stands, "file:line: ", or ""."""
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from wsloop.client.application import Application
     from wsloop.daemon.settings import Settings
     from wsloop.hub.options import HubOptions
 
-    Place = Callable[[str, str], str]
 
 QUESTIONS = ("connect", "refresh", "subscribe", "publish", "sub_refresh", "rpc", "send")
 
@@ -29,9 +32,9 @@ SPOOL_DESCRIPTORS = 4
 
 NOT_FORWARDED = frozenset(
     {
-        "accept", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
-        "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "user-agent",
+        "accept", "connection", "content-encoding", "content-length", "content-type", "expect", "forwarded",
+        "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+        "trailer", "transfer-encoding", "upgrade", "user-agent",
     }
 )  # fmt: skip
 """What speaks of one connection or one body (RFC 9110 section 7.6.1), or is said by us already."""
@@ -39,17 +42,15 @@ NOT_FORWARDED = frozenset(
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 
 
-def check(settings: Settings, place: Place | None) -> None:
-    """Raise ConfigError for what contradicts itself; `place(table, key)` tells file and line."""
+def check(settings: Settings, place: Place) -> None:
+    """Raise ConfigError for what contradicts itself."""
     for table, key, fault, hint in _mistakes(settings):
-        where = place(table, key) if place is not None else ""
-        raise ConfigError(f"{where}{table}.{key}: {fault}", hint)
+        raise ConfigError(f"{place(table, key)}{table}.{key}: {fault}", hint)
     for table, key, url in _urls(settings):
         try:
             parse_url(url, f"{table}.{key}")
         except ConfigError as error:
-            where = place(table, key) if place is not None else ""
-            raise ConfigError(where + error.message, error.hint) from None
+            raise ConfigError(place(table, key) + error.message, error.hint) from None
 
 
 def hub_options(settings: Settings) -> HubOptions:

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon import admin, compose, logs
-from wsloop.daemon.environment import has_token_keys
+from wsloop.daemon import admin, compose, logs, observing
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError, StartupError
@@ -63,7 +62,8 @@ def serve(settings: Settings, role: Role) -> int:
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         bound = [_listen(house, bind) for bind in role.binds]
-        banner = [*_banner(settings, bound), *admin.listen(settings, house)]
+        app = observing.admin_app(house, observing.observe(house, ports, role))
+        banner = [*_banner(settings, bound), *admin.listen(settings, house, app)]
         rereads = _rereads(options.certificates, tokens)
         _serve(settings, house, wakeup, banner, rereads)
     return 0
@@ -192,7 +192,7 @@ def _banner(settings: Settings, bound: list[Bind]) -> list[str]:
 def _can_anybody_connect(settings: Settings) -> bool:
     """Return whether there is a way in: tokens, the backend, or no question asked."""
     is_open = settings.dev or settings.client.allow_anonymous
-    return is_open or bool(settings.proxy.connect) or has_token_keys(settings)
+    return is_open or bool(settings.proxy.connect) or settings.has_token_keys
 
 
 def _print_banner(lines: list[str]) -> None:

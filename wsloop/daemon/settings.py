@@ -23,6 +23,7 @@ from wsloop.daemon.kinds import (
     Deflate,
     Delay,
     FilePath,
+    ForwardedHeader,
     FrameMessages,
     Grace,
     HookName,
@@ -51,39 +52,42 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class ServerSettings(Section, frozen=True):
     """`[server]`: where to listen and for how many."""
 
-    host: str = "127.0.0.1"  # name or address
-    port: Port = 8765  # 0 lets the kernel choose; the banner tells
+    host: str = "127.0.0.1"  # name or address to listen on
+    port: Port = 8765  # TCP port to listen on; 0 lets the kernel choose; the banner tells
     bind: Texts = ()  # "host:port", "unix:path", "fd://3"; replaces host and port
-    backlog: Positive = 1024  # connections the kernel queues before accept
+    backlog: Positive = 1024  # connections that the kernel queues before accept
     limit_concurrency: Live[Positive | None] = None  # connections; at most, and by default: descriptors - 256
     limit_per_ip: Live[Count] = 100  # connections from one address, 0: any; loopback and Unix sockets: any
     limit_accept_rate: Live[Count | None] = None  # new ones a second, 0: any; default 200, any with --dev
-    timeout_graceful_shutdown: Live[Seconds] = 30.0  # s, the drain window
+    timeout_graceful_shutdown: Live[Seconds] = 30.0  # the drain window
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
+    proxy_headers: bool | None = None  # believe listed proxies about clients; default: if any is listed
+    forwarded_allow_ips: Texts = ()  # those: addresses, networks, "unix" for all Unix sockets
+    forwarded_header: ForwardedHeader = "x-forwarded-for"  # the one they write; the other may be a client's
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 
 class WsSettings(Section, frozen=True):
     """`[ws]`: limits and heartbeat of WebSocket connections."""
 
-    max_size: Bytes | None = None  # bytes a message; default 1 MiB on /echo, 64 KiB for messaging
-    max_fragments: Positive = 1024  # frames a message may come in
-    ping_interval: Seconds = 25.0  # s between signs of life
-    ping_timeout: Seconds = 10.0  # s an answer may take
-    send_limit: Bytes = 1024 * 1024  # bytes waiting for one peer besides its largest message
+    max_size: Bytes | None = None  # largest message; default 1 MiB on /echo, 64 KiB for messaging
+    max_fragments: Positive = 1024  # frames that a message may come in
+    ping_interval: Seconds = 25.0  # time between signs of life
+    ping_timeout: Seconds = 10.0  # how long an answer may take
+    send_limit: Bytes = 1024 * 1024  # what may wait for one peer besides its largest message
     send_limit_messages: Positive = 10_000  # messages of others waiting for one peer
-    send_limit_age: Grace = 60.0  # s that one of them may wait; 0: any time
+    send_limit_age: Grace = 60.0  # how long one of them may wait; 0: any time
     messages_per_frame: FrameMessages = 16  # messages that share a frame, 1: none do
-    batch_delay: Delay = 0.0  # ms that a push waits for others to share its frame; 0: what one turn brings
+    batch_delay: Delay = 0.0  # wait of a push for others to share its frame, in ms; 0: none
     per_message_deflate: Deflate = "auto"  # compression: auto for messaging only, on for every route, off
 
 
 class AdminSettings(Section, frozen=True):
     """`[admin]`: the listener for the operator's own software: health, and the server API."""
 
-    enabled: bool = True  # whether there is one
-    host: str = "127.0.0.1"  # name or address
-    port: Port | None = None  # default 8766, which --dev does without if it is in use; 0: any free one
+    enabled: bool = True  # whether there is an admin listener
+    host: str = "127.0.0.1"  # name or address that it listens on
+    port: Port | None = None  # its TCP port, 0: any; default 8766, and none with --dev if that is in use
     tls: bool = False  # speak TLS with the certificate of `[tls]`
     api_key: Live[ApiKey | None] = None  # what callers of the API show; without one it is off
     api_insecure: Live[bool] = False  # the API asks for no key; on with --dev if there is none
@@ -99,7 +103,7 @@ class TlsSettings(Section, frozen=True):
 class LogSettings(Section, frozen=True):
     """`[log]`: what is told, and how."""
 
-    level: LogLevel = "info"  # debug, info, warning or error
+    level: LogLevel = "info"  # the least level that is told
     format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
 
 
@@ -112,13 +116,13 @@ class ClientSettings(Section, frozen=True):
     personal_channel: bool = False  # each user is subscribed at connect to its own channel, `#user`
     personal_namespace: str = ""  # the namespace that those channels are in
     broadcast_channel: str = ""  # a channel that everybody is subscribed to at connect
-    expired_grace_s: Grace = 25.0  # s after its end in which a connection or subscription may be renewed
+    expired_grace_s: Grace = 25.0  # how long after its end a connection or subscription may be renewed
     user_connection_limit: Count = 0  # connections of one user at a time, 0: any; one more is 3504
     channel_limit: Positive = 128  # subscriptions of one client
     recovery_limit: Positive = 300  # publications in one subscribe reply; who missed more reloads
     history_limit: Positive = 300  # publications in one history reply
-    recovery_limit_bytes: Bytes = 4 * 1024 * 1024  # bytes of them in one reply; or it reloads
-    history_limit_bytes: Bytes = 1024 * 1024  # bytes of them in a history reply; one at least
+    recovery_limit_bytes: Bytes = 4 * 1024 * 1024  # size of them in one reply; who missed more reloads
+    history_limit_bytes: Bytes = 1024 * 1024  # size of them in a history reply; one at least
 
     def hub_options(self) -> HubOptions:
         """Return them in the hub's terms; what comes from other sections is left at its default."""
@@ -136,12 +140,12 @@ class ProxySettings(Section, frozen=True):
     rpc: str = ""  # called with the `rpc` commands of clients
     send: str = ""  # given their `send` messages, which get no answer
     headers: Texts = ()  # headers of the upgrade request that go along, such as "cookie"
-    timeout: Seconds = 1.0  # s that an answer may take, waiting for a connection included
+    timeout: Seconds = 1.0  # how long an answer may take, waiting for a connection included
     max_in_flight: Positive = 16  # questions of one kind, and connections for them, at a time
     max_waiting: Count = 256  # questions that wait for one of them; one more fails at once
-    max_response: Bytes = 1024 * 1024  # bytes of an answer
+    max_response: Bytes = 1024 * 1024  # size of an answer
     breaker_failures: Positive = 5  # failures in a row after which a URL is left alone
-    breaker_pause: Seconds = 1.0  # s of the first pause; doubled up to 30 s, and jittered
+    breaker_pause: Seconds = 1.0  # the first pause; doubled up to 30 s, and jittered
     ca_file: FilePath | None = None  # PEM file that https URLs are checked against; default: the system's
 
 
@@ -151,11 +155,11 @@ class HookSettings(Section, frozen=True):
     url: str = ""  # where batches of events are posted
     events: tuple[HookName, ...] = HOOK_EVENTS  # which of them
     batch_events: Positive = 100  # most events in a batch
-    batch_delay: Grace = 0.1  # s that the first waits for others
-    timeout: Seconds = 5.0  # s that an answer may take
-    vacated_grace: Grace = 5.0  # s that a channel must be empty before it is told
+    batch_delay: Grace = 0.1  # how long the first waits for others
+    timeout: Seconds = 5.0  # how long an answer may take
+    vacated_grace: Grace = 5.0  # how long a channel must be empty before it is told
     spool: FilePath | None = None  # file that keeps events until they are delivered; default: memory
-    spool_size: SpoolSize = 4 * 1024 * 1024  # bytes of events that may wait
+    spool_size: SpoolSize = 4 * 1024 * 1024  # size of events that may wait
     spool_full: Literal["newest", "oldest"] = "newest"  # which events are dropped when there is no room
     ca_file: FilePath | None = None  # PEM file that an https URL is checked against; default: the system's
 
@@ -170,7 +174,7 @@ class TokenSettings(Section, frozen=True):
     jwks_file: Live[str] = ""  # path of a JSON key set; its keys are found by `kid`
     jwks_url: str = ""  # address of one, fetched at the start and every jwks_interval
     jwks_ca_file: str = ""  # PEM file of who signed that address's certificate; empty: the system's
-    jwks_interval: Seconds = 300.0  # s between fetches; a failure keeps the keys
+    jwks_interval: Seconds = 300.0  # time between fetches; a failure keeps the keys
     algorithms: Live[tuple[Algorithm, ...]] = ()  # only these; empty: all that the keys are for
     audience: Live[str] = ""  # must be in `aud`; empty: any
     issuer: Live[str] = ""  # must be `iss`; empty: any
@@ -225,7 +229,7 @@ class RateLimitSettings(Section, frozen=True):
 class HistorySettings(Section, frozen=True):
     """`[history]`: what the process keeps for all channels together."""
 
-    memory_limit: Memory = 256 * 1024 * 1024  # bytes; of channels not used for long the oldest go first
+    memory_limit: Memory = 256 * 1024 * 1024  # of all; of channels not used for long the oldest go first
 
 
 class Settings(Section, frozen=True):
@@ -247,6 +251,12 @@ class Settings(Section, frozen=True):
     history: Live[HistorySettings] = HistorySettings()
     channels: Live[Namespace | None] = None
     namespaces: Live[dict[str, Namespace]] = {}
+
+    @property
+    def has_token_keys(self) -> bool:
+        """Whether any key for tokens is configured."""
+        sections = (self.token, self.subscription_token)
+        return any(section is not None and section.has_keys for section in sections)
 
     def all_namespaces(self) -> dict[str, Namespace]:
         """Return the options of each namespace by name, those of the default one as ""."""

@@ -25,7 +25,8 @@ class Key(msgspec.Struct, frozen=True):
     `section` is its table in the file, "" for a table that stands for itself. `kind` is what a value is once
     it is read: str, int, float, bool, or tuple for a list. `unit` is the base unit ("s", "ms", "B") of a
     number that may have one, `choices` are all values there are, where that is few. `is_live`: a reload
-    applies it. `is_secret`: its value is never shown.
+    applies it. `is_secret`: its value is never shown. `declared` is the type as it stands in the table,
+    `expects` says in words what a text must look like that has a pattern.
     """
 
     section: str
@@ -38,11 +39,19 @@ class Key(msgspec.Struct, frozen=True):
     is_optional: bool = False
     is_live: bool = False
     is_secret: bool = False
+    declared: Any = str
+    expects: str = ""
 
     @property
     def path(self) -> str:
         """The dotted name, "ws.max_size"."""
         return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment that sets it; the name of a namespace stands there as it is."""
+        table, dot, name = self.section.partition(".")
+        return f"WSLOOP_{table.upper()}{f'__{name}' if dot else ''}__{self.name.upper()}"
 
 
 @functools.cache
@@ -54,7 +63,7 @@ def sections() -> dict[str, type[msgspec.Struct]]:
 
 
 @functools.cache
-def keys() -> tuple[Key, ...]:
+def all_keys() -> tuple[Key, ...]:
     """Return all keys in the order of the table, but not the options of namespaces."""
     hints = typing.get_type_hints(Settings, include_extras=True)
     return tuple(
@@ -90,6 +99,8 @@ def keys_of(section: str, kind: type[msgspec.Struct], *, is_live: bool) -> tuple
                 is_optional=_is_optional(declared),
                 is_live=is_live or "live" in extra,
                 is_secret="secret" in extra,
+                declared=declared,
+                expects=extra.get("expects", ""),
             )
         )
     return tuple(rows)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsloop.daemon import units
+from wsloop.daemon.flags import CONFIG
 from wsloop.errors import StartupError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wsloop.daemon.settings import Settings
-
-UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-CONFIG = click.option(
-    "-c", "--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="TOML file."
-)
 
 
 class TokenError(StartupError):
@@ -85,10 +81,10 @@ def _settings(path: Path | None) -> Settings:
 
 
 def _seconds(text: str) -> int:
-    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
-    if found is None:
-        raise UsageError(f"--exp: {text!r} is no time", "such as 90, 30m, 1h or 7d")
-    return int(found[1]) * UNIT_S[found[2]]
+    try:
+        return int(units.duration(text))
+    except units.UnitError:
+        raise UsageError(f"--exp: {text!r} is no time", "such as 90, 30m, 1h or 7d") from None
 
 
 def _parsed(text: str) -> object:

@@ -18,7 +18,6 @@ from wsloop.client.key_sets import KeySetFetcher
 from wsloop.client.names import SystemNames
 from wsloop.client.urls import Url, parse_url
 from wsloop.daemon.admin import is_loopback
-from wsloop.daemon.environment import TOKEN_SECTIONS, secret, secret_variable
 from wsloop.errors import ConfigError
 from wsloop.hub import jwks
 from wsloop.hub.token_keys import Key, Keys, hmac_key, public_key
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from wsloop.hub.verifier import Verifier
     from wsloop.loop.reactor import Reactor
     from wsloop.transport.bind import Network
+
+TOKEN_SECTIONS = ("token", "subscription_token")
+"""The sections that hold keys for tokens."""
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -137,9 +139,9 @@ def sign(settings: Settings, claims: Mapping[str, object]) -> str:
     if claims.get("channel") and settings.subscription_token is not None:
         section = "subscription_token"
     token: TokenSettings = getattr(settings, section)
-    secret = _secret(section, token)
+    secret = token.hmac_secret_key
     if not secret:
-        hint = f"put it into the file, or into ${secret_variable(section)}"
+        hint = f"put it into the file, or into ${_variable(section)}"
         raise ConfigError(f"{section}.hmac_secret_key is not set", hint)
     key = hmac_key(secret, token.algorithms)
     if not key.algorithms:
@@ -183,14 +185,14 @@ def _shown(grant: msgspec.Struct) -> dict[str, object]:
     }
 
 
-def _secret(section: str, token: TokenSettings) -> str:
-    return secret(secret_variable(section)) or token.hmac_secret_key
+def _variable(section: str) -> str:
+    return f"WSLOOP_{section.upper()}__HMAC_SECRET_KEY"
 
 
 def _read_keys(section: str, token: TokenSettings) -> tuple[list[Key], dict[str, Key]]:
     """Return the keys of a section, without those that are fetched: the fixed ones, and a set by id."""
     fixed = []
-    secret = _secret(section, token)
+    secret = token.hmac_secret_key
     if secret:
         fixed.append(_read(section, "hmac_secret_key", lambda: hmac_key(secret, token.algorithms)))
         if len(secret.encode()) < LEAST_SECRET_BYTES:

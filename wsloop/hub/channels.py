@@ -47,6 +47,11 @@ class Subscriber(Protocol):
         """What the fan-out gives messages to."""
         ...
 
+    @property
+    def address(self) -> str:
+        """The client's IP address, or what else the transport knows, for an operator's eyes."""
+        ...
+
     def may_go_on(self) -> bool:
         """Tell whether one more command may be carried out now, and count it.
 

@@ -238,6 +238,7 @@ class Client:
     def fail(self, command_id: int, error: codes.Code) -> None:
         """Answer a command with an error. Dropped when the client is closing."""
         if self.is_open:
+            self.hub.tally.errors[error.code] += 1
             self.subscriber.send(self.codec.encode(replies.error_reply(command_id, error)))
 
     def tell(self, line: bytes) -> None:

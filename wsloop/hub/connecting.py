@@ -128,6 +128,7 @@ def _check(client: Client, identity: Identity) -> None:
         return
     # The address was counted before anything was verified; now the user is known.
     if not limits.admit(Operation.CONNECT, hub.now(), meter, user, ""):
+        hub.tally.rate_limited[Operation.CONNECT] += 1
         raise codes.ReplyError(codes.TOO_MANY_REQUESTS)
 
 

@@ -94,6 +94,7 @@ def _is_admitted(client: Client, meter: Meter, command_id: int, method: str) -> 
     host = "" if method == "connect" and client.identity is not None else client.host
     if limits is None or limits.admit(operation, now_s, meter, client.user, host):
         return True
+    client.hub.tally.rate_limited[operation] += 1
     if meter.refuse(now_s):
         raise codes.DisconnectError(codes.DISCONNECT_TOO_MANY_REQUESTS)
     if command_id:
@@ -164,6 +165,7 @@ def _draft(client: Client, channel: str, data: bytes, key: str) -> Draft:
 
 def _append(client: Client, command_id: int, channel: str, draft: Draft, retention: Retention) -> None:
     done = _answer(client, command_id, "publish", replies.publish_result)
+    client.hub.tally.published += 1
     client.hub.broker.publish(channel, draft, retention, done)
 
 

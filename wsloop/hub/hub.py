@@ -25,6 +25,7 @@ from wsloop.hub.patterns import Patterns
 from wsloop.hub.positions import PositionCheck
 from wsloop.hub.revocations import Revocations
 from wsloop.hub.tags import Filters
+from wsloop.hub.tally import CountedVerifier, HubTally
 from wsloop.hub.users import Users
 from wsloop.hub.verifier import NoTokens, Verifier
 
@@ -97,7 +98,8 @@ class Hub(BrokerEvents):
         self.subscription_count = 0
         self.now = now
         self.unix_s = unix_s
-        self.verifier = verifier or NoTokens()
+        self.tally = HubTally()
+        self._verifier = CountedVerifier(verifier or NoTokens(), self.tally)
         self.backend = backend or NoBackend()
         self.hooks = hooks or NoHooks()
         self.users = Users()
@@ -117,6 +119,15 @@ class Hub(BrokerEvents):
         self._channels: dict[str, Channel] = {}
         self._patterns: Patterns[Channel] = Patterns()
         broker.attach(self)
+
+    @property
+    def verifier(self) -> Verifier:
+        """Who judges tokens; to be replaced when the keys are others."""
+        return self._verifier
+
+    @verifier.setter
+    def verifier(self, judge: Verifier) -> None:
+        self._verifier.judge = judge
 
     def new_client(
         self,
@@ -155,6 +166,7 @@ class Hub(BrokerEvents):
         for what is not JSON.
         """
         rules = self.namespaces.rules_of(channel)
+        self.tally.published += 1
         self.broker.publish(channel, Draft(replies.one_line(data)), rules.retention, done or _ignore)
 
     def disconnect_all(self, code: int, reason: str, limit: int | None = None) -> int:

@@ -38,8 +38,8 @@ SlowPolicy = Literal["close", "drop-oldest", "conflate"]
 Kept = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 """Publications; each is an object in memory, so a larger number is a slip of the finger."""
 
-Lifetime = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 365)]
-"""Seconds."""
+Lifetime = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 365, extra={"unit": "s"})]
+"""Seconds; `extra` tells the reader of a configuration that other units may be written."""
 
 
 class Namespace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -80,11 +80,15 @@ class Admission:
         """
         if connections >= self._max_connections:
             return Refusal.FULL
-        if key and self._counts.get(key, 0) >= self._per_host > 0:
+        if not self.has_room_for(key):
             return Refusal.HOST
         if self._bucket is not None and not self._bucket.take(now_s):
             return Refusal.RATE
         return None
+
+    def has_room_for(self, key: str) -> bool:
+        """Tell whether the address that `key` stands for may have one more connection."""
+        return not key or not self._per_host or self._counts.get(key, 0) < self._per_host
 
     def enter(self, key: str) -> None:
         """Count a connection that was let in; `leave` must follow."""

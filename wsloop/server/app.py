@@ -123,7 +123,7 @@ Answered = Callable[[Response], object]
 
 
 class Service(Protocol):
-    """Answers the requests at all paths below a prefix; they may have bodies, answers may come later.
+    """Answers the requests at one path, or at all below a prefix; bodies are possible, and later answers.
 
     Each connection has one request at a service at most: what it pipelines behind waits.
     """
@@ -147,7 +147,8 @@ class Service(Protocol):
 class App:
     """What is served: WebSocket routes and plain pages, each by its exact path, and services.
 
-    `services` are keyed by what their paths begin with, from slash to slash ("/api/").
+    `services` are keyed by what their paths begin with, from slash to slash ("/api/"), or by the one path
+    that is theirs ("/metrics"), which goes before a page's.
 
     `allowed_origins` are the browser origins that may open a WebSocket here, each exactly as a browser
     sends it ("https://example.org"). `lets_own_origin` adds that of the page itself, whatever name leads

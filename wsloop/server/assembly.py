@@ -26,10 +26,11 @@ from wsloop.loop.clock import unix_time
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
-from wsloop.server.app import App, Page, Route, Service
+from wsloop.server.app import App, Route, Service
 from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.forwarded import Proxies
 from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from wsloop.hub.rate_limits import RateLimits
     from wsloop.hub.verifier import Verifier
     from wsloop.loop.clock import Clock, WallClock
+    from wsloop.loop.histogram import Histogram
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
@@ -89,6 +91,10 @@ class Outside(Protocol):
     @property
     def hooks(self) -> Hooks | None:
         """Whom the hub tells."""
+        ...
+
+    def numbers(self) -> Mapping[str, float | Mapping[str, float | Histogram]]:
+        """Return what it counts, by the names of metrics (`wsloop/observe/metrics.py`) and their labels."""
         ...
 
     def close(self) -> None:
@@ -143,6 +149,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    `proxies`: whose word on their clients counts.
     `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
     `forwarded_headers`, in lower case, are shown to it.
@@ -164,6 +171,7 @@ class Options:
     allowed_origins: frozenset[str] = frozenset()
     loopback_only: bool = False
     certificates: Certificates | None = None
+    proxies: Proxies = field(default_factory=Proxies)
     namespaces: Mapping[str, Namespace] | None = None
     hub: HubOptions = field(default_factory=HubOptions)
     broker: BrokerLimits = field(default_factory=BrokerLimits)
@@ -207,6 +215,7 @@ def assemble(ports: Ports, options: Options) -> House:
     fan_out = PacedFanOut(
         reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
     )
+    health = Health()
     outside = options.outside(reactor, ports) if options.outside is not None else None
     domain: Domain
     if options.domain is not None:
@@ -230,7 +239,7 @@ def assemble(ports: Ports, options: Options) -> House:
     server = Server(
         reactor,
         ports.network,
-        _app(options, hub, fan_out),
+        _app(options, hub, fan_out, health),
         entropy=ports.entropy,
         deadlines=options.deadlines,
         outbox=options.outbox,
@@ -240,6 +249,7 @@ def assemble(ports: Ports, options: Options) -> House:
         max_accepts_per_s=options.max_accepts_per_s,
         backlog=options.backlog,
         certificates=options.certificates,
+        proxies=options.proxies,
     )
     _sweep(reactor, hub)
     operations = Operations(
@@ -250,7 +260,6 @@ def assemble(ports: Ports, options: Options) -> House:
         process=ports.process,
         slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
     )
-    health = Health()
     health.add(lambda: "draining" if server.draining else "")
     domain.join(operations)
     return House(reactor, server, hub, _admin_app(options, operations), operations, health, domain, outside)
@@ -272,7 +281,7 @@ def _hub_options(options: Options) -> HubOptions:
     )
 
 
-def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
+def _app(options: Options, hub: Hub, fan_out: PacedFanOut, health: Health) -> App:
     """Return what is served: messaging always; the page and /echo in dev mode only."""
     messaging = functools.partial(
         MessagingHandler,
@@ -292,24 +301,26 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut) -> App:
             None if options.auth is None else TokenGate(hub, options.auth, messaging),
         )
     }
-    site: dict[str, Page] = {"/healthz": pages.text_page("ok\n")}
+    alive = pages.text_page("ok\n")
+    site = {"/healthz": alive, "/livez": alive, "/readyz": pages.readiness_page(health)}
     if options.dev:
         routes["/echo"] = Route(EchoHandler, options.echo_limits, deflate=options.echo_deflate)
         site["/"] = pages.dev_page()
     else:
-        text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz\n"
+        text = f"wsloop {__version__}\n\nWebSocket: {CONNECTION_PATH}\nhealth: /healthz /livez /readyz\n"
         site["/"] = pages.text_page(text)
     return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
 def _admin_app(options: Options, operations: Operations) -> App:
     """Return what the operator's software is served."""
-    text = f"wsloop {__version__}\n\nhealth: /healthz\n"
+    text = f"wsloop {__version__}\n\nhealth: /healthz /livez /readyz\nmetrics: /metrics\n"
     services: dict[str, Service] = {}
     if options.api_key is not None:
         services[api.PREFIX] = api.Api(operations, options.api_key)
         text += f"server API: POST {api.PREFIX}METHOD\n"
-    site = {"/healthz": pages.text_page("ok\n"), "/": pages.text_page(text)}
+    alive = pages.text_page("ok\n")
+    site = {"/healthz": alive, "/livez": alive, "/": pages.text_page(text)}
     return App({}, site, loopback_only=options.loopback_only, services=services)
 
 

@@ -20,7 +20,7 @@ from wsloop.hub.rate_limits import Meter, Operation
 from wsloop.hub.revocations import Refusal
 from wsloop.hub.verifier import ExpiredTokenError, InvalidTokenError, NotReadyError
 from wsloop.server.admission import key_of
-from wsloop.server.refusing import RETRY_AFTER_S
+from wsloop.server.refusing import RETRY_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 SCHEME = b"bearer"
 """RFC 6750 section 2.1; names of schemes do not depend on case (RFC 9110 section 11.1)."""
-
-_RETRY_AFTER = (b"Retry-After", b"%d" % RETRY_AFTER_S)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ class TokenGate(Gate):
         if limits is None:
             return
         if not limits.admit(Operation.CONNECT, self._hub.now(), Meter(), "", key_of(peer_host)):
-            raise HandshakeError(429, "too many connects from your address", (_RETRY_AFTER,))
+            self._hub.tally.rate_limited[Operation.CONNECT] += 1
+            raise HandshakeError(429, "too many connects from your address", (RETRY_AFTER,))
 
     def _judge(self, token: str) -> Identity:
         hub = self._hub
@@ -105,7 +104,7 @@ class TokenGate(Gate):
         except InvalidTokenError:
             raise _unauthorized("the token is not valid", b"invalid_token") from None
         except NotReadyError:
-            raise HandshakeError(503, "the keys for tokens are not here yet", (_RETRY_AFTER,)) from None
+            raise HandshakeError(503, "the keys for tokens are not here yet", (RETRY_AFTER,)) from None
         refusal = hub.revocations.refusal(identity, unix_s)
         if refusal is Refusal.BLOCKED:
             raise HandshakeError(403, "the user is blocked")

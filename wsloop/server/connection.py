@@ -80,6 +80,7 @@ class Connection(Upkeep):
                 return
             data = self._transport.read(READ_BYTES)
             if data:
+                self._server.tally.bytes_received += len(data)
                 self._take(session, data)
             elif data is not None:
                 self._on_eof()
@@ -162,6 +163,7 @@ class Connection(Upkeep):
         if data == b"":
             self._on_eof()
         elif data and self._http is not None:
+            self._server.tally.bytes_received += len(data)
             self._http.receive(data)
 
     def restart_deadline(self) -> None:
@@ -186,7 +188,12 @@ class Connection(Upkeep):
         self._limits = route.limits
         self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
-        self._began_s = self._server.reactor.now
+        now_s, tally = self._server.reactor.now, self._server.tally
+        tally.opened += 1
+        tally.handshake.observe(now_s - self._began_s)
+        if deflate is not None:
+            tally.compressed += 1
+        self._began_s = now_s
         self._handler = handler = route.make_handler(self, request)
         if handler.stale_after_s is not None:
             self._wake_by(self._began_s + handler.stale_after_s)
@@ -233,6 +240,7 @@ class Connection(Upkeep):
         if isinstance(waiting, bytes):
             data = self._transport.read(READ_BYTES)
             if data:
+                self._server.tally.bytes_received += len(data)
                 self._waiting = None
                 self._take(session, waiting + data)
             elif data is not None:
@@ -247,6 +255,7 @@ class Connection(Upkeep):
             if count is None:
                 return
             self._was_heard = True
+            self._server.tally.bytes_received += count
             waiting.commit(count)
         self._parse_waiting(session, waiting)
 
@@ -256,6 +265,7 @@ class Connection(Upkeep):
         session.commit(count or 0)
         if count:
             self._was_heard = True
+            self._server.tally.bytes_received += count
             self._dispatch(session, session.take_events())
         elif count == 0:
             self._on_eof()
@@ -294,6 +304,7 @@ class Connection(Upkeep):
         """Hand the events to the handler, in order; what it answers leaves together, at the end."""
         handler = self._handler
         assert handler is not None
+        self._server.tally.messages_received += len(events)
         self._cork = []
         for event in events:
             if type(event) is TextMessage:
@@ -320,7 +331,8 @@ class Connection(Upkeep):
     def _postpone(self, events: list[Event], last: Event) -> None:
         """Keep the events behind `last`, about which the handler has more to do; read no more meanwhile."""
         done = next(index for index, event in enumerate(events) if event is last)
-        self._backlog = events[done + 1 :]
+        self._backlog = backlog = events[done + 1 :]
+        self._server.tally.messages_received -= len(backlog)  # they will be handed out again
         self._watch()
         self.go_on_later()
 
@@ -354,6 +366,7 @@ class Connection(Upkeep):
 
     def _on_control(self, session: FastSession, event: Event, events: list[Event]) -> None:
         """Follow a close or a failure; count pings and pongs, and answer the pings."""
+        self._server.tally.messages_received -= 1  # it is none
         if self._lines is not None:
             self._seal()
         if isinstance(event, CloseReceived | Failed):
@@ -485,4 +498,5 @@ class Connection(Upkeep):
         handler, self._handler = self._handler, None
         self._http = self._session = None
         if handler is not None:
+            self._server.tally.closes[self._close_code] += 1
             handler.on_closed(self._close_code, self._close_reason)

@@ -45,9 +45,10 @@ BACKLOG_SENDS = 4096
 class _Job:
     """Messages for the same receivers, of which the first `done` have them."""
 
-    __slots__ = ("_data", "_packets", "done", "messages", "receivers", "settled")
+    __slots__ = ("_data", "_packets", "began_s", "done", "messages", "receivers", "settled")
 
-    def __init__(self, receivers: Sequence[Receiver], message: bytes, lane: Lane) -> None:
+    def __init__(self, receivers: Sequence[Receiver], message: bytes, lane: Lane, began_s: float) -> None:
+        self.began_s = began_s
         self.receivers = receivers
         self.messages = [(message, lane)]
         self.done = 0
@@ -84,11 +85,14 @@ class PacedFanOut(FanOut):
 
     `sends_per_turn` bounds what one turn sends. `messages_per_frame` are joined at most; 1: none.
     `delay_s` is how long the first message waits for others to join it; 0: until the turn's end.
+
+    `sent_total` counts frames given to receivers. `ended` collects, for whoever measures how long all this
+    takes and empties it every turn, when each message began its way that has just ended; None: nobody does.
     """
 
     __slots__ = (
         "_backlog_sends", "_delay_s", "_held", "_is_due", "_jobs", "_pending_sends", "_reactor",
-        "_sends_per_turn", "_timer", "messages_per_frame",
+        "_sends_per_turn", "_timer", "ended", "messages_per_frame", "sent_total",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +105,8 @@ class PacedFanOut(FanOut):
         delay_s: float = 0.0,
     ) -> None:
         self.messages_per_frame = messages_per_frame
+        self.sent_total = 0
+        self.ended: list[float] | None = None
         self._reactor = reactor
         self._delay_s = delay_s
         self._timer: Timer | None = None
@@ -122,7 +128,7 @@ class PacedFanOut(FanOut):
             if self._timer is not None and len(last.messages) >= self.messages_per_frame:
                 self._run_soon()
         else:
-            jobs.append(_Job(receivers, message, lane))
+            jobs.append(_Job(receivers, message, lane, self._reactor.now))
             self._pending_sends += len(receivers)
         if not self._is_due:
             self._is_due = True
@@ -150,6 +156,11 @@ class PacedFanOut(FanOut):
             if index not in job.settled:
                 job.settled.add(index)
                 receiver.push(*job.pack(self.messages_per_frame))
+
+    @property
+    def pending_sends(self) -> int:
+        """How many sends wait for their portion."""
+        return self._pending_sends
 
     def hold_if_behind(self, connection: Connection) -> None:
         """Let a connection that has just published wait, if there is a backlog."""
@@ -187,7 +198,10 @@ class PacedFanOut(FanOut):
             for index in range(begin, end):
                 if index not in job.settled:
                     job.receivers[index].push(data, packets)
+        self.sent_total += (end - begin) * len(packets)
         if end == len(job.receivers):
             self._jobs.popleft()
+            if self.ended is not None:
+                self.ended.append(job.began_s)
         self._pending_sends -= end - begin
         return end - begin

@@ -21,7 +21,8 @@ class Health:
     def add(self, check: Callable[[], str]) -> None:
         """Ask `check` whenever somebody wants to know.
 
-        It returns a reason not to be ready, "" if all is well; it neither blocks nor raises.
+        It returns a reason not to be ready, "" if all is well; it neither blocks nor raises. The public is
+        told only whether one is "draining" or "overloaded", alone or before a colon and what is meant by it.
         """
         self._checks.append(check)
 

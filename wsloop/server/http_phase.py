@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wsloop.protocol.events import Request
     from wsloop.server.app import App, Response, Service
     from wsloop.server.connection import Connection
+    from wsloop.server.forwarded import Proxies
     from wsloop.server.server import Server
 
 log = logging.getLogger("wsloop.server")
@@ -49,7 +50,7 @@ class _Owed:
 class HttpPhase:
     """One connection's requests. Refers to its connection, which drops it to end the cycle."""
 
-    __slots__ = ("_app", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_server")
+    __slots__ = ("_app", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_sender", "_server")
 
     def __init__(self, server: Server, connection: Connection, app: App) -> None:
         self._server = server
@@ -57,9 +58,13 @@ class HttpPhase:
         self._app = app
         wanted = None
         if app.services:
-            wanted = functools.partial(pages.wanted_bytes, app, connection.peer_host, connection.is_secure)
+            wanted = functools.partial(
+                _wanted_bytes, server.proxies, app, connection.peer_host, connection.is_secure
+            )
         self._handshake = Handshake(server.http_limits, wanted=wanted)
         self._has_begun = self._is_last = False
+        # Whom the upgrade request came from, once it is known to be told by a listed proxy.
+        self._sender = ""
         self._owed: _Owed | None = None
 
     def receive(self, data: bytes) -> None:
@@ -150,6 +155,7 @@ class HttpPhase:
     def _respond(self, response: Response) -> bool:
         """Send a plain answer; return whether another request may follow on this connection."""
         handshake = self._handshake
+        self._server.tally.responses[response.status // 100] += 1
         headers = (*response.headers, (b"Connection", b"close")) if self._is_last else response.headers
         self._connection.enqueue((handshake.respond(response.status, headers, response.body),))
         if not handshake.keep_alive:
@@ -160,19 +166,35 @@ class HttpPhase:
         return True
 
     def _refuse(self, error: HandshakeError) -> None:
-        log.info("connection %d: %s refused: %s", self._connection.id, self._connection.peer, str(error))
+        self._server.tally.responses[error.status // 100] += 1
+        peer = self._connection.peer
+        if self._sender and not self._connection.sender:
+            peer = f"{self._sender} via {peer}"
+        log.info("connection %d: %s refused: %s", self._connection.id, peer, str(error))
         self._connection.enqueue((self._handshake.refuse(error),))
         self._connection.finish()
 
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         connection = self._connection
-        route = pages.route(self._app, request, connection.peer_host, is_secure=connection.is_secure)
-        self._server.check_draining()
+        server, peer_host = self._server, connection.peer_host
+        sender = server.proxies.sender(request, peer_host, is_secure=connection.is_secure)
+        self._sender = sender.host if sender.host != peer_host else ""
+        route = pages.route(self._app, request, peer_host, is_secure=sender.is_secure)
+        server.check_draining()
+        if server.proxies.lists(peer_host):
+            server.admit_behind(connection, sender.host)
         if route.gate is not None:
-            route = route.gate.open(route, request, connection.peer_host)
+            route = route.gate.open(route, request, sender.host)
         subprotocol = pages.agree(route, request)
         agreed = negotiate(request.extensions, route.deflate) if route.deflate else None
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
+        self._server.tally.responses[1] += 1
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
         self._connection.open(route, request, self._handshake.trailing, agreed)
+
+
+def _wanted_bytes(proxies: Proxies, app: App, peer_host: str, is_secure: bool, request: Request) -> int:
+    """See `pages.wanted_bytes`; no method, which would close a cycle."""
+    sender = proxies.sender(request, peer_host, is_secure=is_secure)
+    return pages.wanted_bytes(app, peer_host, sender.is_secure, request)

@@ -42,6 +42,9 @@ FRAME_PINGS = "cf_ws_frame_ping_pong=true"
 """In the query: the client's WebSocket library answers ping frames, its own code no `{}`."""
 
 
+ADDRESS_HEADERS = frozenset({b"x-forwarded-for", b"x-real-ip"})
+"""How the user's application is told where a client is, if `proxy.headers` names them."""
+
 COMMANDS_PER_TURN = 64
 """Most commands carried out per connection and turn: about 2 ms of publishing. A frame of 64 KiB
 can hold four thousand; the others wait for the turns that follow."""
@@ -87,7 +90,7 @@ class MessagingHandler:
             app_pings=not self._frame_pings,
             identity=identity,
             host=key_of(connection.peer_host),
-            headers=_forwarded(request, forwarded) if forwarded else (),
+            headers=_forwarded(request, forwarded, connection.peer_host) if forwarded else (),
         )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
@@ -192,6 +195,11 @@ class MessagingHandler:
         """The connection takes shared frames itself."""
         return self._connection
 
+    @property
+    def address(self) -> str:
+        """Where the client is, which may be behind a listed proxy."""
+        return self._connection.peer_host
+
     def disconnect(self, code: int, reason: str) -> None:
         """Close with a code of the messaging protocol."""
         self._connection.close(code, reason)
@@ -211,8 +219,15 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
 
 
-def _forwarded(request: Request, names: frozenset[bytes]) -> tuple[tuple[str, str], ...]:
-    """Return the headers of an upgrade request that the backend may see, names in lower case."""
-    return tuple(
-        (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers if name in names
+def _forwarded(request: Request, names: frozenset[bytes], host: str) -> tuple[tuple[str, str], ...]:
+    """Return the headers of an upgrade request that the backend may see, names in lower case.
+
+    Those that tell of an address tell what the server itself goes by, `host`: what the client has
+    written there is worth nothing.
+    """
+    shown = tuple(
+        (name.decode("ascii"), value.decode("latin-1"))
+        for name, value in request.headers
+        if name in names and name not in ADDRESS_HEADERS
     )
+    return shown + tuple((name.decode("ascii"), host) for name in sorted(names & ADDRESS_HEADERS))

@@ -63,7 +63,7 @@ class Output:
         "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_full_since_s", "_handler", "_held",
         "_interest", "_is_secure", "_limits", "_lines", "_mailbox", "_outbox", "_pressure", "_reply_bytes",
         "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "_was_heard", "codec",
-        "dropped", "id", "member", "state",
+        "dropped", "id", "member", "sender", "state",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -95,6 +95,8 @@ class Output:
         """Who has a say in what of its messages may be dropped; a handler that is given lanes sets it."""
         self.codec: Codec = JSON
         """How `send_line` joins what it is given."""
+        self.sender = ""
+        """Who is behind the listed proxy that the peer is; "" if it is none, or no WebSocket yet."""
         self.dropped = 0
         """Messages that were dropped instead of sent, in all."""
 
@@ -133,13 +135,14 @@ class Output:
 
     @property
     def peer(self) -> str:
-        """The peer's address, printable, for logs."""
-        return self._transport.peer
+        """The peer's address, printable, for logs; behind a listed proxy with that."""
+        peer = self._transport.peer
+        return f"{self.sender} via {peer}" if self.sender else peer
 
     @property
     def peer_host(self) -> str:
-        """The part of it that rules go by: the IP address, or "unix"."""
-        return self._transport.peer_host
+        """The part of it that rules go by: the IP address, or "unix"; behind a listed proxy the client's."""
+        return self.sender or self._transport.peer_host
 
     @property
     def is_secure(self) -> bool:
@@ -169,6 +172,7 @@ class Output:
     def _send(self, opcode: Opcode, payload: bytes | bytearray) -> None:
         if self.state is not _OPEN or not self._has_room():
             return
+        self._server.tally.messages_sent += 1
         if self._compressor and (frame := self._compressor.compressed_frame(opcode, payload)):
             self._queue(frame)
         elif len(payload) <= JOIN_MAX_BYTES:
@@ -180,6 +184,7 @@ class Output:
     def send_frame(self, frame: bytes) -> None:
         """Queue one whole, already encoded frame, which other connections may share."""
         if self.state is _OPEN and self._has_room():
+            self._server.tally.messages_sent += 1
             self._queue(self._compressor.recode(frame) if self._compressor else frame)
 
     def push(self, data: bytes, packets: Sequence[Packet]) -> None:
@@ -196,6 +201,7 @@ class Output:
             if self._compressor:
                 data = self._compressor.shared_frames(data)
             sent_bytes = self._transport.write(data)
+            self._server.tally.bytes_sent += sent_bytes
             if sent_bytes != len(data) or self._is_secure:
                 self._keep_rest(data, packets, sent_bytes)
         except Exception as error:
@@ -262,8 +268,9 @@ class Output:
 
     def _queue_cork(self) -> None:
         """Queue what answers the present read, before something else is."""
-        cork, self._cork = self._cork, []
-        for corked in cork or ():
+        cork, self._cork = self._cork or [], []
+        self._server.tally.messages_sent += len(cork)
+        for corked in cork:
             self._append(corked)
 
     def _append(self, piece: Piece) -> None:
@@ -308,6 +315,7 @@ class Output:
         taken_bytes = before - self._outbox.size
         if self._mailbox is not None:
             taken_bytes += self._refill(self._mailbox)
+        self._server.tally.bytes_sent += taken_bytes
         self._after_write(taken_bytes)
 
     def _after_write(self, taken_bytes: int) -> None:
@@ -359,11 +367,14 @@ class Output:
         cork, self._cork = self._cork, None
         if not cork:
             return
+        tally = self._server.tally
+        tally.messages_sent += len(cork)
         data = cork[0] if len(cork) == 1 else b"".join(cork)
         if self._outbox.size:
             self._queue(data)
             return
         sent_bytes = self._transport.write(data)
+        tally.bytes_sent += sent_bytes
         if sent_bytes != len(data):
             self._outbox.append(data)
             self._outbox.advance(sent_bytes)
@@ -374,4 +385,5 @@ class Output:
         self._seal()
         cork, self._cork = self._cork, None
         if cork:
+            self._server.tally.messages_sent += len(cork)
             self.enqueue(cork)

@@ -20,6 +20,7 @@ from wsloop.server.app import App, Page, Response, Route
 if TYPE_CHECKING:
     from wsloop.protocol.events import Request
     from wsloop.server.app import Service
+    from wsloop.server.health import Health
 
 TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 NO_STORE = (b"Cache-Control", b"no-store")
@@ -30,6 +31,24 @@ def text_page(body: str) -> Page:
     """Return a page that always answers 200 with `body` as plain text."""
     response = Response(200, body.encode(), (TEXT, NO_STORE, NOSNIFF))
     return lambda: response
+
+
+def readiness_page(health: Health) -> Page:
+    """Return the page that tells a load balancer, and whoever else asks, whether to send clients here.
+
+    One word of why not, and no more: the reasons themselves are for the operator's eyes.
+    """
+    ready = Response(200, b"ready\n", (TEXT, NO_STORE, NOSNIFF))
+
+    def page() -> Response:
+        reasons = health.reasons()
+        if not reasons:
+            return ready
+        words = {reason.partition(":")[0] for reason in reasons}
+        why = next((word for word in ("draining", "overloaded") if word in words), "unavailable")
+        return Response(503, f"not ready: {why}\n".encode(), (TEXT, NO_STORE, NOSNIFF))
+
+    return page
 
 
 def dev_page() -> Page:
@@ -63,8 +82,9 @@ def _hashes(html: str, tag: str) -> str:
 
 
 def service_of(app: App, request: Request) -> Service | None:
-    """Return the service below whose prefix the request's path is."""
-    return app.services.get(request.path[: request.path.find("/", 1) + 1])
+    """Return the service whose path is the request's, or below whose prefix it is."""
+    path = request.path
+    return app.services.get(path) or app.services.get(path[: path.find("/", 1) + 1])
 
 
 def wanted_bytes(app: App, peer_host: str, is_secure: bool, request: Request) -> int:

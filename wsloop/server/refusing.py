@@ -43,14 +43,13 @@ LOG_EVERY_S = 10.0
 """One line in this time, with counts: a storm must not fill the disk."""
 
 RETRY_AFTER_S = 5
+RETRY_AFTER = (b"Retry-After", b"%d" % RETRY_AFTER_S)
 
 STATUS = {Refusal.FULL: 503, Refusal.HOST: 429, Refusal.RATE: 503}
 """RFC 9110 section 15.6.4, RFC 6585 section 4."""
 
 ANSWERS = {
-    refusal: Handshake(Limits()).refuse(
-        HandshakeError(STATUS[refusal], refusal.value, ((b"Retry-After", b"%d" % RETRY_AFTER_S),))
-    )
+    refusal: Handshake(Limits()).refuse(HandshakeError(STATUS[refusal], refusal.value, (RETRY_AFTER,)))
     for refusal in Refusal
 }
 """Made once, by the code that answers everybody else."""
@@ -72,7 +71,7 @@ class Refuser:
 
         Over TLS it is told nothing: the answer would cost the handshake that is to be saved.
         """
-        self._note(refusal)
+        self.note(refusal)
         if transport.is_secure:
             transport.close()
             return
@@ -115,7 +114,7 @@ class Refuser:
             transport.read(REQUEST_BYTES)
         transport.close()
 
-    def _note(self, refusal: Refusal) -> None:
+    def note(self, refusal: Refusal) -> None:
         """Count, and log: the first at once, what comes within ten seconds in one line after them."""
         self.totals[refusal] += 1
         self._unlogged[refusal] += 1

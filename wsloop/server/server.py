@@ -19,11 +19,13 @@ from wsloop.server.admission import Admission, Refusal, key_of
 from wsloop.server.connection import READ_BYTES, Connection
 from wsloop.server.draining import Drain
 from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.forwarded import Proxies
 from wsloop.server.lifecycle import Deadlines, State
 from wsloop.server.pulse import Jitter
-from wsloop.server.refusing import Refuser
+from wsloop.server.refusing import RETRY_AFTER, STATUS, Refuser
 from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
+from wsloop.server.tally import Tally
 from wsloop.server.turn import Turn
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from wsloop.server.app import App
     from wsloop.transport.base import SocketAddress, SocketLike, Transport
     from wsloop.transport.bind import Bind, Network
-    from wsloop.transport.certificates import Certificates
+    from wsloop.transport.certificates import Certificates, TlsStatistics
 
 log = logging.getLogger("wsloop.server")
 
@@ -82,6 +84,24 @@ class ServerStatistics:
     rings_lent: int
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTotals:
+    """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
+
+    `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
+    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    `tls` is None where there is none.
+    """
+
+    accepted: int
+    refused: dict[str, int]
+    shed: int
+    aborted: int
+    back_offs: int
+    paused: int
+    tls: TlsStatistics | None
+
+
 class Server:
     """Accepts connections on any number of listeners, and serves each its `App`."""
 
@@ -101,6 +121,7 @@ class Server:
         max_accepts_per_s: float = 0,
         backlog: int = 1024,
         certificates: Certificates | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.reactor = reactor
         self.app = app
@@ -112,8 +133,10 @@ class Server:
         self.turn = Turn(reactor)
         self.pool = RingPool(READ_BYTES)
         self.slow = SlowTotals()
+        self.tally = Tally()
         self.messages_per_frame = self.fan_out.messages_per_frame
         self.registry = Registry()
+        self.proxies = proxies or Proxies()
         self.draining = False
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
@@ -121,6 +144,7 @@ class Server:
         self._backlog = backlog
         self._certificates = certificates
         self._listeners: list[Listener] = []
+        self._listened: list[Listener] = []  # also those that were closed, for their totals
         self._admin_listeners: list[Listener] = []
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
@@ -154,14 +178,18 @@ class Server:
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
         if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self._certificates.wrap
-        return Listener(
+        listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
+        self._listened.append(listener)
+        return listener
 
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
-        key = key_of(transport.peer_host)
+        host = transport.peer_host
+        # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
+        key = "" if self.proxies.lists(host) else key_of(host)
         refusal = self._admission.judge(key, self.clients, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
@@ -188,6 +216,18 @@ class Server:
             return None
         self.registry.add(connection)
         return connection
+
+    def admit_behind(self, connection: Connection, host: str) -> None:
+        """Count a connection whose peer is a listed proxy by `host`, who is behind it; to be called once.
+
+        Raises HandshakeError 429 if that address has too many already.
+        """
+        key = key_of(host)
+        if not self._admission.has_room_for(key):
+            self._refuser.note(Refusal.HOST)
+            raise HandshakeError(STATUS[Refusal.HOST], Refusal.HOST.value, (RETRY_AFTER,))
+        self._admission.enter(key)
+        connection.sender = host
 
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
@@ -233,7 +273,7 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        else:
+        elif connection.sender or not self.proxies.lists(connection.peer_host):
             self._admission.leave(key_of(connection.peer_host))
 
     def _end_drain_if_empty(self) -> None:
@@ -268,6 +308,19 @@ class Server:
         refused_total = self._refuser.totals.total()
         return ServerStatistics(
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
+        )
+
+    def totals(self) -> ServerTotals:
+        """Return a snapshot of what is counted anyway; costs next to nothing."""
+        listeners = [listener.statistics() for listener in self._listened]
+        return ServerTotals(
+            accepted=self._accepted_total,
+            refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
+            shed=sum(each.shed for each in listeners),
+            aborted=sum(each.aborted for each in listeners),
+            back_offs=sum(each.back_offs for each in listeners),
+            paused=sum(each.paused for each in listeners),
+            tls=self._certificates.statistics() if self._certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:

@@ -19,6 +19,7 @@ from wsloop.transport.bind import TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SOURCE = "127.0.0.1"
 ADDRESS = TcpBind("127.0.0.1", 8765)
 
 AnyClient = TypeVar("AnyClient", bound=MemoryClient)
@@ -51,14 +52,21 @@ class MemoryServer:
         self.server.listen(ADDRESS)
 
     @overload
-    def dial(self, *, at: TcpBind = ADDRESS) -> MemoryClient: ...
+    def dial(self, *, at: TcpBind = ADDRESS, source_host: str = SOURCE) -> MemoryClient: ...
 
     @overload
-    def dial(self, kind: type[AnyClient], *, at: TcpBind = ADDRESS) -> AnyClient: ...
+    def dial(
+        self, kind: type[AnyClient], *, at: TcpBind = ADDRESS, source_host: str = SOURCE
+    ) -> AnyClient: ...
 
-    def dial(self, kind: type[MemoryClient] = MemoryClient, *, at: TcpBind = ADDRESS) -> MemoryClient:
-        """Return a client that is connected, to the listener at `at`, but has not said a word yet."""
-        client = kind(self.reactor, self.network.connect(at), self._chance)
+    def dial(
+        self, kind: type[MemoryClient] = MemoryClient, *, at: TcpBind = ADDRESS, source_host: str = SOURCE
+    ) -> MemoryClient:
+        """Return a client that is connected, to the listener at `at`, but has not said a word yet.
+
+        `source_host` is the address that it comes from.
+        """
+        client = kind(self.reactor, self.network.connect(at, source_host), self._chance)
         self._clients.append(client)
         return client
 

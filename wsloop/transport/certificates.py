@@ -31,10 +31,11 @@ PASSWORD_BYTES = 1_024
 
 @dataclass(frozen=True, slots=True)
 class TlsStatistics:
-    """A snapshot: handshakes that succeeded, and that failed, by the name of the reason."""
+    """A snapshot: handshakes that succeeded, and that failed, by the name of the reason; reloads."""
 
     handshakes: int
     failures: Mapping[str, int]
+    reloads: int
 
 
 class Certificates:
@@ -51,13 +52,14 @@ class Certificates:
         self._certfile = certfile
         self._keyfile = keyfile or certfile
         self._password = password
-        self._handshakes = 0
+        self._handshakes = self._reloads = 0
         self._failures: Counter[str] = Counter()
         self._context = self._load()
 
     def reload(self) -> None:
         """Read the files again. Raises ConfigError, and goes on with the old ones, if they are bad."""
         self._context = self._load()
+        self._reloads += 1
 
     def wrap(self, sock: SocketLike, address: SocketAddress = None) -> TlsTransport:
         """Return the TLS transport of an accepted socket, which it owns from here on."""
@@ -65,7 +67,7 @@ class Certificates:
 
     def statistics(self) -> TlsStatistics:
         """Return a frozen snapshot."""
-        return TlsStatistics(self._handshakes, dict(self._failures))
+        return TlsStatistics(self._handshakes, dict(self._failures), self._reloads)
 
     # -- what a TlsTransport calls -----------------------------------------------------------
 

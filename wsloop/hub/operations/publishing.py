@@ -126,4 +126,5 @@ def _append(operations: Operations, channel: str, request: Payload, draft: Draft
         else:
             done(PublishResult(offset=outcome.offset, epoch=outcome.epoch))
 
+    hub.tally.published += 1
     hub.broker.publish(channel, draft, NO_HISTORY if request.skip_history else rules.retention, appended)

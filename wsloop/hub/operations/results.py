@@ -144,6 +144,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     protocol: str  # json, or the codec's name
     user: str  # "" if anonymous
     state: ConnectionState  # channels, token, meta
+    address: str  # its IP address, behind a listed proxy the client's own; unix for a Unix socket
 
 
 class ConnectionsResult(Result, frozen=True, omit_defaults=True):

@@ -253,7 +253,8 @@ def _described(client: Client) -> ConnectionInfo:
         meta=replies.optional(identity.meta if identity is not None else b""),
     )
     app_name, app_version = client.app
-    return ConnectionInfo(app_name, app_version, TRANSPORT, _protocol(client), client.user, state)
+    address = client.subscriber.address
+    return ConnectionInfo(app_name, app_version, TRANSPORT, _protocol(client), client.user, state, address)
 
 
 def _override(asked: RequestedOverride) -> Override:

@@ -1,0 +1,53 @@
+"""What a process of the daemon tells of itself: its numbers, those of all, and whether it is ready.
+
+Puts `wsloop/observe` on a house, with what only a process has: its memory, its descriptors, and the
+operator's application. Other parts of the daemon add their numbers to the observer made here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+from wsloop.daemon import process
+from wsloop.daemon.roles import Kind
+from wsloop.observe import service
+from wsloop.observe.observer import Observer
+
+if TYPE_CHECKING:
+    from wsloop.daemon.roles import Role
+    from wsloop.observe.service import Gather
+    from wsloop.observe.snapshot import Numbers
+    from wsloop.server.app import App
+    from wsloop.server.assembly import House, Ports
+
+
+def observe(house: House, ports: Ports, role: Role) -> Observer:
+    """Have the numbers of this process collected from its next turn on."""
+    has_broker = role.kind is not Kind.WORKER
+    observer = Observer(house, ports.clock, role.name, has_broker=has_broker)
+    observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
+    if house.outside is not None:
+        observer.add(house.outside.numbers)
+    return observer
+
+
+def admin_app(house: House, observer: Observer, gather: Gather | None = None) -> App:
+    """Return the house's admin app with health and metrics.
+
+    `gather` asks all processes for their numbers; None: there is this one only.
+    """
+    services = service.services(gather or (lambda done: done([observer.snapshot()])), house.health)
+    return dataclasses.replace(house.admin, services={**house.admin.services, **services})
+
+
+def _process_numbers(name: str, started_unix_s: float) -> Numbers:
+    used = process.resources()
+    return {
+        "wsloop_process_resident_memory_bytes": {name: used.resident_bytes},
+        "wsloop_process_cpu_seconds_total": {name: used.cpu_s},
+        "wsloop_process_open_descriptors": {name: used.descriptors},
+        "wsloop_process_max_descriptors": {name: used.max_descriptors},
+        "wsloop_process_start_time_seconds": {name: started_unix_s},
+    }

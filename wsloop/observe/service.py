@@ -1,0 +1,105 @@
+"""The answers at `/metrics`, `/healthz`, `/livez` and `/readyz` of the admin listener.
+
+`/livez` says that the loop turns: who asks and gets no answer restarts the process. `/readyz` says whether to
+send clients here, and if not, why. `/healthz` is for an operator's eyes: alive, and what is wrong. The
+last two speak JSON to who asks for it.
+
+The numbers may be those of several processes, so `/metrics` asks for them and answers when they have come.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import msgspec
+
+from wsloop.errors import HandshakeError
+from wsloop.observe.exposition import CONTENT_TYPE, exposition
+from wsloop.observe.snapshot import total
+from wsloop.server.app import Response, Service
+from wsloop.server.pages import NO_STORE, NOSNIFF, TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from wsloop.observe.snapshot import Snapshot
+    from wsloop.protocol.events import Request
+    from wsloop.server.app import Answered
+    from wsloop.server.health import Health
+
+    Gather = Callable[[Callable[[list[Snapshot]], object]], object]
+    """Calls its argument once, now or later, with the numbers of all processes that answer in time."""
+
+log = logging.getLogger("wsloop.observe")
+
+JSON = (b"Content-Type", b"application/json")
+
+
+class Readable(Service):
+    """A service that is only read: GET and HEAD, no body."""
+
+    def admit(self, request: Request) -> int:
+        """See `Service.admit`; 405 for another method (RFC 9110 section 15.5.6)."""
+        if request.method not in ("GET", "HEAD"):
+            raise HandshakeError(405, "only GET and HEAD are answered here", ((b"Allow", b"GET, HEAD"),))
+        return 0
+
+
+class MetricsService(Readable):
+    """`/metrics`. `gather` asks all processes for their numbers."""
+
+    def __init__(self, gather: Gather) -> None:
+        self._gather = gather
+
+    def answer(self, request: Request, done: Answered) -> None:
+        """See `Service.answer`; a fault of ours is a 500, which Prometheus shows."""
+
+        def gathered(snapshots: list[Snapshot]) -> None:
+            try:
+                body = exposition(total(snapshots))
+            except Exception:
+                log.exception("internal error in /metrics")
+                done(Response(500, b"internal error\n", (TEXT, NO_STORE, NOSNIFF)))
+                return
+            done(Response(200, body, ((b"Content-Type", CONTENT_TYPE), NO_STORE, NOSNIFF)))
+
+        self._gather(gathered)
+
+
+class HealthService(Readable):
+    """`/healthz` and, with `is_probe`, `/readyz`, which is a 503 as long as `health` has a reason."""
+
+    def __init__(self, health: Health, *, is_probe: bool) -> None:
+        self._health = health
+        self._is_probe = is_probe
+
+    def answer(self, request: Request, done: Answered) -> None:
+        """See `Service.answer`."""
+        reasons = self._health.reasons()
+        status = 503 if reasons and self._is_probe else 200
+        if _wants_json(request):
+            state = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+            done(Response(status, msgspec.json.encode(state) + b"\n", (JSON, NO_STORE, NOSNIFF)))
+            return
+        well = "ready" if self._is_probe else "ok"
+        first = "not ready" if self._is_probe else "ok, but not ready"
+        lines = [f"{first}:", *reasons] if reasons else [well]
+        done(Response(status, "\n".join([*lines, ""]).encode(), (TEXT, NO_STORE, NOSNIFF)))
+
+
+def services(gather: Gather, health: Health) -> Mapping[str, Service]:
+    """Return what an admin listener serves, by path."""
+    return {
+        "/metrics": MetricsService(gather),
+        "/healthz": HealthService(health, is_probe=False),
+        "/readyz": HealthService(health, is_probe=True),
+    }
+
+
+def _wants_json(request: Request) -> bool:
+    if parse_qs(request.query).get("format") == ["json"]:
+        return True
+    accepted = (request.header(b"accept") or b"").decode("latin-1").lower()
+    return any(part.partition(";")[0].strip() == "application/json" for part in accepted.split(","))
