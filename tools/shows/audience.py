@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from wsloop.client.websocket import Ending
     from wsloop.transport.bind import UnixBind
 
+Stream = tuple[str, str]
+"""A channel and an epoch."""
+
 LOOK_EVERY_S = 0.02
 """How often a condition is looked at that is not an event of the reactor's."""
 
@@ -74,58 +77,79 @@ class PortedNetwork(SocketNetwork):
 
 
 class Streams:
-    """What was published, by channel and offset: the same for all who see it, and what was acknowledged."""
+    """What was published, by stream and offset: the same for all who see it, and what was acknowledged.
+
+    A stream is a channel and an epoch. `acked_s` holds the moment of the monotonic clock at which it was heard.
+    """
 
     def __init__(self, faults: Faults) -> None:
-        self.seen: dict[str, dict[int, bytes]] = {}
-        self.acked: dict[str, dict[int, bytes]] = {}
+        self.seen: dict[Stream, dict[int, bytes]] = {}
+        self.acked: dict[Stream, dict[int, bytes]] = {}
+        self.acked_s: dict[Stream, dict[int, float]] = {}
         self._faults = faults
 
-    def see(self, channel: str, offset: int, data: bytes) -> None:
+    def see(self, stream: Stream, offset: int, data: bytes) -> None:
         """Take note of what stands at an offset; another thing than before is a fault."""
-        known = self.seen.setdefault(channel, {}).setdefault(offset, data)
+        known = self.seen.setdefault(stream, {}).setdefault(offset, data)
         if known != data:
-            self._faults.add(f"{channel} {offset}: two clients saw different publications")
+            self._faults.add(f"{stream} {offset}: two clients saw different publications")
 
-    def ack(self, channel: str, offset: int, data: bytes) -> None:
+    def ack(self, stream: Stream, offset: int, data: bytes) -> None:
         """Take note of what the server said it had appended."""
-        known = self.acked.setdefault(channel, {}).setdefault(offset, data)
+        known = self.acked.setdefault(stream, {}).setdefault(offset, data)
+        self.acked_s.setdefault(stream, {}).setdefault(offset, time.monotonic())
         if known != data:
-            self._faults.add(f"{channel} {offset}: two publications were acknowledged with one offset")
+            self._faults.add(f"{stream} {offset}: two publications were acknowledged with one offset")
 
-    def top(self, channel: str) -> int:
+    def top(self, stream: Stream) -> int:
         """Return the highest offset that was acknowledged, 0 if none was."""
-        return max(self.acked.get(channel, {}), default=0)
+        return max(self.acked.get(stream, {}), default=0)
 
     def judge(self) -> None:
         """See that what was acknowledged is what was delivered; call it when all have everything."""
-        for channel, acked in self.acked.items():
-            seen = self.seen.get(channel, {})
+        for stream, acked in self.acked.items():
+            seen = self.seen.get(stream, {})
             for offset, data in acked.items():
                 if seen.get(offset) != data:
-                    self._faults.add(f"{channel} {offset}: acknowledged, and not what was delivered")
+                    self._faults.add(f"{stream} {offset}: acknowledged, and not what was delivered")
 
 
 class Witness(ClientEvents):
-    """What one client was told. `lost_s` are the moments it noticed the loss of a connection or an attempt,
-    `connected_s` those when it was let in, both of the monotonic clock; `endings` the codes it was closed with.
+    """What one client was told.
+
+    `lost_s` are the moments it noticed the loss of a connection or an attempt, `connected_s` those when it
+    was let in, both of the monotonic clock; `endings` the codes it was closed with; `first` is the stream it
+    heard until its first connection was lost, at the offset `first_offset`. A gap, or another epoch unless
+    `may_move`, is a fault.
     """
 
-    def __init__(self, port: int, channel: str, streams: Streams, faults: Faults) -> None:
+    def __init__(
+        self, port: int, channel: str, streams: Streams, faults: Faults, *, may_move: bool
+    ) -> None:
         self.network = PortedNetwork(port)
         self.channel = channel
         self.offset = -1
         self.epoch = ""
+        self.first: Stream = (channel, "")
+        self.first_offset = -1
         self.recovered = 0
         self.lost_s: list[float] = []
         self.connected_s: list[float] = []
         self.endings: list[int] = []
         self._streams = streams
         self._faults = faults
+        self._may_move = may_move
+
+    @property
+    def stream(self) -> Stream:
+        """Where it counts."""
+        return self.channel, self.epoch
 
     def on_connecting(self, client: MessagingClient, code: int, reason: str) -> None:
         """See `ClientEvents`."""
         if code != ClientCode.CALLED:
+            if not self.lost_s:
+                self.first, self.first_offset = self.stream, self.offset
             self.lost_s.append(time.monotonic())
             self.endings.append(code)
 
@@ -143,16 +167,15 @@ class Witness(ClientEvents):
 
     def on_subscribed(self, client: MessagingClient, channel: str, result: SubscribeResult) -> None:
         """See `ClientEvents`."""
-        if self.offset < 0:
-            self.offset, self.epoch = result.offset, result.epoch
-        elif not result.recovered or result.epoch != self.epoch or result.offset != self.offset:
+        is_new = self.offset < 0 or (self._may_move and result.epoch != self.epoch)
+        if is_new or (result.recovered and result.offset == self.offset):
+            self.recovered += len(result.publications)
+        else:
             self._faults.add(
                 f"{channel}: stood at {self.offset} of {self.epoch}, recovered {result.recovered}"
                 f" at {result.offset} of {result.epoch}"
             )
-            self.offset, self.epoch = result.offset, result.epoch
-        else:
-            self.recovered += len(result.publications)
+        self.offset, self.epoch = result.offset, result.epoch
 
     def on_unsubscribed(self, client: MessagingClient, channel: str, code: int, reason: str) -> None:
         """See `ClientEvents`."""
@@ -163,13 +186,14 @@ class Witness(ClientEvents):
         if publication.offset != self.offset + 1:
             self._faults.add(f"{channel}: {publication.offset} came behind {self.offset}")
         self.offset = publication.offset
-        self._streams.see(channel, publication.offset, bytes(publication.data))
+        self._streams.see(self.stream, publication.offset, bytes(publication.data))
 
 
 class Audience:
-    """Any number of clients, on one reactor. `close` it."""
+    """Any number of clients, on one reactor. `close` it. `may_move`: their daemon may be replaced by another."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_move: bool = False) -> None:
+        self._may_move = may_move
         self.reactor = Reactor(MonotonicClock(), make_poller("auto"))
         self.faults = Faults()
         self.streams = Streams(self.faults)
@@ -177,7 +201,7 @@ class Audience:
 
     def add(self, port: int, channel: str, options: ClientOptions | None = None) -> MessagingClient:
         """Return one more client, connecting, that subscribes to `channel`."""
-        witness = Witness(port, channel, self.streams, self.faults)
+        witness = Witness(port, channel, self.streams, self.faults, may_move=self._may_move)
         dialer = Dialer(self.reactor, witness.network, OnlyAddresses(), os.urandom)
         url = parse_ws_url(f"ws://127.0.0.1:{port}", CONNECTION_PATH)
         client = MessagingClient(dialer, url, witness, options)
@@ -185,6 +209,11 @@ class Audience:
         client.connect()
         client.subscribe(channel)
         return client
+
+    def redirect(self, port: int) -> None:
+        """Have all connect there from now on."""
+        for witness in self.clients.values():
+            witness.network.target = port
 
     def run(self, seconds: float) -> None:
         """Let the clients live for a while."""
@@ -208,12 +237,8 @@ class Audience:
 
     def are_at_the_top(self) -> bool:
         """Return whether every client has all that was acknowledged in its channel."""
-        tops: dict[str, int] = {}
-        for witness in self.clients.values():
-            top = tops.setdefault(witness.channel, self.streams.top(witness.channel))
-            if witness.offset < top:
-                return False
-        return True
+        tops = {stream: self.streams.top(stream) for stream in self.streams.acked}
+        return all(witness.offset >= tops.get(witness.stream, 0) for witness in self.clients.values())
 
     def close(self) -> None:
         """Drop all connections."""
@@ -266,7 +291,7 @@ class Publisher:
     def _on_reply(self, channel: str, number: int, data: bytes, outcome: PublishResult | CallError) -> None:
         if not isinstance(outcome, CallError):
             self.acked += 1
-            self._audience.streams.ack(channel, outcome.offset, data)
+            self._audience.streams.ack((channel, outcome.epoch), outcome.offset, data)
         elif outcome.temporary:
             self.repeated += 1
             self._audience.reactor.call_later(

@@ -120,7 +120,7 @@ def told(
     strangers = sum(kill.strangers for kill in killer.kills)
     faults = [*audience.faults.first, *killer.knocks.faults]
     if not all_came:
-        late = sum(witness.offset < audience.streams.top(witness.channel) for witness in witnesses)
+        late = sum(witness.offset < audience.streams.top(witness.stream) for witness in witnesses)
         faults.append(
             f"{RECOVERY_S:g} s later {late} clients miss publications, {publisher.asked - publisher.acked} are "
             f"not acknowledged, {killer.knocks.asked - killer.knocks.answered} connects are unanswered"
