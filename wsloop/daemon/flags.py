@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wsloop.daemon.table import Key
 
-SHORT = {"--bind": "-b"}
+SHORT = {"--bind": "-b", "--workers": "-w"}
 
 CONFIG = click.option(
     "-c", "--config", "path", type=click.Path(path_type=Path, dir_okay=False), help="TOML file."

@@ -161,6 +161,8 @@ def start(settings: LogSettings, *, dev: bool, fd: int = STDERR) -> Callable[[],
     root = logging.getLogger("wsloop")
     level_before = root.level
     root.setLevel(settings.level.upper())
+    for each in list(root.handlers):
+        root.removeHandler(each)
     root.addHandler(handler)
     root.propagate = False
     writer.start()
@@ -172,6 +174,17 @@ def start(settings: LogSettings, *, dev: bool, fd: int = STDERR) -> Callable[[],
         writer.stop()
 
     return stop
+
+
+def start_direct(settings: LogSettings, *, dev: bool, fd: int = STDERR) -> Callable[[], None]:
+    """Begin logging without a thread."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_text_formatter())
+    root = logging.getLogger("wsloop")
+    root.setLevel(settings.level.upper())
+    root.addHandler(handler)
+    root.propagate = False
+    return lambda: root.removeHandler(handler)
 
 
 def _text_formatter() -> logging.Formatter:

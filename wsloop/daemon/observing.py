@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from wsloop.daemon.roles import Role
     from wsloop.observe.service import Gather
     from wsloop.observe.snapshot import Numbers
-    from wsloop.server.app import App
     from wsloop.server.assembly import House, Ports
 
 
 def observe(house: House, ports: Ports, role: Role) -> Observer:
     """Have the numbers of this process collected from its next turn on."""
     has_broker = role.kind is not Kind.WORKER
-    observer = Observer(house, ports.clock, role.name, has_broker=has_broker)
+    observer = Observer(house, ports.clock, role.name, ports.entropy(8).hex(), has_broker=has_broker)
     observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
     if house.outside is not None:
         observer.add(house.outside.numbers)
     return observer
 
 
-def admin_app(house: House, observer: Observer, gather: Gather | None = None) -> App:
-    """Return the house's admin app with health and metrics.
+def with_metrics(house: House, observer: Observer, gather: Gather | None = None) -> House:
+    """Return the house with health and metrics on what it serves to the operator's software.
 
     `gather` asks all processes for their numbers; None: there is this one only.
     """
     services = service.services(gather or (lambda done: done([observer.snapshot()])), house.health)
-    return dataclasses.replace(house.admin, services={**house.admin.services, **services})
+    admin = dataclasses.replace(house.admin, services={**house.admin.services, **services})
+    return dataclasses.replace(house, admin=admin)
 
 
 def _process_numbers(name: str, started_unix_s: float) -> Numbers:

@@ -11,20 +11,15 @@ import contextlib
 import functools
 import gc
 import logging
-import os
-import sys
 from typing import TYPE_CHECKING
 
-import click
-
-from wsloop import __version__
-from wsloop.daemon import admin, compose, logs, observing
-from wsloop.daemon.port_holder import holder_of
+from wsloop.daemon import banner, compose, logs, observing
+from wsloop.daemon.heartbeat import Beats
+from wsloop.daemon.roles import Kind
 from wsloop.daemon.signals import SignalHandling
-from wsloop.errors import ConfigError, StartupError
+from wsloop.errors import ConfigError
 from wsloop.loop.wakeup import SocketpairWakeup
-from wsloop.server.assembly import CONNECTION_PATH, assemble
-from wsloop.transport.bind import AddressInUseError, TcpBind
+from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
     from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import House
     from wsloop.server.server import Server
-    from wsloop.transport.bind import Bind
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
@@ -61,11 +55,13 @@ def serve(settings: Settings, role: Role) -> int:
         stack.callback(_tear_down, house)
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
-        bound = [_listen(house, bind) for bind in role.binds]
-        app = observing.admin_app(house, observing.observe(house, ports, role))
-        banner = [*_banner(settings, bound), *admin.listen(settings, house, app)]
+        house = observing.with_metrics(house, observing.observe(house, ports, role))
+        for bind in role.binds:
+            house.server.listen(bind)
+        if role.admin is not None:
+            house.server.listen_admin(role.admin, house.admin, secure=settings.admin.tls)
         rereads = _rereads(options.certificates, tokens)
-        _serve(settings, house, wakeup, banner, rereads)
+        _serve(settings, house, wakeup, role, rereads)
     return 0
 
 
@@ -80,22 +76,11 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _listen(house: House, bind: Bind) -> Bind:
-    """Listen and return where it became; a port in use is told with the process that holds it."""
-    try:
-        return house.server.listen(bind).bind
-    except AddressInUseError as error:
-        holder = holder_of(error.port) if error.port else ""
-        if not holder:
-            raise
-        raise StartupError(f"{error.message} ({holder})", error.hint) from None
-
-
 def _serve(
     settings: Settings,
     house: House,
     wakeup: SocketpairWakeup,
-    banner: list[str],
+    role: Role,
     rereads: dict[str, Callable[[], None]],
 ) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
@@ -114,9 +99,14 @@ def _serve(
         _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
-    handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
+    is_child = role.channel_fd >= 0
+    # The hub process ends when the workers have, however many processes a TERM is sent to.
+    on_term = (lambda: None) if role.kind is Kind.HUB else drain
+    handling = SignalHandling(reactor, wakeup.write_fileno(), on_term, stop_now, reload, is_child=is_child)
+    if is_child:
+        Beats(house, role.channel_fd, drain)
     try:
-        _print_banner(banner)
+        banner.show(role.banner)
         _settle_the_heap()
         reactor.run()
     finally:
@@ -169,37 +159,3 @@ def _settle_the_heap() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 100)
-
-
-def _banner(settings: Settings, bound: list[Bind]) -> list[str]:
-    mode = "development mode: anybody on this machine may join" if settings.dev else "serving"
-    lines = [f"wsloop {__version__}  {mode}", ""]
-    http, ws = ("https", "wss") if settings.tls.certfile else ("http", "ws")
-    for bind in bound:
-        if not isinstance(bind, TcpBind):
-            lines.append(f"  listening on {bind}")
-        elif settings.dev:
-            lines.append(f"  chat     {http}://{bind}/   (open it in two tabs)")
-            lines.append(f"  echo     {ws}://{bind}/echo")
-            lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
-        else:
-            lines.append(f"  clients  {ws}://{bind}{CONNECTION_PATH}")
-    if not _can_anybody_connect(settings):
-        lines.append("  nobody   can connect yet: set token.hmac_secret_key, another key, or proxy.connect")
-    return lines
-
-
-def _can_anybody_connect(settings: Settings) -> bool:
-    """Return whether there is a way in: tokens, the backend, or no question asked."""
-    is_open = settings.dev or settings.client.allow_anonymous
-    return is_open or bool(settings.proxy.connect) or settings.has_token_keys
-
-
-def _print_banner(lines: list[str]) -> None:
-    try:
-        click.echo("\n".join([*lines, "", "Ctrl+C to stop"]))
-        sys.stdout.flush()
-    except OSError as error:  # EPIPE: nobody reads it; ENOSPC: it goes to a full disk
-        log.warning("cannot print the addresses: %s", error.strerror)
-        # What could not be written would be tried again at exit, and fail there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

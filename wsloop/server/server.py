@@ -162,6 +162,11 @@ class Server:
         self._listeners.append(listener)
         return listener
 
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where clients are accepted now."""
+        return tuple(self._listeners)
+
     def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
         """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
 

@@ -165,6 +165,10 @@ class Listener:
         self._spare.take()
         reactor.register(sock.fileno(), READ, self._on_ready)
 
+    def fileno(self) -> int:
+        """Return the listening socket's descriptor."""
+        return self._sock.fileno()
+
     def pause(self) -> None:
         """Stop accepting; clients wait in the kernel's backlog. Idempotent."""
         self._paused = True
