@@ -12,8 +12,8 @@ from wsloop.cluster.service import Service
 from wsloop.cluster.uplink import Uplink
 
 if TYPE_CHECKING:
-    from wsloop.cluster.link import LinkLimits
-    from wsloop.cluster.uplink import UplinkRules
+    from wsloop.cluster.link_states import LinkLimits
+    from wsloop.cluster.uplink_states import UplinkRules
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.hub.operations.core import Operations
     from wsloop.loop.reactor import Reactor

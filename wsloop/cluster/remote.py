@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wsloop.cluster import messages
-from wsloop.cluster.messages import bounded
+from wsloop.cluster.codec import bounded
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
 from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
 from wsloop.hub.presence import Presence, PresenceStats

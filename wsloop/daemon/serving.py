@@ -8,14 +8,16 @@ that lives for ever is there.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import logging
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, logs, observing
+from wsloop.daemon import banner, compose, joint, logs, observing
 from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.roles import Kind
+from wsloop.daemon.shares import share_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.errors import ConfigError
 from wsloop.loop.wakeup import SocketpairWakeup
@@ -43,10 +45,12 @@ PROGRESS_S = 2.0
 
 def serve(settings: Settings, role: Role) -> int:
     """Serve to the end and return the exit code; raises StartupError if it cannot start."""
+    settings = share_of(settings, role)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev))
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
+        options = dataclasses.replace(options, domain=joint.domain(role, options.broker))
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)
@@ -55,7 +59,8 @@ def serve(settings: Settings, role: Role) -> int:
         stack.callback(_tear_down, house)
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
-        house = observing.with_metrics(house, observing.observe(house, ports, role))
+        observer = observing.observe(house, ports, role)
+        house = observing.with_metrics(house, observer, joint.join(house, observer))
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:

@@ -144,6 +144,8 @@ def _begin(operations: Operations, name: str, params: msgspec.Raw, done: Finishe
         method.run(operations, request, _ignore)
 
     def answered(answers: list[bytes | None]) -> None:
+        if name in PARTIAL:
+            answers = [each for each in answers if each is not None]
         done(_merged(answers, method.result, functools.partial(merge, request)))
 
     operations.everywhere.ask(name, bytes(params), answered)
@@ -253,3 +255,6 @@ for all, because broker and presence have what it is about."""
 
 NOTED = frozenset({"block_user", "unblock_user", "revoke_token", "invalidate_user_tokens"})
 """Carried out here as well: this process tells those that come later what was taken back."""
+
+PARTIAL = frozenset({"info"})
+"""What is worth telling though a process did not answer: who is missing is what the operator looks for."""
