@@ -133,6 +133,10 @@ def test_prometheus_takes_the_alert_rules() -> None:
     checked(monitoring.tool("promtool"), "check", "rules", str(monitoring.ALERTS))
 
 
+def test_prometheus_takes_the_scrape_configuration() -> None:
+    checked(monitoring.tool("promtool"), "check", "config", str(monitoring.DEPLOY / "prometheus.yml"))
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_an_alert_says_what_is_so_what_it_means_and_what_to_do(name: str) -> None:
     rule = RULES[name]
