@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from wsloop import __version__
@@ -97,4 +98,6 @@ def test_a_worker_tells_whether_it_reaches_the_hub_process(house: MemoryServer) 
     made = dataclasses.replace(house.house, domain=domain)
     values = observing.observe(made, ports_of(house), Role(Kind.WORKER, slot=3)).snapshot().values
     assert values["wsloop_link_up"] == {"worker-3": [0]}
+    packed = msgspec.msgpack.encode(values)
+    assert msgspec.msgpack.decode(packed, type=dict[str, dict[str, list[float]]]) == values
     assert values["wsloop_link_reconnects_total"] == {"": [0]}

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any
@@ -16,8 +19,10 @@ import pytest
 import yaml
 
 from tests.docs import monitoring
+from tests.observe.kit import counters, parsed
 from tests.system.daemon import PATIENCE_S, Daemon
 from tests.system.peers import open_echo, open_messaging
+from tests.system.test_workers import children, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,9 +145,9 @@ def test_it_is_scraped_all_expressions_evaluate_and_its_death_is_an_alert(
         assert (target["health"], target["lastError"]) == ("up", "")
         assert all(rule["health"] in ("ok", "unknown") for rule in rules_of(prometheus))
         prometheus.wait_for(lambda: all(rule["health"] == "ok" for rule in rules_of(prometheus)), "rules")
-        assert prometheus.firing() == set()
+        assert "WsloopDown" not in prometheus.firing()  # others may: the machine may be busy
     daemon.kill()
-    prometheus.wait_for(lambda: prometheus.firing() == {"WsloopDown"}, "the alert fires")
+    prometheus.wait_for(lambda: "WsloopDown" in prometheus.firing(), "the alert fires")
 
 
 def rules_of(prometheus: PrometheusServer) -> list[dict[str, Any]]:
@@ -172,3 +177,24 @@ def scraped(daemon: Daemon) -> bytes:
     connection.close()
     assert answer.status == 200
     return body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for processes")
+def test_the_numbers_are_those_of_all_workers_and_do_not_fall_when_one_is_killed() -> None:
+    with Daemon("--workers", "2") as daemon, contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(open_echo(daemon))
+        text = scraped(daemon).decode()
+        before = parsed(text)
+        assert before["wsloop_workers", ()] == 2
+        assert before["wsloop_websockets", ()] == before["wsloop_websockets_opened_total", ()] == 8
+        processes = {labels for name, labels in before if name == "wsloop_process_resident_memory_bytes"}
+        assert processes == {(("process", name),) for name in ("hub", "worker-0", "worker-1")}
+        _, worker, other = children(daemon)
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: len({*children(daemon)} - {worker}) == 3)
+        wait_for(lambda: parsed(scraped(daemon).decode())["wsloop_workers", ()] == 2)
+        after = parsed(scraped(daemon).decode())
+        assert other in children(daemon)
+        counted = {key: value for key, value in counters(text).items() if "process" not in dict(key[1])}
+        assert {key: after[key] for key, value in counted.items() if after[key] < value} == {}
