@@ -200,3 +200,8 @@ def _json_formatter() -> logging.Formatter:
         style="{",
         rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
     )
+
+
+def apply(settings: LogSettings) -> None:
+    """Follow changed settings."""
+    logging.getLogger("wsloop").setLevel(settings.level.upper())
