@@ -12,9 +12,10 @@ import dataclasses
 import functools
 import gc
 import logging
+import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, joint, logs, observing
+from wsloop.daemon import banner, compose, joint, log_block, logs, observing, watchdog
 from wsloop.daemon.config import Sources
 from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.reload import Reloading
@@ -48,7 +49,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
     """
     whole, settings = settings, share_of(settings, role)
     with contextlib.ExitStack() as stack:
-        stack.callback(logs.start(settings.log, dev=settings.dev))
+        stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
         options = dataclasses.replace(options, domain=joint.domain(role, options.broker))
@@ -66,6 +67,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
             house.server.listen(bind)
         if role.admin is not None:
             house.server.listen_admin(role.admin, house.admin, secure=settings.admin.tls)
+        stack.callback(watchdog.start(house.lag))
 
         def build(changed: Settings, judges: Tokens | None) -> Options:
             return compose.options(share_of(changed, role), judges)
@@ -107,8 +109,9 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
     is_child = role.channel_fd >= 0
     # The hub process ends when the workers have, however many processes a TERM is sent to.
     on_term = (lambda: None) if role.kind is Kind.HUB else drain
+    others = {signal.SIGUSR1: logs.reopen, signal.SIGUSR2: log_block.state_logger(house)}
     handling = SignalHandling(
-        reactor, wakeup.write_fileno(), on_term, stop_now, reloading.run, is_child=is_child
+        reactor, wakeup.write_fileno(), on_term, stop_now, reloading.run, others, is_child=is_child
     )
     if is_child:
         Beats(house, role.channel_fd, drain)

@@ -33,6 +33,7 @@ class Refusal(enum.Enum):
     FULL = "too many connections"
     HOST = "too many connections from your address"
     RATE = "too many new connections"
+    MEMORY = "the server is short of memory"
 
 
 class TokenBucket:

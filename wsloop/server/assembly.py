@@ -23,6 +23,7 @@ from wsloop.hub.operations.results import Process, SlowConnection
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
 from wsloop.loop.clock import unix_time
+from wsloop.loop.lag import TurnWatch
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
@@ -35,6 +36,7 @@ from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
+from wsloop.server.overload import Overload
 from wsloop.server.server import OutboxMarks, Server
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
+    from wsloop.server.overload import MemoryGauge
     from wsloop.transport.bind import Network
     from wsloop.transport.certificates import Certificates
 
@@ -69,7 +72,10 @@ def _no_usage() -> Process:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used."""
+    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used.
+
+    `memory` None: it is not watched.
+    """
 
     clock: Clock
     poller: Poller
@@ -78,6 +84,7 @@ class Ports:
     unix_s: WallClock = unix_time
     wakeup: WakeupPort | None = None
     process: Callable[[], Process] = _no_usage
+    memory: MemoryGauge | None = None
 
 
 class Outside(Protocol):
@@ -157,6 +164,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    Turns that last `slow_turn_s` or longer are counted and logged; 0: turns are not measured.
     `proxies`: whose word on their clients counts.
     `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
@@ -192,6 +200,7 @@ class Options:
     outside: Callable[[Reactor, Ports], Outside] | None = None
     forwarded_headers: frozenset[str] = frozenset()
     domain: Callable[[Reactor, Ports], Domain] | None = None
+    slow_turn_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +210,8 @@ class House:
     `admin` is what to serve on an admin listener, `api` the server API there, `operations` what it does
     on this hub,
     `health` what the server says of itself. `outside`, if there is one, is closed after the
-    server, which tells it of the last disconnects; `domain` after that.
+    server, which tells it of the last disconnects; `domain` after that. `lag` and `overload`: who watches
+    the turns and the memory, if somebody does.
     """
 
     reactor: Reactor
@@ -213,6 +223,8 @@ class House:
     health: Health
     domain: Domain
     outside: Outside | None = None
+    lag: TurnWatch | None = None
+    overload: Overload | None = None
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -271,10 +283,14 @@ def assemble(ports: Ports, options: Options) -> House:
         slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
     )
     health.add(lambda: "draining" if server.draining else "")
+    overload = Overload(reactor, server, ports.memory) if ports.memory is not None else None
+    if overload is not None:
+        health.add(overload.reason)
     domain.join(operations)
+    lag = TurnWatch(reactor, ports.clock, options.slow_turn_s) if options.slow_turn_s else None
     service = api.Api(operations, options.api_key)
     admin = _admin_app(options, service)
-    return House(reactor, server, hub, admin, service, operations, health, domain, outside)
+    return House(reactor, server, hub, admin, service, operations, health, domain, outside, lag, overload)
 
 
 def namespaces(options: Options) -> Namespaces:
