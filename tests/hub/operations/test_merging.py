@@ -112,5 +112,6 @@ def test_one_error_or_silence_is_the_whole_answer() -> None:
 
 def test_info_tells_of_those_who_answer() -> None:
     node = merging.encode(InfoResult(nodes=[]))
-    for answers in ([], [None], [node, None]):
+    cases: list[list[bytes | None]] = [[], [None], [node, None]]
+    for answers in cases:
         assert asked(answers, "info") == InfoResult(nodes=[])
