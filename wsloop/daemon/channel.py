@@ -77,6 +77,10 @@ class Drain(_Message, frozen=True, tag="drain"):
     """Accept no more, take leave of everybody, and end: what TERM means to a worker."""
 
 
+class HandOver(_Message, frozen=True, tag="hand-over"):
+    """Accept nobody of the operator's software any more: a successor does."""
+
+
 class Listen(_Message, frozen=True, tag="listen"):
     """Listen on the sockets that come along, one for each key, beside those you have."""
 
@@ -89,7 +93,7 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-Message = Beat | Ask | Answer | Drain | Listen | Leave
+Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

@@ -15,7 +15,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import banner, compose, joint, logs, observing
-from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.shares import share_of
 from wsloop.daemon.signals import SignalHandling
@@ -99,19 +98,19 @@ def _serve(
     def drain() -> None:
         if server.draining:
             return
+        role.steward.stopping()
         reactor.call_later(window_s, stop_now)
         server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
         _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
-    is_child = role.channel_fd >= 0
+    is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.
     on_term = (lambda: None) if role.kind is Kind.HUB else drain
     handling = SignalHandling(reactor, wakeup.write_fileno(), on_term, stop_now, reload, is_child=is_child)
-    if is_child:
-        Beats(house, role.channel_fd, drain)
     try:
         banner.show(role.banner)
+        role.steward.attach(house, drain)
         _settle_the_heap()
         reactor.run()
     finally:

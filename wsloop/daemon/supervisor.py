@@ -15,15 +15,16 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, listening, logs, serving
-from wsloop.daemon.channel import Answer, Drain
+from wsloop.daemon import banner, compose, serving
+from wsloop.daemon.channel import Answer, Drain, HandOver
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
+from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
-from wsloop.daemon.sockets import Purpose, Sockets
+from wsloop.daemon.sockets import Purpose
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
     from wsloop.daemon.channel import Ask
     from wsloop.daemon.crew import Child
+    from wsloop.daemon.first_process import FirstProcess
     from wsloop.daemon.settings import Settings
+    from wsloop.daemon.sockets import Sockets
+    from wsloop.daemon.steward import Steward
     from wsloop.loop.poller import Poller
 
 log = logging.getLogger("wsloop.daemon")
@@ -53,20 +57,19 @@ STOP_NOW_S = 2.0
 """For processes that are told to stop now, to say so and to end."""
 
 
-def run(settings: Settings, workers: int) -> int:
-    """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start."""
+def run(settings: Settings, workers: int, sockets: Sockets, first: FirstProcess, said: list[str]) -> int:
+    """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start.
+
+    `sockets` are open; `said` is what is printed when all workers serve.
+    """
     with contextlib.ExitStack() as stack:
-        stack.callback(logs.start_direct(settings.log, dev=settings.dev))
         _prepare(settings)
-        sockets = Sockets(settings.server.backlog)
-        stack.callback(sockets.close)
-        said = listening.listen(settings, sockets, workers)
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(settings, workers, reactor, sockets, runtime, said)
+        supervisor = Supervisor(settings, workers, reactor, sockets, runtime, first, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
@@ -95,7 +98,7 @@ def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
     """Be a child: let go of what is the supervisor's, and serve."""
-    role = supervisor.role_of(slot, line.detach())
+    role = supervisor.role_of(slot, Beats(line.detach()))
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
@@ -112,6 +115,7 @@ class Supervisor:
         reactor: Reactor,
         sockets: Sockets,
         runtime: Runtime,
+        first: FirstProcess,
         said: list[str],
     ) -> None:
         self.settings = settings
@@ -119,6 +123,7 @@ class Supervisor:
         self._reactor = reactor
         self._sockets = sockets
         self._runtime = runtime
+        self._first = first
         self._said = [*said, f"  workers  {workers}"]
         self._workers = workers
         self._deals = [
@@ -145,15 +150,15 @@ class Supervisor:
         for number in range(self._workers):
             self._crew.fill(Slot(Kind.WORKER, number))
 
-    def role_of(self, slot: Slot, channel_fd: int) -> Role:
+    def role_of(self, slot: Slot, steward: Steward) -> Role:
         """Return what a process for `slot` is to be."""
-        common = Role(workers=self._workers, link_path=self._runtime.link_path, channel_fd=channel_fd)
+        common = Role(workers=self._workers, link_path=self._runtime.link_path, steward=steward)
         if slot.kind is Kind.HUB:
             return replace(
                 common,
                 kind=Kind.HUB,
-                admin=self._bind_for(Purpose.ADMIN),
-                control=self._bind_for(Purpose.CONTROL),
+                admin=self._sockets.bind_for(Purpose.ADMIN),
+                control=self._sockets.bind_for(Purpose.CONTROL),
                 link_fd=self._runtime.link_fileno(),
             )
         keys = [key for _, deal in self._deals for key in deal.held_by(slot.number)]
@@ -166,10 +171,7 @@ class Supervisor:
         if role.link_fd < 0:
             self._runtime.close_copy()
         self._crew.leave_to_child()
-
-    def _bind_for(self, purpose: Purpose) -> FdBind | None:
-        places = self._sockets.of(purpose)
-        return FdBind(places[0].descriptors[0]) if places else None
+        self._first.leave_to_child()
 
     def _on_change(self) -> None:
         if self._is_stopping:
@@ -178,6 +180,7 @@ class Supervisor:
             self._is_announced = True
             log.info("%d workers serve", self._workers)
             banner.show(self._said)
+            self._first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
 
     # -- signals -----------------------------------------------------------------------------
 
@@ -187,7 +190,9 @@ class Supervisor:
 
     def reload(self) -> None:
         """Let every process read its configuration again."""
+        self._first.reloading()
         self.notify(signal.SIGHUP)
+        self._first.reloaded()
 
     def notify(self, number: int) -> None:
         """Pass a signal on to every process."""
@@ -200,12 +205,19 @@ class Supervisor:
         if self._is_stopping:
             return
         self._is_stopping = True
+        self._first.stopping()
         window_s = self.settings.server.timeout_graceful_shutdown
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
         self._crew.signal(signal.SIGTERM, Kind.WORKER)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
         self._go_on_stopping()
+
+    def _leave(self) -> None:
+        """Drain, since a successor serves."""
+        for child in self._crew.of(Kind.HUB):
+            child.line.send(HandOver())
+        self.stop()
 
     def stop_now(self) -> None:
         """Let nobody drain."""
@@ -245,4 +257,10 @@ class Supervisor:
         """TTOU."""
 
     def _on_ask(self, child: Child, ask: Ask) -> None:
-        child.line.send(Answer(ask.number, is_done=False, text=f"unknown: {ask.what}"))
+        def answer(is_done: bool, text: str) -> None:
+            child.line.send(Answer(ask.number, is_done, text))
+
+        if ask.what == "restart":
+            self._first.restart(answer)
+        else:
+            answer(False, f"unknown: {ask.what}")
