@@ -18,6 +18,7 @@ from wsloop.daemon.systemd import Notifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from wsloop.daemon.config import Sources
     from wsloop.daemon.handover import Successor
     from wsloop.daemon.inheritance import Inheritance
     from wsloop.daemon.settings import Settings
@@ -33,15 +34,24 @@ INIT = 1
 
 
 class FirstProcess(Steward):
-    """Holds `sockets` and the pid file; `left` is what it was left by a predecessor.
+    """Holds `sockets` and the pid file; `left` is what it was left by a predecessor, or by systemd.
+
+    `settings` are those that it was started with, `sources` where they come from.
 
     Raises StartupError if another daemon has the pid file.
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, left: Inheritance, environ: Mapping[str, str]
+        self,
+        settings: Settings,
+        sources: Sources,
+        sockets: Sockets,
+        left: Inheritance,
+        environ: Mapping[str, str],
     ) -> None:
-        self._sockets = sockets
+        self.settings = settings
+        self.sources = sources
+        self.sockets = sockets
         self._ready_pipe = left.ready
         self._notifier = Notifier(environ, os.getpid())
         self._pid_file: PidFile | None = None
@@ -71,7 +81,7 @@ class FirstProcess(Steward):
         self._reactor, self._leave, self._status = reactor, leave, status
         if self._pid_file is not None:
             self._pid_file.write(os.getpid())
-        self._sockets.confirm()
+        self.sockets.confirm()
         if self._ready_pipe >= 0:
             inheritance.say_ready(self._ready_pipe)
             self._ready_pipe = -1
@@ -124,7 +134,7 @@ class FirstProcess(Steward):
         from wsloop.daemon.handover import Successor  # noqa: PLC0415 - loads subprocess, for this alone
 
         left = inheritance.Inheritance(
-            inheritance.bequeath(self._sockets.places),
+            inheritance.bequeath(self.sockets.places),
             pid_file=self._pid_file.path if self._pid_file is not None else "",
             pid_file_lock=self._pid_file.fileno() if self._pid_file is not None else -1,
         )
@@ -152,7 +162,7 @@ class FirstProcess(Steward):
         self._successor = None
         self._notifier.send(f"MAINPID={pid}")
         self._notifier.mute()
-        self._sockets.hand_over()
+        self.sockets.hand_over()
         if self._pid_file is not None:
             self._pid_file.abandon()
             self._pid_file = None

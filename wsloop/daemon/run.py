@@ -13,27 +13,32 @@ from wsloop.daemon.sockets import Purpose, Sockets
 from wsloop.transport.bind import FdBind
 
 if TYPE_CHECKING:
+    from wsloop.daemon.config import Sources
     from wsloop.daemon.settings import Settings
 
 
-def run(settings: Settings) -> int:
-    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
+def run(settings: Settings, sources: Sources) -> int:
+    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start.
+
+    `sources` are where the settings come from, read again at a reload.
+    """
     workers = worker_count(settings.server.workers)
     with contextlib.ExitStack() as stack:
-        stack.callback(logs.start_direct(settings.log, dev=settings.dev))
+        process = "supervisor" if workers > 1 else logs.ALONE
+        stack.callback(logs.start_direct(settings.log, dev=settings.dev, process=process))
         left = inheritance.take(os.environ, os.getpid())
         sockets = Sockets(settings.server.backlog, left.places())
         stack.callback(sockets.close)
-        first = FirstProcess(settings, sockets, left, os.environ)
+        first = FirstProcess(settings, sources, sockets, left, os.environ)
         stack.callback(first.close)
         said = listening.listen(settings, sockets, workers)
         if workers > 1:
             # Imported here: one process needs none of it.
             from wsloop.daemon import supervisor  # noqa: PLC0415
 
-            return supervisor.run(settings, workers, sockets, first, said)
+            return supervisor.run(first, workers, said)
         sockets.lend()
-        return serving.serve(settings, _alone(sockets, first, said))
+        return serving.serve(settings, _alone(sockets, first, said), sources)
 
 
 def _alone(sockets: Sockets, first: FirstProcess, said: list[str]) -> Role:

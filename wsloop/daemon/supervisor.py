@@ -16,15 +16,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import banner, compose, serving
-from wsloop.daemon.channel import Answer, Drain, HandOver
+from wsloop.daemon.bounds import MAX_WORKERS
+from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
+from wsloop.daemon.reload import Outcome, judge
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
 from wsloop.daemon.sockets import Purpose
+from wsloop.errors import StartupError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
     from wsloop.daemon.crew import Child
     from wsloop.daemon.first_process import FirstProcess
     from wsloop.daemon.settings import Settings
-    from wsloop.daemon.sockets import Sockets
-    from wsloop.daemon.steward import Steward
+    from wsloop.daemon.sockets import Place
+    from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
 
 log = logging.getLogger("wsloop.daemon")
@@ -57,19 +60,19 @@ STOP_NOW_S = 2.0
 """For processes that are told to stop now, to say so and to end."""
 
 
-def run(settings: Settings, workers: int, sockets: Sockets, first: FirstProcess, said: list[str]) -> int:
+def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start.
 
-    `sockets` are open; `said` is what is printed when all workers serve.
+    The sockets of `first` are open; `said` is what is printed when all workers serve.
     """
     with contextlib.ExitStack() as stack:
-        _prepare(settings)
+        _prepare(first.settings)
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(settings, workers, reactor, sockets, runtime, first, said)
+        supervisor = Supervisor(first, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
@@ -102,7 +105,12 @@ def _serve(
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
-    return serving.serve(supervisor.settings, role)
+    return serving.serve(supervisor.settings, role, supervisor.first.sources)
+
+
+def _told(level: int, line: str) -> str:
+    log.log(level, "%s", line)
+    return line
 
 
 class Supervisor:
@@ -110,25 +118,23 @@ class Supervisor:
 
     def __init__(
         self,
-        settings: Settings,
+        first: FirstProcess,
         workers: int,
         reactor: Reactor,
-        sockets: Sockets,
         runtime: Runtime,
-        first: FirstProcess,
         said: list[str],
     ) -> None:
-        self.settings = settings
+        self.settings = first.settings
+        self.first = first
         self.exit_code = 0
         self._reactor = reactor
-        self._sockets = sockets
+        self._sockets = first.sockets
         self._runtime = runtime
-        self._first = first
         self._said = [*said, f"  workers  {workers}"]
         self._workers = workers
         self._deals = [
             (place, Deal(place.descriptors, workers, is_shared=len(place.descriptors) < workers))
-            for place in sockets.of(Purpose.CLIENTS)
+            for place in first.sockets.of(Purpose.CLIENTS)
         ]
         self._crew: Crew
         self._is_announced = self._is_stopping = self._is_hub_told = False
@@ -171,7 +177,7 @@ class Supervisor:
         if role.link_fd < 0:
             self._runtime.close_copy()
         self._crew.leave_to_child()
-        self._first.leave_to_child()
+        self.first.leave_to_child()
 
     def _on_change(self) -> None:
         if self._is_stopping:
@@ -180,7 +186,7 @@ class Supervisor:
             self._is_announced = True
             log.info("%d workers serve", self._workers)
             banner.show(self._said)
-            self._first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
+            self.first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
 
     # -- signals -----------------------------------------------------------------------------
 
@@ -188,11 +194,17 @@ class Supervisor:
         """Take note of children that have ended."""
         self._crew.reap()
 
-    def reload(self) -> None:
-        """Let every process read its configuration again."""
-        self._first.reloading()
-        self.notify(signal.SIGHUP)
-        self._first.reloaded()
+    def reload(self) -> Outcome:
+        """Judge the configuration; if it is good, let every process read it again.
+
+        Those to come go by it as well. What has changed is told here, once for all.
+        """
+        self.first.reloading()
+        outcome, self.settings = judge(self.first.sources, self.settings)
+        if not outcome.error:
+            self.notify(signal.SIGHUP)
+        self.first.reloaded()
+        return outcome
 
     def notify(self, number: int) -> None:
         """Pass a signal on to every process."""
@@ -205,7 +217,7 @@ class Supervisor:
         if self._is_stopping:
             return
         self._is_stopping = True
-        self._first.stopping()
+        self.first.stopping()
         window_s = self.settings.server.timeout_graceful_shutdown
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
@@ -250,17 +262,61 @@ class Supervisor:
 
     # -- the number of workers -----------------------------------------------------------------
 
-    def add_worker(self) -> None:
-        """TTIN."""
+    def add_worker(self) -> str:
+        """Start one worker more (TTIN); return one line about it, as it is logged."""
+        workers = [slot.number for slot in self._crew.workers()]
+        number = next(each for each in range(len(workers) + 1) if each not in workers)
+        try:
+            for place, deal in self._deals:
+                self._deal_in(number, place, deal)
+        except StartupError as error:
+            for _, deal in self._deals:
+                self._deal_out(number, deal)
+            return _told(logging.ERROR, f"no worker was added: {error.message}")
+        self._workers = len(workers) + 1
+        self._crew.fill(Slot(Kind.WORKER, number))
+        return _told(logging.INFO, f"worker-{number} was added: there are {self._workers} workers")
 
-    def remove_worker(self) -> None:
-        """TTOU."""
+    def remove_worker(self) -> str:
+        """Let the last worker drain, and others take its sockets over (TTOU); return one line about it."""
+        workers = self._crew.workers()
+        if len(workers) == 1:
+            return _told(logging.WARNING, "no worker was removed: it is the last one")
+        slot = workers[-1]
+        for _, deal in self._deals:
+            self._deal_out(slot.number, deal)
+        self._workers = len(workers) - 1
+        self._crew.vacate(slot)
+        return _told(logging.INFO, f"{slot.name} drains for good: there are {self._workers} workers")
+
+    def _resize(self, by: int, done: Done) -> None:
+        """Do what TTIN and TTOU do, `by` times."""
+        before, line = self._workers, "nothing was changed"
+        for _ in range(min(abs(by), MAX_WORKERS)):
+            line = self.add_worker() if by > 0 else self.remove_worker()
+        done(self._workers - before == by, line)
+
+    def _deal_in(self, number: int, place: Place, deal: Deal) -> None:
+        """Give a new slot a socket: one that another has to spare, or a new one."""
+        move = deal.add(number)
+        if move is not None:
+            self._crew.say(move.giver, Leave((move.key,)))
+        elif not deal.is_shared:
+            for key in self._sockets.grow(place, 1):
+                deal.give(number, key)
+
+    def _deal_out(self, number: int, deal: Deal) -> None:
+        """Let other slots listen on the sockets of one that goes: what waits in them is accepted."""
+        for move in deal.remove(number):
+            self._crew.say(move.taker, Listen((move.key,)), (move.key,))
 
     def _on_ask(self, child: Child, ask: Ask) -> None:
         def answer(is_done: bool, text: str) -> None:
             child.line.send(Answer(ask.number, is_done, text))
 
         if ask.what == "restart":
-            self._first.restart(answer)
+            self.first.restart(answer)
+        elif ask.what == "add_workers":
+            self._resize(int(ask.argument), answer)
         else:
             answer(False, f"unknown: {ask.what}")
