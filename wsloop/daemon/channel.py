@@ -35,9 +35,6 @@ READ_DESCRIPTORS = 64
 
 LENGTH_BYTES = 4
 
-CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-"""Descriptors that come with a message are not inherited by programs, where the kernel knows how."""
-
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
     """What is said on the line."""
@@ -210,7 +207,9 @@ class Channel:
     def _receive(self, sock: socket.socket) -> None:
         """Read once, and hand out what is complete."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(sock, READ_BYTES, READ_DESCRIPTORS, CLOSE_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(sock, READ_BYTES, READ_DESCRIPTORS)
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
             self._descriptors += descriptors
             messages = self._unframer.feed(data)
         except BlockingIOError:  # EAGAIN: the readiness was for writing
