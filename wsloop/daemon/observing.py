@@ -10,10 +10,11 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import process
+from wsloop.daemon import logs, process
 from wsloop.daemon.roles import Kind
 from wsloop.observe import service
 from wsloop.observe.observer import Observer
+from wsloop.server.overload import Level
 
 if TYPE_CHECKING:
     from wsloop.daemon.roles import Role
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
     from wsloop.server.assembly import House, Ports
 
 
+LEVELS = (Level.NORMAL, Level.REFUSING, Level.SHEDDING)
+"""As the metric has them: 0, 1, 2."""
+
+
 def observe(house: House, ports: Ports, role: Role) -> Observer:
     """Have the numbers of this process collected from its next turn on."""
     has_broker = role.kind is not Kind.WORKER
     observer = Observer(house, ports.clock, role.name, ports.entropy(8).hex(), has_broker=has_broker)
     observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
+    observer.add(functools.partial(_strain, house))
     if house.outside is not None:
         observer.add(house.outside.numbers)
     return observer
@@ -40,6 +46,18 @@ def with_metrics(house: House, observer: Observer, gather: Gather | None = None)
     services = service.services(gather or (lambda done: done([observer.snapshot()])), house.health)
     admin = dataclasses.replace(house.admin, services={**house.admin.services, **services})
     return dataclasses.replace(house, admin=admin)
+
+
+def _strain(house: House) -> Numbers:
+    """Return what tells that the process is at its limits: memory, the loop, the log."""
+    numbers: Numbers = {"wsloop_log_lines_lost_total": logs.statistics().lost_total}
+    if house.overload is not None:
+        overload = house.overload.statistics()
+        numbers["wsloop_overload"] = LEVELS.index(overload.level)
+        numbers["wsloop_connections_shed_total"] = overload.shed_total
+    if house.lag is not None:
+        numbers["wsloop_loop_blocked_total"] = house.lag.statistics().slow_turns_total
+    return numbers
 
 
 def _process_numbers(name: str, started_unix_s: float) -> Numbers:

@@ -73,7 +73,7 @@ def run(settings: Settings, workers: int) -> int:
             reactor, wakeup.write_fileno(), supervisor.stop, supervisor.stop_now, supervisor.reload,
             {
                 signal.SIGCHLD: supervisor.reap,
-                signal.SIGUSR1: functools.partial(supervisor.notify, signal.SIGUSR1),
+                signal.SIGUSR1: supervisor.reopen_logs,
                 signal.SIGUSR2: functools.partial(supervisor.notify, signal.SIGUSR2),
                 signal.SIGTTIN: supervisor.add_worker,
                 signal.SIGTTOU: supervisor.remove_worker,
@@ -188,6 +188,11 @@ class Supervisor:
     def reload(self) -> None:
         """Let every process read its configuration again."""
         self.notify(signal.SIGHUP)
+
+    def reopen_logs(self) -> None:
+        """Open the log's file again, here and in every process."""
+        logs.reopen()
+        self.notify(signal.SIGUSR1)
 
     def notify(self, number: int) -> None:
         """Pass a signal on to every process."""
