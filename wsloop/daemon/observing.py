@@ -50,7 +50,7 @@ def with_metrics(house: House, observer: Observer, gather: Gather | None = None)
 
 def _strain(house: House) -> Numbers:
     """Return what tells that the process is at its limits: memory, the loop, the log."""
-    numbers: Numbers = {"wsloop_log_lines_lost_total": logs.statistics().lost_total}
+    numbers: dict[str, float] = {"wsloop_log_lines_lost_total": logs.statistics().lost_total}
     if house.overload is not None:
         overload = house.overload.statistics()
         numbers["wsloop_overload"] = LEVELS.index(overload.level)
