@@ -7,10 +7,11 @@ import random
 import tempfile
 from typing import TYPE_CHECKING
 
-from wsloop.cluster.link import LinkLimits
+from wsloop.cluster.link_states import LinkLimits
 from wsloop.cluster.remote import RemoteBroker, RemotePresence
 from wsloop.cluster.service import Service
-from wsloop.cluster.uplink import Uplink, UplinkRules
+from wsloop.cluster.uplink import Uplink
+from wsloop.cluster.uplink_states import UplinkRules
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
 from wsloop.testing.clock import FakeClock

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wsloop.cluster.messages import Answer, Ask, Cast, LinkError
+from wsloop.cluster.codec import LinkError
+from wsloop.cluster.messages import Answer, Ask, Cast
 
 if TYPE_CHECKING:
     from wsloop.cluster.link import Link

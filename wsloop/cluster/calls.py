@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.cluster import messages
-from wsloop.cluster.messages import encode
+from wsloop.cluster.codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ from wsloop.cluster.service import Service
 from wsloop.cluster.uplink import Uplink
 
 if TYPE_CHECKING:
-    from wsloop.cluster.link import LinkLimits
-    from wsloop.cluster.uplink import UplinkRules
+    from wsloop.cluster.link_states import LinkLimits
+    from wsloop.cluster.uplink_states import UplinkRules
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.hub.operations.core import Operations
     from wsloop.loop.reactor import Reactor
@@ -47,6 +47,9 @@ class WorkerDomain:
     def link_up(self) -> bool:
         """Whether the broker answers."""
         return self.link.is_up
+
+    def limit_history(self, memory_bytes: int) -> None:
+        """See `Domain.limit_history`: the hub process keeps it."""
 
     def join(self, operations: Operations) -> None:
         """See `Domain.join`: connect, from the next turn on."""
@@ -88,6 +91,10 @@ class HubDomain:
     def link_up(self) -> bool:
         """Whether the broker answers: it is here."""
         return True
+
+    def limit_history(self, memory_bytes: int) -> None:
+        """See `Domain.limit_history`."""
+        self.service.shared.broker.limit_memory(memory_bytes)
 
     def join(self, operations: Operations) -> None:
         """See `Domain.join`: take links, from the next turn on."""

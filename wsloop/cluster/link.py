@@ -14,15 +14,21 @@ the loop: never from within `send`. Read `uplink.py` and `service.py` for the ow
 
 from __future__ import annotations
 
-import enum
 import functools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from wsloop.buffers.outbox import Outbox
-from wsloop.cluster.messages import LinkError, Message, MessageReader, Ping, encode
+from wsloop.cluster.codec import LinkError, MessageReader, encode
+from wsloop.cluster.link_states import (
+    LINK_TRANSITIONS,
+    LinkLimits,
+    LinkState,
+    LinkStatistics,
+    LinkStep,
+    Traffic,
+)
+from wsloop.cluster.messages import Message, Ping
 from wsloop.errors import StateError, TransportError
 from wsloop.loop.poller import READ, WRITE
 
@@ -31,75 +37,6 @@ if TYPE_CHECKING:
     from wsloop.transport.base import Transport
 
 log = logging.getLogger("wsloop.cluster")
-
-
-class LinkLimits(msgspec.Struct, frozen=True):
-    """How much a link holds and how long it waits.
-
-    `queue_bytes`: said and not yet taken by the kernel; twice the longest message, and at 10 MB/s, more
-    than Python decodes, three seconds. `read_bytes` and `messages_per_turn`: some milliseconds of work.
-    `ping_s`: between pings. `stalled_s`: a silence that is told; a loop that blocks so long is ill.
-    `dead_s`: a silence that ends the link; a supervisor kills a hung worker after 10 s.
-    `greet_s`: until the greetings have been exchanged.
-    """
-
-    queue_bytes: int = 32 * 1024 * 1024
-    read_bytes: int = 256 * 1024
-    messages_per_turn: int = 500
-    ping_s: float = 1.0
-    stalled_s: float = 5.0
-    dead_s: float = 30.0
-    greet_s: float = 5.0
-
-
-class LinkState(enum.Enum):
-    """Where a link stands."""
-
-    CONNECTING = "connecting"
-    READY = "ready"
-    CLOSED = "closed"
-
-
-class LinkStep(enum.Enum):
-    """What moves it on."""
-
-    WELCOMED = "welcomed"
-    END = "end"
-
-
-LINK_TRANSITIONS: dict[LinkState, dict[LinkStep, LinkState]] = {
-    LinkState.CONNECTING: {
-        LinkStep.WELCOMED: LinkState.READY,
-        LinkStep.END: LinkState.CLOSED,
-    },
-    LinkState.READY: {
-        LinkStep.END: LinkState.CLOSED,
-    },
-    LinkState.CLOSED: {},
-}
-"""WELCOMED: the worker has said `Hello`, and the hub process `Welcome`."""
-
-
-class Traffic:
-    """Totals of all links of one owner; they only grow. `overflows`: ended since too much was queued."""
-
-    __slots__ = ("bytes_in", "bytes_out", "ended", "messages_in", "messages_out", "overflows")
-
-    def __init__(self) -> None:
-        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
-        self.ended = self.overflows = 0
-
-
-class LinkStatistics(msgspec.Struct, frozen=True):
-    """A snapshot of one link: what is queued, how long the other end has been silent, the last round trip.
-
-    `round_trip_s` is None until a ping was answered, and at the hub process's end, which does not ping.
-    """
-
-    state: LinkState
-    queue_bytes: int
-    silence_s: float
-    round_trip_s: float | None
 
 
 class LinkOwner(Protocol):

@@ -18,9 +18,11 @@ import msgspec
 
 from wsloop.cluster import messages
 from wsloop.cluster.calls import Calls
+from wsloop.cluster.codec import MAX_GREETING_BYTES, LinkError, MessageReader, encode
 from wsloop.cluster.departures import Departures
-from wsloop.cluster.link import Link, LinkLimits, LinkStatistics, Traffic
-from wsloop.cluster.messages import MAX_GREETING_BYTES, FromWorker, LinkError, MessageReader, encode
+from wsloop.cluster.link import Link
+from wsloop.cluster.link_states import LinkLimits, LinkStatistics, Traffic
+from wsloop.cluster.messages import FromWorker
 from wsloop.cluster.session import Session, SessionState
 from wsloop.cluster.shared import SharedBroker
 from wsloop.cluster.standing import Joins

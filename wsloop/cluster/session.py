@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wsloop.cluster import asking, messages
 from wsloop.cluster.answering import QUESTIONS, answer
-from wsloop.cluster.messages import MAX_MESSAGE_BYTES, LinkError
+from wsloop.cluster.codec import MAX_MESSAGE_BYTES, LinkError
 from wsloop.cluster.standing import Joins
 from wsloop.errors import StateError
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from wsloop.cluster import messages
+from wsloop.cluster.codec import LinkError, encode
 from wsloop.cluster.interests import Registry
-from wsloop.cluster.messages import LinkError, encode
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
 
 if TYPE_CHECKING:

@@ -13,17 +13,23 @@ Read `remote.py` for the ports that stand on it.
 
 from __future__ import annotations
 
-import enum
 import logging
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from wsloop.cluster import asking, messages
-from wsloop.cluster.link import Link, LinkLimits, LinkState, LinkStatistics, Traffic
-from wsloop.cluster.messages import FromService, LinkError, MessageReader
+from wsloop.cluster.codec import LinkError, MessageReader, encode
+from wsloop.cluster.link import Link
+from wsloop.cluster.link_states import LinkLimits, LinkState, Traffic
+from wsloop.cluster.messages import FromService
+from wsloop.cluster.questions import Questions
 from wsloop.cluster.standing import Standing
+from wsloop.cluster.uplink_states import (
+    UPLINK_TRANSITIONS,
+    UplinkRules,
+    UplinkState,
+    UplinkStatistics,
+    UplinkStep,
+)
 from wsloop.errors import StateError, TransportError
 from wsloop.hub.broker import BrokerStatistics, Unavailable
 from wsloop.hub.history import Publication
@@ -45,105 +51,8 @@ UID_BYTES = 8
 
 NO_LINK = Unavailable("no link to the broker")
 LOST = Unavailable("the link to the broker was lost")
-UNANSWERED = Unavailable("the broker did not answer in time")
 
 Result = TypeVar("Result")
-
-
-class UplinkRules(msgspec.Struct, frozen=True):
-    """When to try again and how long to wait.
-
-    `first_delay_s` doubles up to `last_delay_s`, each with up to half of it more by chance, so that the
-    workers do not come all at once. `answer_s`: a question is answered within it, or within a second more;
-    SDKs wait 5 s for a reply.
-    """
-
-    first_delay_s: float = 0.1
-    last_delay_s: float = 5.0
-    answer_s: float = 4.0
-
-
-class UplinkState(enum.Enum):
-    """Where a worker's end stands."""
-
-    WAITING = "waiting"
-    CONNECTING = "connecting"
-    RESTORING = "restoring"
-    READY = "ready"
-    CLOSED = "closed"
-
-
-class UplinkStep(enum.Enum):
-    """What moves it on."""
-
-    TRY = "try"
-    WELCOMED = "welcomed"
-    RESTORED = "restored"
-    LOST = "lost"
-    CLOSE = "close"
-
-
-UPLINK_TRANSITIONS: dict[UplinkState, dict[UplinkStep, UplinkState]] = {
-    UplinkState.WAITING: {
-        UplinkStep.TRY: UplinkState.CONNECTING,
-        UplinkStep.CLOSE: UplinkState.CLOSED,
-    },
-    UplinkState.CONNECTING: {
-        UplinkStep.WELCOMED: UplinkState.RESTORING,
-        UplinkStep.LOST: UplinkState.WAITING,
-        UplinkStep.CLOSE: UplinkState.CLOSED,
-    },
-    UplinkState.RESTORING: {
-        UplinkStep.RESTORED: UplinkState.READY,
-        UplinkStep.LOST: UplinkState.WAITING,
-        UplinkStep.CLOSE: UplinkState.CLOSED,
-    },
-    UplinkState.READY: {
-        UplinkStep.LOST: UplinkState.WAITING,
-        UplinkStep.CLOSE: UplinkState.CLOSED,
-    },
-    UplinkState.CLOSED: {},
-}
-"""TRY: the time between two attempts is over. RESTORED: what holds has been said again."""
-
-
-class UplinkStatistics(msgspec.Struct, frozen=True):
-    """A snapshot; totals only grow, over all links.
-
-    `links`: how often it became READY; `lost`: how often it was READY no more. `overflows`: links ended since
-    the other end did not read. `unanswered`: questions that were not answered in time; `questions` are
-    under way. `link` is the present one, if any.
-    """
-
-    state: UplinkState
-    links: int
-    lost: int
-    overflows: int
-    unanswered: int
-    questions: int
-    messages_in: int
-    messages_out: int
-    bytes_in: int
-    bytes_out: int
-    link: LinkStatistics | None
-
-
-class _Question:
-    """Something asked: what kind of answer it needs, how that becomes the result, and when time is up."""
-
-    __slots__ = ("deadline_s", "done", "kind", "result")
-
-    def __init__(
-        self,
-        deadline_s: float,
-        kind: type[messages.Message],
-        result: Callable[[Any], object],
-        done: Callable[[Any], object],
-    ) -> None:
-        self.deadline_s = deadline_s
-        self.kind = kind
-        self.result = result
-        self.done = done
 
 
 class Uplink:
@@ -181,8 +90,8 @@ class Uplink:
         self._traffic = Traffic()
         self._link: Link | None = None
         self._timer: Timer | None = None
-        self._attempts = self._links = self._lost = self._unanswered = self._last_number = 0
-        self._questions: dict[int, _Question] = {}
+        self._attempts = self._links = self._lost = 0
+        self._questions = Questions()
         self._again: Iterator[messages.Message] | None = None
 
     # -- its life ----------------------------------------------------------------------------
@@ -202,7 +111,7 @@ class Uplink:
             self._link.close()
             self._link = None
         self._again = None
-        self._give_up_questions()
+        self._questions.give_up(LOST)
 
     @property
     def is_up(self) -> bool:
@@ -224,7 +133,7 @@ class Uplink:
             links=self._links,
             lost=self._lost,
             overflows=traffic.overflows,
-            unanswered=self._unanswered,
+            unanswered=self._questions.unanswered,
             questions=len(self._questions),
             messages_in=traffic.messages_in,
             messages_out=traffic.messages_out,
@@ -235,18 +144,24 @@ class Uplink:
 
     # -- speaking ----------------------------------------------------------------------------
 
-    def say(self, message: messages.Message) -> None:
-        """Say something that has no answer; it is lost while there is no link."""
+    def say(self, message: messages.Message) -> bool:
+        """Say something that has no answer; it is lost while there is no link.
+
+        Returns False, and says nothing, if it cannot be written: then it must not be said again either.
+        """
+        try:
+            data = encode(message)
+        except LinkError as error:
+            log.error("%s is not said: %s", type(message).__name__, error.reason)
+            return False
         if self._link is not None and self._link.state is LinkState.READY:
-            try:
-                self._link.send(message)
-            except LinkError as error:
-                log.error("%s is not said: %s", type(message).__name__, error.reason)
+            self._link.send_encoded(data)
+        return True
 
     def ask_broker(
         self,
         message: Callable[[int], messages.Message],
-        kind: type[messages.Message],
+        kind: type[messages.Numbered],
         result: Callable[[Any], Result],
         done: Done[Result],
     ) -> None:
@@ -256,13 +171,14 @@ class Uplink:
             done(Unavailable(reason))
             return
         assert self._link is not None
-        self._last_number = number = self._last_number + 1
+        number = self._questions.number()
         try:
             self._link.send(message(number))
         except LinkError as error:
             done(Unavailable(error.reason))
             return
-        self._questions[number] = _Question(self._reactor.now + self._rules.answer_s, kind, result, done)
+        deadline_s = self._reactor.now + self._rules.answer_s
+        self._questions.add(number, deadline_s, kind, result, done)
 
     def ask(self, name: str, body: bytes, done: Asked) -> None:
         """Ask the operations of the hub process; `done` gets the answer, or None if there is none."""
@@ -290,7 +206,8 @@ class Uplink:
         elif type(message) in (messages.Welcome, messages.Refused):
             self._on_greeting(link, message)
         else:
-            self._on_answer(message)
+            assert isinstance(message, messages.Numbered)
+            self._questions.receive(message)
 
     def on_drained(self, link: Link) -> None:
         """See `LinkOwner.on_drained`."""
@@ -298,13 +215,8 @@ class Uplink:
             self._restore(link)
 
     def on_tick(self, link: Link) -> None:
-        """See `LinkOwner.on_tick`: give up the questions whose time is over, the oldest first."""
-        late = list(takewhile(lambda each: each[1].deadline_s <= self._reactor.now, self._questions.items()))
-        for number, _ in late:
-            del self._questions[number]
-        self._unanswered += len(late)
-        for _, question in late:
-            question.done(UNANSWERED)
+        """See `LinkOwner.on_tick`."""
+        self._questions.expire(self._reactor.now)
 
     def on_ended(self, link: Link, reason: str) -> None:
         """See `LinkOwner.on_ended`."""
@@ -338,12 +250,7 @@ class Uplink:
         self._attempts += 1
         delay_s *= 1.0 + int.from_bytes(self._entropy(2), "big") / 131_072
         self._timer = self._reactor.call_later(delay_s, self._connect)
-        self._give_up_questions()
-
-    def _give_up_questions(self) -> None:
-        questions, self._questions = self._questions, {}
-        for question in questions.values():
-            question.done(LOST)
+        self._questions.give_up(LOST)
 
     def _on_greeting(self, link: Link, greeting: messages.Message) -> None:
         if self.state is not UplinkState.CONNECTING:
@@ -380,19 +287,6 @@ class Uplink:
             raise StateError(f"{taken.value} is illegal while {self.state.value}") from None
 
     # -- what the hub process says -----------------------------------------------------------
-
-    def _on_answer(self, message: messages.Message) -> None:
-        assert isinstance(message, messages.Numbered)
-        question = self._questions.pop(message.number, None)
-        if question is None:  # its time was over
-            return
-        if isinstance(message, messages.Failed):
-            question.done(Unavailable(message.reason))
-        elif type(message) is not question.kind:
-            question.done(Unavailable("the broker gave another kind of answer"))
-            raise LinkError(f"{type(message).__name__} where {question.kind.__name__} was asked for")
-        else:
-            question.done(question.result(message))
 
     def _on_published(self, message: messages.Published) -> None:
         if self.events is not None:

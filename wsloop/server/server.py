@@ -89,7 +89,7 @@ class ServerTotals:
     """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
 
     `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
-    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    ever were (see `ListenerStatistics`), `paused` counts those that are open and do not accept now.
     `tls` is None where there is none.
     """
 
@@ -145,9 +145,10 @@ class Server:
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
         self._backlog = backlog
-        self._certificates = certificates
+        self.certificates = certificates
         self._listeners: list[Listener] = []
-        self._listened: list[Listener] = []  # also those that were closed, for their totals
+        self._listened: list[Listener] = []  # of all kinds, until their totals are in the next
+        self._closed_totals = (0, 0, 0)
         self._admin_listeners: list[Listener] = []
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
@@ -184,8 +185,8 @@ class Server:
     def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
-        if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
-            make_transport = self._certificates.wrap
+        if secure and self.certificates is not None and sock.family != socket.AF_UNIX:
+            make_transport = self.certificates.wrap
         listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
@@ -240,6 +241,11 @@ class Server:
         self._admission.enter(key)
         connection.sender = host
 
+    def limit_admission(self, max_connections: int, max_per_host: int, max_accepts_per_s: float) -> None:
+        """Let in by other limits from now on; nobody who is in has to go. Costs a walk over all."""
+        keys = [self._key_of(each) for each in self.registry.snapshot() if each.id not in self._admin_ids]
+        self._admission.follow(max_connections, max_per_host, max_accepts_per_s, self.reactor.now, keys)
+
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
@@ -289,8 +295,13 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        elif connection.sender or not self.proxies.lists(connection.peer_host):
-            self._admission.leave(key_of(connection.peer_host))
+        else:
+            self._admission.leave(self._key_of(connection))
+
+    def _key_of(self, connection: Connection) -> str:
+        """Return what a client's connection was counted by, "" if it was not."""
+        is_counted = connection.sender or not self.proxies.lists(connection.peer_host)
+        return key_of(connection.peer_host) if is_counted else ""
 
     def _end_drain_if_empty(self) -> None:
         if not self.draining or self.clients or self._on_drained is None:
@@ -328,15 +339,21 @@ class Server:
 
     def totals(self) -> ServerTotals:
         """Return a snapshot of what is counted anyway; costs next to nothing."""
+        shed, aborted, back_offs = self._closed_totals
+        for listener in [each for each in self._listened if each.is_closed]:
+            last = listener.statistics()
+            shed, aborted, back_offs = shed + last.shed, aborted + last.aborted, back_offs + last.back_offs
+            self._listened.remove(listener)
+        self._closed_totals = shed, aborted, back_offs
         listeners = [listener.statistics() for listener in self._listened]
         return ServerTotals(
             accepted=self._accepted_total,
             refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
-            shed=sum(each.shed for each in listeners),
-            aborted=sum(each.aborted for each in listeners),
-            back_offs=sum(each.back_offs for each in listeners),
+            shed=shed + sum(each.shed for each in listeners),
+            aborted=aborted + sum(each.aborted for each in listeners),
+            back_offs=back_offs + sum(each.back_offs for each in listeners),
             paused=sum(each.paused for each in listeners),
-            tls=self._certificates.statistics() if self._certificates is not None else None,
+            tls=self.certificates.statistics() if self.certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:

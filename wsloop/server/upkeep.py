@@ -96,7 +96,7 @@ class Upkeep(Slowness):
         if self._was_heard:
             self._was_heard = False
             self._pulse.note_heard()
-        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
+        due = self._pulse.beat(self._server.reactor.now)
         if due.action is HeartbeatAction.TIMEOUT:
             self.close(self._handler.no_pong_code, "no pong")
         elif due.action is HeartbeatAction.PING:

@@ -19,8 +19,8 @@ from wsloop.transport.bind import TcpBind, UnixBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.cluster.link import LinkLimits
-    from wsloop.cluster.uplink import UplinkRules
+    from wsloop.cluster.link_states import LinkLimits
+    from wsloop.cluster.uplink_states import UplinkRules
     from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import Domain, Ports
     from wsloop.testing.network import NetworkFaults
