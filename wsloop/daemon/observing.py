@@ -91,14 +91,13 @@ def with_metrics(house: House, observer: Observer, gather: Gather | None = None)
 
 def _strain(house: House) -> Numbers:
     """Return what tells that the process is at its limits: memory, the loop, the log."""
-    numbers: dict[str, float] = {"wsloop_log_lines_lost_total": logs.statistics().lost_total}
-    if house.overload is not None:
-        overload = house.overload.statistics()
-        numbers["wsloop_overload"] = LEVELS.index(overload.level)
-        numbers["wsloop_connections_shed_total"] = overload.shed_total
-    if house.lag is not None:
-        numbers["wsloop_loop_blocked_total"] = house.lag.statistics().slow_turns_total
-    return numbers
+    overload = house.overload.statistics() if house.overload is not None else None
+    return {
+        "wsloop_log_lines_lost_total": logs.statistics().lost_total,
+        "wsloop_loop_blocked_total": house.lag.statistics().slow_turns_total if house.lag is not None else 0,
+        "wsloop_overload": LEVELS.index(overload.level) if overload is not None else 0,
+        "wsloop_connections_shed_total": overload.shed_total if overload is not None else 0,
+    }
 
 
 def _link_numbers(name: str, link: Uplink) -> Numbers:
