@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from wsloop import __version__
-from wsloop.daemon import flags, streams, token_cli
+from wsloop.daemon import ctl_cli, flags, streams, token_cli
 from wsloop.daemon.flags import CONFIG
 from wsloop.errors import StartupError
 
@@ -40,6 +40,7 @@ def version() -> None:
 
 
 cli.add_command(token_cli.token)
+cli.add_command(ctl_cli.ctl)
 
 
 # A flag that is not given leaves what the environment or the file says.

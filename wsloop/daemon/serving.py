@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.daemon import admin, compose, logs, observing
+from wsloop.daemon import admin, compose, control, logs, observing
 from wsloop.daemon.port_holder import holder_of
 from wsloop.daemon.signals import SignalHandling
+from wsloop.daemon.steering import AloneSteering
 from wsloop.errors import ConfigError, StartupError
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import CONNECTION_PATH, assemble
@@ -65,7 +66,7 @@ def serve(settings: Settings, role: Role) -> int:
         app = observing.admin_app(house, observing.observe(house, ports, role))
         banner = [*_banner(settings, bound), *admin.listen(settings, house, app)]
         rereads = _rereads(options.certificates, tokens)
-        _serve(settings, house, wakeup, banner, rereads)
+        _serve(settings, role, house, wakeup, banner, rereads)
     return 0
 
 
@@ -93,6 +94,7 @@ def _listen(house: House, bind: Bind) -> Bind:
 
 def _serve(
     settings: Settings,
+    role: Role,
     house: House,
     wakeup: SocketpairWakeup,
     banner: list[str],
@@ -114,6 +116,7 @@ def _serve(
         _tell_progress(reactor, server)
 
     reload = functools.partial(_reload, rereads) if rereads else None
+    banner += control.listen(settings, role, house, AloneSteering(server, drain, reload))
     handling = SignalHandling(reactor, wakeup.write_fileno(), drain, stop_now, reload)
     try:
         _print_banner(banner)
@@ -149,15 +152,19 @@ def _rereads(certificates: Certificates | None, tokens: Tokens | None) -> dict[s
     return found
 
 
-def _reload(rereads: dict[str, Callable[[], None]]) -> None:
-    """Read files again (HUP); bad ones change nothing, and connections go on."""
+def _reload(rereads: dict[str, Callable[[], None]]) -> list[str]:
+    """Read files again (HUP); bad ones change nothing, and connections go on. Return what became of each."""
+    lines = []
     for name, reread in rereads.items():
         try:
             reread()
         except ConfigError as error:
             log.error("%s stays as it was: %s", name, error.message)
+            lines.append(f"{name} stays as it was: {error.message}")
         else:
             log.info("%s was read again, and counts from now on", name)
+            lines.append(f"{name} was read again, and counts from now on")
+    return lines
 
 
 def _settle_the_heap() -> None:

@@ -162,14 +162,16 @@ class Server:
         self._listeners.append(listener)
         return listener
 
-    def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
+    def listen_admin(
+        self, bind: Bind, app: App, *, secure: bool = False, admits: Callable[[Transport], bool] | None = None
+    ) -> Listener:
         """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
 
         Its connections neither count against the clients' limits nor are they refused by them: a server
         that is full must still be told what to do. There may be ADMIN_CONNECTIONS of them.
-        `secure` makes it speak TLS, if there are certificates.
+        `secure` makes it speak TLS, if there are certificates. Whom `admits` does not let in is dropped.
         """
-        listener = self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+        listener = self._listen(bind, functools.partial(self._on_accept_admin, app, admits), secure=secure)
         self._admin_listeners.append(listener)
         return listener
 
@@ -196,9 +198,14 @@ class Server:
         elif self._add(transport, self.app) is not None:
             self._admission.enter(key)
 
-    def _on_accept_admin(self, app: App, transport: Transport) -> None:
+    def _on_accept_admin(
+        self, app: App, admits: Callable[[Transport], bool] | None, transport: Transport
+    ) -> None:
         """Make a connection of what the operator's software has opened."""
         self._accepted_total += 1
+        if admits is not None and not admits(transport):
+            transport.abort()
+            return
         if len(self._admin_ids) >= ADMIN_CONNECTIONS:
             self._refuser.refuse(transport, Refusal.FULL)
             return
@@ -249,8 +256,7 @@ class Server:
         self._on_drained = on_drained
         _close_all(self._listeners)
         self.fan_out.finish()
-        clients = [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
-        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw)
+        self._drain = Drain(self.reactor, self.client_connections(), spread_s, self.jitter.draw)
         self._drain.begin()
         self._end_drain_if_empty()
 
@@ -258,6 +264,10 @@ class Server:
     def clients(self) -> int:
         """How many connections are open, those of the operator's software left out."""
         return len(self.registry) - len(self._admin_ids)
+
+    def client_connections(self) -> list[Connection]:
+        """Return those connections, in a list that does not change."""
+        return [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
 
     @property
     def drained_from(self) -> int:
