@@ -84,9 +84,7 @@ class Crowd:
             share = clients // processes + (number < clients % processes)
             command = [program, f"--port={port}", f"--connections={share}", f"--sources={sources}"]
             command.append(f"--pace={max(1, pace // processes)}")
-            self._processes.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            )
+            self._processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
     def __enter__(self) -> Crowd:
         return self

@@ -1,8 +1,9 @@
 """`make show-100k`: 102,400 real connections on this machine, what they cost, and a message to all of them.
 
 Six workers hold them, as a process has at most 20,000 descriptors here, and six processes in C are the
-clients, from 100 addresses 127.0.0.x. They answer pings for five minutes, of which the last third hears a message
-every few seconds. Kept promises: nobody is lost, everybody answers pings, each message comes to everybody.
+clients, from 100 addresses 127.0.0.x. They answer pings for five minutes, of which the last third hears a
+message every few seconds. Kept promises: nobody is lost, everybody answers pings, each message comes to
+everybody.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def idle(place: House, crowd: Crowd, seconds: float) -> tuple[Report, float, float]:
-    """Wait, while pings are answered; return the crowd's report, the daemon's share of a core, the crowd's."""
+    """Wait, while pings are answered; return the crowd's report, the daemon's and its share of a core."""
     crowd.clear()
     before, own, began_s = cpu_s(place.pids()), cpu_s(crowd.pids), time.monotonic()
     time.sleep(seconds)

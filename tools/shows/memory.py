@@ -1,6 +1,7 @@
 """What processes, and the kernel for their sockets, hold in memory (Linux).
 
-The kernel's part is a difference between two readings of the whole machine: it is worth what the machine is quiet.
+The kernel's part is a difference between two readings of the whole machine: it is worth what the machine
+is quiet.
 """
 
 from __future__ import annotations

@@ -11,15 +11,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import compose
-from wsloop.daemon.port_holder import holder_of
 from wsloop.errors import StartupError, UsageError
 from wsloop.server.api import PREFIX
 from wsloop.transport.bind import AddressInUseError, TcpBind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.daemon.settings import Settings
-    from wsloop.server.app import App
-    from wsloop.server.assembly import House
     from wsloop.transport.bind import Bind
 
 log = logging.getLogger("wsloop.daemon")
@@ -27,8 +26,8 @@ log = logging.getLogger("wsloop.daemon")
 DEFAULT_PORT = 8766
 
 
-def listen(settings: Settings, house: House, app: App) -> list[str]:
-    """Serve `app` on the admin listener, and return what the banner says of it; raises StartupError.
+def listen(settings: Settings, listen_on: Callable[[TcpBind], Bind]) -> list[str]:
+    """Listen by `listen_on`, and return what the banner says of it; raises StartupError.
 
     A second daemon that tries things out beside the first must not fail for a listener nobody asked
     for: in development mode the default port may be in use.
@@ -43,13 +42,11 @@ def listen(settings: Settings, house: House, app: App) -> list[str]:
         )
     port = DEFAULT_PORT if admin.port is None else admin.port
     try:
-        bind = house.server.listen_admin(TcpBind(admin.host, port), app, secure=admin.tls).bind
+        bind = listen_on(TcpBind(admin.host, port))
     except AddressInUseError as error:
-        holder = holder_of(port)
-        message = f"{error.message} ({holder})" if holder else error.message
         if settings.dev and admin.port is None:
-            return [f"  admin    off: {message}; try --admin-port 0"]
-        raise StartupError(f"admin: {message}", "try --admin-port 0 or --no-admin") from None
+            return [f"  admin    off: {error.message}; try --admin-port 0"]
+        raise StartupError(f"admin: {error.message}", "try --admin-port 0 or --no-admin") from None
     return _lines(settings, bind)
 
 

@@ -16,3 +16,6 @@ MAX_DELAY_MS = 1000
 MIN_SPOOL_BYTES = 65_536
 MAX_SPOOL_BYTES = 256 * 1024 * 1024
 """Less holds no batch; more would be read at start, and written anew, for longer than a turn may take."""
+
+MAX_WORKERS = 512
+"""Processes: each has some 10 MB of its own, and one core is as much as it can use."""

@@ -16,28 +16,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wsloop import __version__
-from wsloop.daemon import control_place
-from wsloop.daemon.roles import Kind
 from wsloop.daemon.steering import SteeringError
-from wsloop.errors import HandshakeError, StartupError
+from wsloop.errors import HandshakeError
 from wsloop.hub import codes
 from wsloop.hub.operations import table
 from wsloop.hub.operations.requests import MAX_PAGE
 from wsloop.hub.operations.results import InfoResult, PeersResult
 from wsloop.server.app import App, Response, Service
-from wsloop.transport.bind import UnixBind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.roles import Role
-    from wsloop.daemon.settings import Settings
     from wsloop.daemon.steering import Steering, Told, WorkerRow
     from wsloop.hub.operations.results import Result
     from wsloop.protocol.events import Request
     from wsloop.server.app import Answered
     from wsloop.server.assembly import House
     from wsloop.transport.base import Transport
+    from wsloop.transport.bind import Bind
 
     Done = Callable[[object], object]
 
@@ -192,32 +188,9 @@ class Control(Service):
         done({"reasons": self._house.health.reasons()})
 
 
-def listen(settings: Settings, role: Role, house: House, steering: Steering) -> list[str]:
-    """Listen on the control socket, if there is one; return what the banner says of it.
-
-    A socket that was asked for must be there: raises StartupError. One that nobody asked for may be
-    missing, as where nothing is writable.
-    """
-    asked = settings.server.control
-    if role.kind is Kind.WORKER:
-        return []
-    try:
-        bind = role.control or control_place.bind_for(asked, _name(settings), os.environ)
-        if bind is None:
-            return []
-        place = house.server.listen_admin(bind, app(house, steering), admits=may_steer).bind
-    except StartupError as error:
-        if asked is not None:
-            raise
-        log.warning("no control socket: %s", error.message)
-        return []
-    return [f"  control  {place.path if isinstance(place, UnixBind) else place}"]
-
-
-def _name(settings: Settings) -> str:
-    """Return what tells this daemon's socket from others': its port, or its process if that is any one."""
-    server = settings.server
-    return str(server.port) if server.port and not server.bind else f"pid{os.getpid()}"
+def listen(bind: Bind, house: House, steering: Steering) -> None:
+    """Serve the control socket; raises StartupError."""
+    house.server.listen_admin(bind, app(house, steering), admits=may_steer)
 
 
 def app(house: House, steering: Steering) -> App:

@@ -30,6 +30,11 @@ KEY_PASSWORD = "WSLOOP_TLS__KEY_PASSWORD"
 NO_SETTINGS = {KEY_PASSWORD: "password of tls.keyfile, if that is encrypted; in no file"}
 """Variables that are read elsewhere, with their meaning."""
 
+WORKERS = "WEB_CONCURRENCY"
+"""What hosting platforms tell every server about processes; the daemon's own variable goes before it."""
+
+OWN_WORKERS = "WSLOOP_SERVER__WORKERS"
+
 _KUBERNETES = re.compile(
     r"WSLOOP(_\w+)?_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -47,6 +52,8 @@ class Variable(msgspec.Struct, frozen=True):
 def read(environ: Mapping[str, str]) -> Iterator[Variable]:
     """Yield what the environment sets; raises ConfigError for an unknown variable or a wrong value."""
     known = {key.variable: key for key in all_keys()}
+    if environ.get(WORKERS):
+        yield Variable(WORKERS, known[OWN_WORKERS], _value(WORKERS, known[OWN_WORKERS], environ[WORKERS]))
     for name in sorted(environ):
         text = environ[name]
         if not name.startswith(PREFIX) or name in NO_SETTINGS or not text or _is_kubernetes(name, text):

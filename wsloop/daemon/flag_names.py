@@ -4,6 +4,8 @@ FLAGS = {
     "server.host": "--host",
     "server.port": "--port",
     "server.bind": "--bind",
+    "server.workers": "--workers",
+    "server.pid_file": "--pid-file",
     "server.backlog": "--backlog",
     "server.limit_concurrency": "--limit-concurrency",
     "server.limit_per_ip": "--limit-per-ip",
@@ -26,5 +28,7 @@ FLAGS = {
     "server.poller": "--poller",
     "log.level": "--log-level",
     "log.format": "--log-format",
+    "log.file": "--log-file",
+    "log.access": "--access-log",
 }
 """Key -> flag, in the order of the help."""

@@ -18,6 +18,7 @@ from wsloop.daemon.bounds import (
     MAX_FRAME_MESSAGES,
     MAX_SECONDS,
     MAX_SPOOL_BYTES,
+    MAX_WORKERS,
     MIN_SPOOL_BYTES,
 )
 
@@ -36,6 +37,7 @@ Grace = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS, extra=_S)]
 Delay = Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY_MS, extra=_MS)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT)]
+Workers = Annotated[int, msgspec.Meta(ge=1, le=MAX_WORKERS, extra={"word": "auto"})] | Literal["auto"]
 FrameMessages = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAME_MESSAGES)]
 Bytes = Annotated[int, msgspec.Meta(gt=0, le=MAX_COUNT, extra=_BYTES)]
 BytesOrNone = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT, extra=_BYTES)]

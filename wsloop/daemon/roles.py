@@ -31,7 +31,8 @@ class Role:
     hands (`wsloop ctl`); those that the starter opened already are `FdBind`s. `slot` numbers the workers
     from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
     answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `channel_fd` is
-    this end of a socketpair to the supervisor; its end means that the supervisor is gone.
+    this end of a socketpair to the supervisor; its end means that the supervisor is gone. `banner` is printed
+    once the process serves, if it is not empty.
     """
 
     kind: Kind = Kind.ALONE
@@ -43,6 +44,7 @@ class Role:
     link_path: str = ""
     link_fd: int = -1
     channel_fd: int = -1
+    banner: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

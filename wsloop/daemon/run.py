@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import admin, serving
+from wsloop.daemon import listening, serving
 from wsloop.daemon.roles import Role
-from wsloop.errors import UsageError
-from wsloop.transport.bind import FdBind, TcpBind, parse_bind
+from wsloop.daemon.sockets import Purpose, Sockets
+from wsloop.transport.bind import FdBind
 
 if TYPE_CHECKING:
+    from wsloop.daemon.config import Sources
     from wsloop.daemon.settings import Settings
-    from wsloop.transport.bind import Bind
 
 
-def run(settings: Settings) -> int:
-    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
-    return serving.serve(settings, Role(binds=tuple(binds(settings))))
+def run(settings: Settings, sources: Sources) -> int:
+    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start.
+
+    `sources` are where the settings come from, read again at a reload.
+    """
+    workers = worker_count(settings.server.workers)
+    if workers > 1:
+        # Imported here: one process needs none of it.
+        from wsloop.daemon import supervisor  # noqa: PLC0415
+
+        return supervisor.run(settings, workers, sources)
+    sockets = Sockets(settings.server.backlog)
+    try:
+        said = listening.listen(settings, sockets)
+        return serving.serve(settings, _alone(sockets, said), sources)
+    finally:
+        sockets.close()
 
 
-def binds(settings: Settings) -> list[Bind]:
-    """Return where to listen; raises StartupError for an address that --dev must not open."""
-    server = settings.server
-    binds = [parse_bind(text) for text in server.bind] or [TcpBind(server.host, server.port)]
-    if settings.dev:
-        for bind in binds:
-            if isinstance(bind, TcpBind) and not admin.is_loopback(bind.host):
-                raise UsageError(
-                    f"--dev lets anybody in, so it listens on this machine only, not on {bind.host}",
-                    "leave --host away, or start without --dev",
-                )
-            if isinstance(bind, FdBind):
-                raise UsageError("--dev does not take an inherited socket", "use --host and --port")
-    return binds
+def _alone(sockets: Sockets, said: list[str]) -> Role:
+    """Return the role of the only process, which owns the descriptors that are listened on."""
+    binds = [FdBind(place.descriptors.pop()) for place in sockets.of(Purpose.CLIENTS)]
+    admins = [FdBind(place.descriptors.pop()) for place in sockets.of(Purpose.ADMIN)]
+    controls = [FdBind(place.descriptors.pop()) for place in sockets.of(Purpose.CONTROL)]
+    return Role(
+        binds=tuple(binds),
+        admin=admins[0] if admins else None,
+        control=controls[0] if controls else None,
+        banner=tuple(said),
+    )
+
+
+def worker_count(asked: int | str) -> int:
+    """Return how many workers are asked for; "auto" is one for each core that this process may use."""
+    if asked != "auto":
+        return int(asked)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1

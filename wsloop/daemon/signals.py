@@ -7,11 +7,12 @@ here is to queue a callback. The C-level part writes a byte into the wakeup sock
 
 from __future__ import annotations
 
+import functools
 import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from wsloop.loop.reactor import Reactor
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 class SignalHandling:
     """Routes TERM and INT to `on_drain`, a second one of them and QUIT to `on_stop`.
 
-    HUP goes to `on_reload`; without one it is left alone, and ends the process. Must be made on the
-    main thread; `restore` puts back what was there before.
+    HUP goes to `on_reload`; without one it is left alone, and ends the process. `others` are called when
+    their signals come. Must be made on the main thread; `restore` puts back what was there before.
+
+    In a process that `is_child` each TERM means what the first one does, as it may come from the supervisor
+    and from whoever tells all processes at once (systemd, timeout); QUIT alone stops it. INT is left alone.
     """
 
     def __init__(
@@ -31,24 +35,31 @@ class SignalHandling:
         on_drain: Callable[[], object],
         on_stop: Callable[[], object],
         on_reload: Callable[[], object] | None = None,
+        others: Mapping[signal.Signals, Callable[[], object]] | None = None,
+        *,
+        is_child: bool = False,
     ) -> None:
         self._reactor = reactor
         self._on_drain = on_drain
         self._on_stop = on_stop
         self._on_reload = on_reload
+        self._is_child = is_child
         self._asked = False
         handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
             signal.SIGTERM: self._end_gently,
-            signal.SIGINT: self._end_gently,
             signal.SIGQUIT: self._end_now,
         }
+        if not is_child:
+            handlers[signal.SIGINT] = self._end_gently
         if on_reload is not None:
             handlers[signal.SIGHUP] = self._reload
+        for number, callback in (others or {}).items():
+            handlers[number] = functools.partial(self._on_other, callback)
         self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self._wakeup_before = signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
 
     def _end_gently(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._asked and not self._is_child:
             self._end_now(number, frame)
             return
         self._asked = True
@@ -60,6 +71,9 @@ class SignalHandling:
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         assert self._on_reload is not None
         self._reactor.call_soon_threadsafe(self._on_reload)
+
+    def _on_other(self, callback: Callable[[], object], _number: int, _frame: FrameType | None) -> None:
+        self._reactor.call_soon_threadsafe(callback)
 
     def restore(self) -> None:
         """Give the signals back to whoever had them."""

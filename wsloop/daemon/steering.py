@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from wsloop.errors import ConfigError, WsloopError
+from wsloop.errors import WsloopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsloop.daemon.reload import Outcome
+    from wsloop.daemon.steward import Done
     from wsloop.server.server import Server
 
     Told = Callable[["list[str] | SteeringError"], object]
@@ -74,15 +76,20 @@ class Steering(Protocol):
 class AloneSteering:
     """The wheel of a daemon that is one process. Satisfies `Steering`.
 
-    `drain` begins a drain; `reload` returns lines about what has changed, and raises ConfigError.
+    `drain` begins a drain; `reload` tells what it came to; `restart`, None: it cannot be done.
     """
 
     def __init__(
-        self, server: Server, drain: Callable[[], object], reload: Callable[[], list[str]] | None
+        self,
+        server: Server,
+        drain: Callable[[], object],
+        reload: Callable[[], Outcome],
+        restart: Callable[[Done], object] | None = None,
     ) -> None:
         self._server = server
         self._drain = drain
         self._reload = reload
+        self._restart = restart
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""
@@ -91,22 +98,15 @@ class AloneSteering:
 
     def reload(self, done: Told) -> None:
         """See `Steering.reload`."""
-        if self._reload is None:
-            done(["nothing to read again"])
-            return
-        try:
-            done(self._reload())
-        except ConfigError as error:
-            done(SteeringError(error.message, error.hint))
+        outcome = self._reload()
+        done(SteeringError(outcome.lines()[0], outcome.hint) if outcome.error else outcome.lines())
 
     def restart(self, done: Told) -> None:
-        """See `Steering.restart`: a single process hands nothing over."""
-        done(
-            SteeringError(
-                "a daemon of one process cannot hand its sockets over",
-                "use systemd's socket activation, or --workers 2",
-            )
-        )
+        """See `Steering.restart`."""
+        if self._restart is None:
+            done(SteeringError("this daemon cannot hand its sockets over", "end it and start it anew"))
+        else:
+            self._restart(lambda is_done, line: done([line] if is_done else SteeringError(line)))
 
     def workers(self, done: Callable[[list[WorkerRow]], object]) -> None:
         """See `Steering.workers`."""

@@ -25,8 +25,8 @@ class Key(msgspec.Struct, frozen=True):
     `section` is its table in the file, "" for a table that stands for itself. `kind` is what a value is once
     it is read: str, int, float, bool, or tuple for a list. `unit` is the base unit ("s", "ms", "B") of a
     number that may have one, `choices` are all values there are, where that is few. `is_live`: a reload
-    applies it. `is_secret`: its value is never shown. `declared` is the type as it stands in the table,
-    `expects` says in words what a text must look like that has a pattern.
+    applies it. `is_secret`: its value is never shown. `word` may stand in the place of a number. `declared`
+    is the type as it stands in the table, `expects` says in words what a text with a pattern must be like.
     """
 
     section: str
@@ -39,6 +39,7 @@ class Key(msgspec.Struct, frozen=True):
     is_optional: bool = False
     is_live: bool = False
     is_secret: bool = False
+    word: str = ""
     declared: Any = str
     expects: str = ""
 
@@ -99,6 +100,7 @@ def keys_of(section: str, kind: type[msgspec.Struct], *, is_live: bool) -> tuple
                 is_optional=_is_optional(declared),
                 is_live=is_live or "live" in extra,
                 is_secret="secret" in extra,
+                word=extra.get("word", ""),
                 declared=declared,
                 expects=extra.get("expects", ""),
             )
@@ -143,7 +145,7 @@ def _plain(declared: object) -> object:
 def _is_optional(declared: object) -> bool:
     if typing.get_origin(declared) is Annotated:
         return _is_optional(typing.get_args(declared)[0])
-    return _is_union(declared)
+    return _is_union(declared) and type(None) in typing.get_args(declared)
 
 
 def _is_union(declared: object) -> bool:

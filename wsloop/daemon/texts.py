@@ -60,6 +60,8 @@ def _plain(key: Key, text: str) -> object:
         return _list(text)
     if key.unit:
         return in_base_unit(key, text)
+    if key.word and text == key.word:
+        return text
     if key.kind is int or key.kind is float:
         try:
             return key.kind(text)

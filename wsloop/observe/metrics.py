@@ -56,10 +56,7 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
         "Connections",
         (
             _gauge("connections", "Connections of clients open now"),
-            _counter(
-                "connections_accepted",
-                "Connections accepted, before any was refused",
-            ),
+            _counter("connections_accepted", "Connections accepted, before any was refused"),
             _counter("connections_refused", "Connections turned away at once, by limit", "reason"),
             _counter("connections_shed", "Connections closed to free memory"),
             _counter("http_responses", "HTTP answers by class of status; 1xx are WebSockets opened", "class"),
@@ -96,7 +93,9 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             _counter("rate_limited", "Commands and upgrades refused by a rate limit", "operation"),
             _counter("publications", "Publications asked for, by clients and by the server API"),
             _counter("deliveries", "Publications given to subscribers, one for each of them"),
-            _histogram("fan_out", "Time from a publication's turn until its last subscriber was sent it"),
+            _histogram(
+                "fan_out", "Time from the turn of a publication, join or leave until all were sent it"
+            ),
             _gauge("fan_out_pending", "Sends to subscribers that wait for their turn"),
         ),
     ),
@@ -157,21 +156,13 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             _gauge("link_up", "Whether a worker reaches the hub process", "process"),
             _counter("link_reconnects", "Times that a worker has reached the hub process again"),
             _counter("log_lines_lost", "Lines of the log that could not be written"),
-            _gauge(
-                "overload",
-                "0: well, 1: refusing new connections, 2: closing slow ones",
-                merge=Merge.MAX,
-            ),
+            _gauge("overload", "0: well, 1: refusing new connections, 2: closing slow ones", merge=Merge.MAX),
             _gauge("process_resident_memory_bytes", "Resident memory", "process"),
             _counter("process_cpu_seconds", "CPU time used, user and system", "process"),
             _gauge("process_open_descriptors", "Open descriptors", "process"),
             _gauge("process_max_descriptors", "Most descriptors that may be open", "process"),
             _gauge("process_start_time_seconds", "When it started, in Unix seconds", "process"),
-            _gauge(
-                "process_loop_lag_seconds",
-                "How late the loop was found last",
-                "process",
-            ),
+            _gauge("process_loop_lag_seconds", "How late the loop was found last", "process"),
         ),
     ),
 )

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Collects the numbers of one process, called `process`; watches its loop from the next turn on.
+    """Collects the numbers of one process; watches its loop from the next turn on.
 
+    `process` is its name, `life` what tells it from others that had the name before it.
     `house` is what runs in it, `clock` the one of its reactor. `has_broker` tells that the house's broker
     lives in this process, so that its numbers are told by nobody else.
     """
 
-    def __init__(self, house: House, clock: Clock, process: str, *, has_broker: bool = True) -> None:
+    def __init__(
+        self, house: House, clock: Clock, process: str, life: str, *, has_broker: bool = True
+    ) -> None:
+        self._process = process
+        self._life = life
         watch = LoopWatch(house.reactor, clock, house.server.fan_out)
         self._contributors: list[Contributor] = [
             lambda: {"wsloop_build_info": {__version__: 1}},
@@ -47,4 +52,5 @@ class Observer:
 
     def snapshot(self) -> Snapshot:
         """Return all numbers as they are now."""
-        return snapshot_of(contributor() for contributor in self._contributors)
+        told = (contributor() for contributor in self._contributors)
+        return snapshot_of(told, self._process, self._life)

@@ -17,7 +17,7 @@ import msgspec
 
 from wsloop.errors import HandshakeError
 from wsloop.observe.exposition import CONTENT_TYPE, exposition
-from wsloop.observe.snapshot import total
+from wsloop.observe.ledger import Ledger
 from wsloop.server.app import Response, Service
 from wsloop.server.pages import NO_STORE, NOSNIFF, TEXT
 
@@ -52,13 +52,14 @@ class MetricsService(Readable):
 
     def __init__(self, gather: Gather) -> None:
         self._gather = gather
+        self._ledger = Ledger()
 
     def answer(self, request: Request, done: Answered) -> None:
         """See `Service.answer`; a fault of ours is a 500, which Prometheus shows."""
 
         def gathered(snapshots: list[Snapshot]) -> None:
             try:
-                body = exposition(total(snapshots))
+                body = exposition(self._ledger.total(snapshots))
             except Exception:
                 log.exception("internal error in /metrics")
                 done(Response(500, b"internal error\n", (TEXT, NO_STORE, NOSNIFF)))

@@ -25,12 +25,18 @@ Values = dict[str, dict[str, list[float]]]
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Metric -> label's value ("" without a label) -> numbers. Goes over a link as MessagePack."""
+    """`values`: metric -> label's value ("" without a label) -> numbers. Goes over a link as MessagePack.
+
+    `process` is the name of the one that tells them, "" for several; `life` tells it from another that
+    had the name before.
+    """
 
     values: Values = {}
+    process: str = ""
+    life: str = ""
 
 
-def snapshot_of(contributions: Iterable[Numbers]) -> Snapshot:
+def snapshot_of(contributions: Iterable[Numbers], process: str = "", life: str = "") -> Snapshot:
     """Return the numbers of all contributors; raises ValueError for one that the table does not know."""
     values: Values = {}
     for numbers in contributions:
@@ -38,16 +44,13 @@ def snapshot_of(contributions: Iterable[Numbers]) -> Snapshot:
             metric = METRICS.get(name)
             if metric is None:
                 raise ValueError(f"{name} is not in the table of metrics")
-            labelled: Mapping[str, Number]
-            if isinstance(given, Histogram | int | float):
-                labelled = {"": given}
-            else:
-                labelled = given
-            if (metric.label == "") != (set(labelled) == {""}) and labelled:
-                raise ValueError(f"{name} has the label {metric.label!r}, and no other")
+            is_plain = isinstance(given, Histogram | int | float)
+            if is_plain is bool(metric.label):
+                raise ValueError(f"{name} has {'the' if metric.label else 'no'} label {metric.label}")
+            labelled = {"": given} if isinstance(given, Histogram | int | float) else given
             for label, number in labelled.items():
                 _add(values, name, label, _listed(metric.kind, number))
-    return Snapshot(values)
+    return Snapshot(values, process, life)
 
 
 def total(snapshots: Iterable[Snapshot]) -> Snapshot:

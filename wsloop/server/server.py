@@ -89,7 +89,7 @@ class ServerTotals:
     """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
 
     `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
-    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    ever were (see `ListenerStatistics`), `paused` counts those that are open and do not accept now.
     `tls` is None where there is none.
     """
 
@@ -125,6 +125,7 @@ class Server:
     ) -> None:
         self.reactor = reactor
         self.app = app
+        self.entropy = entropy
         self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
@@ -138,13 +139,16 @@ class Server:
         self.registry = Registry()
         self.proxies = proxies or Proxies()
         self.draining = False
+        self.is_short_of_memory = False
+        """Set by `Overload`: nobody new is let in."""
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
         self._backlog = backlog
-        self._certificates = certificates
+        self.certificates = certificates
         self._listeners: list[Listener] = []
-        self._listened: list[Listener] = []  # also those that were closed, for their totals
+        self._listened: list[Listener] = []  # of all kinds, until their totals are in the next
+        self._closed_totals = (0, 0, 0)
         self._admin_listeners: list[Listener] = []
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
@@ -162,6 +166,11 @@ class Server:
         self._listeners.append(listener)
         return listener
 
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where clients are accepted now."""
+        return tuple(self._listeners)
+
     def listen_admin(
         self, bind: Bind, app: App, *, secure: bool = False, admits: Callable[[Transport], bool] | None = None
     ) -> Listener:
@@ -178,8 +187,8 @@ class Server:
     def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
-        if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
-            make_transport = self._certificates.wrap
+        if secure and self.certificates is not None and sock.family != socket.AF_UNIX:
+            make_transport = self.certificates.wrap
         listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
@@ -189,6 +198,9 @@ class Server:
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
+        if self.is_short_of_memory:
+            self._refuser.refuse(transport, Refusal.MEMORY)
+            return
         host = transport.peer_host
         # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
         key = "" if self.proxies.lists(host) else key_of(host)
@@ -236,10 +248,17 @@ class Server:
         self._admission.enter(key)
         connection.sender = host
 
+    def limit_admission(self, max_connections: int, max_per_host: int, max_accepts_per_s: float) -> None:
+        """Let in by other limits from now on; nobody who is in has to go. Costs a walk over all."""
+        keys = [self._key_of(each) for each in self.registry.snapshot() if each.id not in self._admin_ids]
+        self._admission.follow(max_connections, max_per_host, max_accepts_per_s, self.reactor.now, keys)
+
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
             raise HandshakeError(503, "the server is shutting down", ((b"Retry-After", b"1"),))
+        if self.is_short_of_memory:
+            raise HandshakeError(STATUS[Refusal.MEMORY], Refusal.MEMORY.value, (RETRY_AFTER,))
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -266,7 +285,7 @@ class Server:
         return len(self.registry) - len(self._admin_ids)
 
     def client_connections(self) -> list[Connection]:
-        """Return those connections, in a list that does not change."""
+        """Return them, in the order in which they came."""
         return [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
 
     @property
@@ -283,8 +302,13 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        elif connection.sender or not self.proxies.lists(connection.peer_host):
-            self._admission.leave(key_of(connection.peer_host))
+        else:
+            self._admission.leave(self._key_of(connection))
+
+    def _key_of(self, connection: Connection) -> str:
+        """Return what a client's connection was counted by, "" if it was not."""
+        is_counted = connection.sender or not self.proxies.lists(connection.peer_host)
+        return key_of(connection.peer_host) if is_counted else ""
 
     def _end_drain_if_empty(self) -> None:
         if not self.draining or self.clients or self._on_drained is None:
@@ -322,15 +346,21 @@ class Server:
 
     def totals(self) -> ServerTotals:
         """Return a snapshot of what is counted anyway; costs next to nothing."""
+        shed, aborted, back_offs = self._closed_totals
+        for listener in [each for each in self._listened if each.is_closed]:
+            last = listener.statistics()
+            shed, aborted, back_offs = shed + last.shed, aborted + last.aborted, back_offs + last.back_offs
+            self._listened.remove(listener)
+        self._closed_totals = shed, aborted, back_offs
         listeners = [listener.statistics() for listener in self._listened]
         return ServerTotals(
             accepted=self._accepted_total,
             refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
-            shed=sum(each.shed for each in listeners),
-            aborted=sum(each.aborted for each in listeners),
-            back_offs=sum(each.back_offs for each in listeners),
+            shed=shed + sum(each.shed for each in listeners),
+            aborted=aborted + sum(each.aborted for each in listeners),
+            back_offs=back_offs + sum(each.back_offs for each in listeners),
             paused=sum(each.paused for each in listeners),
-            tls=self._certificates.statistics() if self._certificates is not None else None,
+            tls=self.certificates.statistics() if self.certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Self, TypeVar, overload
 from wsloop.server.assembly import CONNECTION_PATH, Options, Ports, assemble
 from wsloop.testing.client import MemoryClient, MessagingMemoryClient
 from wsloop.testing.clock import FakeClock
+from wsloop.testing.machine import StillPoller
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.testing.poller import FakePoller
 from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wsloop.server.overload import MemoryGauge
+    from wsloop.testing.machine import Machine
 
 SOURCE = "127.0.0.1"
 ADDRESS = TcpBind("127.0.0.1", 8765)
@@ -28,45 +32,68 @@ AnyClient = TypeVar("AnyClient", bound=MemoryClient)
 class MemoryServer:
     """A server in development mode on virtual ports.
 
-    Arguments: `seed` of all chance; `faults` of the network; `options` of the server.
+    Arguments: `seed` of all chance; `faults` of the network; `options` of the server; `memory`, which is
+    not watched if None.
     `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved; `admin` is
-    what an admin listener would serve, `house` all that was put together.
+    what an admin listener would serve, `house` all that was put together. With a `machine` it is one of its
+    processes, and turning it turns them all; `at` is where it listens.
     """
 
     def __init__(
-        self, seed: int = 0, *, faults: NetworkFaults | None = None, options: Options | None = None
+        self,
+        seed: int = 0,
+        *,
+        faults: NetworkFaults | None = None,
+        options: Options | None = None,
+        memory: MemoryGauge | None = None,
+        machine: Machine | None = None,
+        at: TcpBind = ADDRESS,
     ) -> None:
-        self.clock = FakeClock()
-        self.network = MemoryNetwork(self.clock, seed, faults=faults)
+        self.clock = machine.clock if machine is not None else FakeClock()
+        self.network = (
+            machine.network if machine is not None else MemoryNetwork(self.clock, seed, faults=faults)
+        )
+        poller = machine.poller() if machine is not None else FakePoller(self.network, self.clock)
         self._chance = random.Random(f"clients of {seed}")
         self._clients: list[MemoryClient] = []
         ports = Ports(
             clock=self.clock,
-            poller=FakePoller(self.network, self.clock),
+            poller=poller,
             network=self.network,
             entropy=random.Random(f"entropy of {seed}").randbytes,
             unix_s=self.clock.unix_s,
+            memory=memory,
         )
         self.house = house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin
-        self.server.listen(ADDRESS)
+        self.server.listen(at)
+        self._at = at
+        self._turn: Callable[[], None] = self.reactor.run_once
+        if machine is not None:
+            assert isinstance(poller, StillPoller)
+            machine.add(self.reactor, poller)
+            self._turn = machine.turn
 
     @overload
-    def dial(self, *, at: TcpBind = ADDRESS, source_host: str = SOURCE) -> MemoryClient: ...
+    def dial(self, *, at: TcpBind | None = None, source_host: str = SOURCE) -> MemoryClient: ...
 
     @overload
     def dial(
-        self, kind: type[AnyClient], *, at: TcpBind = ADDRESS, source_host: str = SOURCE
+        self, kind: type[AnyClient], *, at: TcpBind | None = None, source_host: str = SOURCE
     ) -> AnyClient: ...
 
     def dial(
-        self, kind: type[MemoryClient] = MemoryClient, *, at: TcpBind = ADDRESS, source_host: str = SOURCE
+        self,
+        kind: type[MemoryClient] = MemoryClient,
+        *,
+        at: TcpBind | None = None,
+        source_host: str = SOURCE,
     ) -> MemoryClient:
         """Return a client that is connected, to the listener at `at`, but has not said a word yet.
 
         `source_host` is the address that it comes from.
         """
-        client = kind(self.reactor, self.network.connect(at, source_host), self._chance)
+        client = kind(self.reactor, self.network.connect(at or self._at, source_host), self._chance)
         self._clients.append(client)
         return client
 
@@ -100,7 +127,7 @@ class MemoryServer:
         while not condition():
             if self.clock.now() > deadline_s:
                 raise TimeoutError(f"not so after {within_s} s of virtual time")
-            self.reactor.run_once()
+            self._turn()
 
     def run_for(self, duration_s: float) -> None:
         """Turn the loop until `duration_s` of virtual time have passed."""

@@ -240,7 +240,9 @@ def listen_tcp(bind: TcpBind, backlog: int, *, shares_port: bool = False) -> soc
     # A name such as localhost has several addresses; one family may be switched off here.
     for family, kind, protocol, _, address in found[:-1]:
         try:
-            return _bind_tcp(ListeningSocket(family, kind, protocol), address, backlog, shares_port=shares_port)
+            return _bind_tcp(
+                ListeningSocket(family, kind, protocol), address, backlog, shares_port=shares_port
+            )
         except OSError as error:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _tcp_error(bind, error) from error

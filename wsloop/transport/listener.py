@@ -165,6 +165,15 @@ class Listener:
         self._spare.take()
         reactor.register(sock.fileno(), READ, self._on_ready)
 
+    def fileno(self) -> int:
+        """Return the listening socket's descriptor."""
+        return self._sock.fileno()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed; what it has counted stays."""
+        return self._closed
+
     def pause(self) -> None:
         """Stop accepting; clients wait in the kernel's backlog. Idempotent."""
         self._paused = True

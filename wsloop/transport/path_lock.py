@@ -28,7 +28,7 @@ class PathLock:
     __slots__ = ("_fd", "_lock_path")
 
     def __init__(self, path: str, held_fd: int = -1) -> None:
-        """Lock `path`; with `held_fd` the lock is held already, through that descriptor of a predecessor's."""
+        """Lock `path`; with `held_fd`, a predecessor's descriptor, it is locked already."""
         self._lock_path = os.path.abspath(path) + ".lock"
         self._fd = held_fd
         while self._fd < 0:

@@ -144,6 +144,10 @@ def _begin(operations: Operations, name: str, params: msgspec.Raw, done: Finishe
         method.run(operations, request, _ignore)
 
     def answered(answers: list[bytes | None]) -> None:
+        if name in PARTIAL:
+            answers = [each for each in answers if each is not None]
+        elif not answers:
+            answers = [None]
         done(_merged(answers, method.result, functools.partial(merge, request)))
 
     operations.everywhere.ask(name, bytes(params), answered)
@@ -161,7 +165,7 @@ def _merged(
         if isinstance(outcome, codes.Code):
             return outcome
         found.append(outcome)
-    return merge(found) if found else codes.INTERNAL_ERROR
+    return merge(found)
 
 
 def _ignore(outcome: results.Result | codes.Code) -> None:
@@ -261,3 +265,6 @@ for all, because broker and presence have what it is about."""
 
 NOTED = frozenset({"block_user", "unblock_user", "revoke_token", "invalidate_user_tokens"})
 """Carried out here as well: this process tells those that come later what was taken back."""
+
+PARTIAL = frozenset({"info"})
+"""What is worth telling though a process did not answer: who is missing is what the operator looks for."""

@@ -1,0 +1,314 @@
+"""The processes of a daemon and their slots: who is there, who is silent, who is started again.
+
+A slot is a place in the daemon: the hub's, or a worker's with its number. It is filled by one process
+(`Child`) after the other. A child that drains leaves its slot at once, and the next one begins while it
+still takes leave of its clients. A child that dies, or says nothing for too long and is killed, is
+replaced after a pause (`respawn.py`).
+
+Forking, killing and reaping are a port, `Processes`, so that all of this is tested in virtual time. Next:
+`supervisor.py`, which decides when to begin and to stop.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from wsloop.daemon.channel import Ask, Beat
+from wsloop.daemon.heartbeat import BEAT_EVERY_S
+from wsloop.daemon.respawn import MOST_DEATHS, WITHIN_S, Backoff, Deaths
+from wsloop.daemon.roles import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from wsloop.daemon.channel import Message
+    from wsloop.loop.reactor import Reactor
+    from wsloop.loop.wheel import Timer
+    from wsloop.server.pulse import Jitter
+
+log = logging.getLogger("wsloop.daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long, in seconds, a process may be silent before it is killed.
+
+    A worker holds some thousands of clients, which reconnect elsewhere and miss nothing. The hub process
+    holds the history of all: killing it costs everybody what they have not seen, so it has longer. Who
+    has only begun has `start_s`: it may have to read what others wrote.
+    """
+
+    worker_s: float = 10.0
+    hub_s: float = 30.0
+    start_s: float = 30.0
+
+    def with_child(self, child: Child) -> float:
+        """Return how long this child may be silent."""
+        usual_s = self.hub_s if child.slot.kind is Kind.HUB else self.worker_s
+        return usual_s if child.beat is not None else max(usual_s, self.start_s)
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place to be filled. `timer` runs while it is empty and waits for the next try."""
+
+    kind: Kind
+    number: int = 0
+    child: Child | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    timer: Timer | None = None
+
+    @property
+    def name(self) -> str:
+        """What its processes are called: "hub", "worker-3"."""
+        return "hub" if self.kind is Kind.HUB else f"worker-{self.number}"
+
+
+class Line(Protocol):
+    """What the supervisor says something to a child through."""
+
+    def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        """Say it, at once or when the child reads."""
+        ...
+
+    def close(self) -> None:
+        """End the line."""
+        ...
+
+    def detach(self) -> None:
+        """Close a forked process's copy of it."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A process. `beat` is the last it sent, None before the first; `owed` are signals for then."""
+
+    slot: Slot
+    began_s: float
+    heard_s: float
+    beat: Beat | None = None
+    owed: set[int] = field(default_factory=set)
+    pid: int = field(init=False)
+    line: Line = field(init=False)
+
+    def __str__(self) -> str:
+        return f"{self.slot.name} (pid {self.pid})"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves."""
+        return self.beat is not None and self.beat.is_ready
+
+
+class Processes(Protocol):
+    """What the operating system does for a crew."""
+
+    def start(self, slot: Slot, on_message: Callable[[Message, list[int]], object]) -> tuple[int, Line]:
+        """Start a process for `slot`; return its pid and the line to it. Raises OSError if it cannot be."""
+        ...
+
+    def kill(self, pid: int, number: int) -> None:
+        """Send a signal."""
+        ...
+
+    def reap(self, pids: Iterable[int]) -> list[tuple[int, int]]:
+        """Return those that have ended, each with its exit code, a signal's number negative."""
+        ...
+
+
+class Crew:
+    """Keeps the slots filled, from `fill` to `dismiss`.
+
+    `on_change` is called when a child became ready, left or died; `on_give_up` when too many died;
+    `on_ask` with a child that asks for something.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        processes: Processes,
+        jitter: Jitter,
+        *,
+        patience: Patience,
+        on_change: Callable[[], object],
+        on_give_up: Callable[[], object],
+        on_ask: Callable[[Child, Ask], object],
+    ) -> None:
+        self.slots: list[Slot] = []
+        self.children: dict[int, Child] = {}
+        self.deaths = 0
+        self._reactor = reactor
+        self._processes = processes
+        self._jitter = jitter
+        self._patience = patience
+        self._on_change = on_change
+        self._on_give_up = on_give_up
+        self._on_ask = on_ask
+        self._recent = Deaths()
+        self._is_dismissed = False
+        self._looked_s = reactor.now
+        self._timer = reactor.call_later(BEAT_EVERY_S, self._look)
+
+    # -- slots -----------------------------------------------------------------------------
+
+    def fill(self, slot: Slot) -> None:
+        """Add a slot, and start a process for it."""
+        self.slots.append(slot)
+        self._start(slot)
+
+    def vacate(self, slot: Slot) -> None:
+        """Take a slot away; its process drains."""
+        self.slots.remove(slot)
+        self._cancel(slot)
+        if slot.child is not None:
+            self._leave(slot.child)
+
+    def workers(self) -> list[Slot]:
+        """Return the slots of workers, by their numbers."""
+        return sorted((slot for slot in self.slots if slot.kind is Kind.WORKER), key=lambda slot: slot.number)
+
+    def is_ready(self) -> bool:
+        """Return whether every slot is filled by a child that serves."""
+        return all(slot.child is not None and slot.child.is_ready for slot in self.slots)
+
+    # -- ending ----------------------------------------------------------------------------
+
+    def dismiss(self) -> None:
+        """Start nobody any more; who is there is told by `signal`."""
+        self._is_dismissed = True
+        for slot in self.slots:
+            self._cancel(slot)
+
+    def signal(self, number: int, kind: Kind | None = None) -> None:
+        """Send a signal to all, or all of one kind."""
+        for child in list(self.children.values()):
+            if kind is None or child.slot.kind is kind:
+                self._processes.kill(child.pid, number)
+
+    def notify(self, number: int) -> None:
+        """Send a signal that a child understands once its loop turns; who has just begun gets it then."""
+        for child in self.children.values():
+            if child.beat is not None:
+                self._processes.kill(child.pid, number)
+            else:
+                child.owed.add(number)
+
+    def of(self, kind: Kind) -> list[Child]:
+        """Return the processes of one kind, those that drain included."""
+        return [child for child in self.children.values() if child.slot.kind is kind]
+
+    def leave_to_child(self) -> None:
+        """Close the lines in a forked process; the reactor and the processes are its parent's."""
+        for child in self.children.values():
+            child.line.detach()
+
+    def close(self) -> None:
+        """Close all lines; the processes are left to themselves."""
+        self._reactor.cancel(self._timer)
+        self.dismiss()
+        for child in self.children.values():
+            child.line.close()
+
+    # -- births and deaths -------------------------------------------------------------------
+
+    def _start(self, slot: Slot) -> None:
+        slot.timer = None
+        child = Child(slot, self._reactor.now, self._reactor.now)
+        try:
+            child.pid, child.line = self._processes.start(slot, functools.partial(self._on_message, child))
+        except OSError as error:  # EAGAIN, ENOMEM: fork(2); EMFILE: the line
+            log.error("%s cannot be started: %s", slot.name, error.strerror)
+            self._start_later(slot, 0.0)
+            return
+        slot.child = self.children[child.pid] = child
+
+    def _start_later(self, slot: Slot, lived_s: float) -> float:
+        """Try again after a pause, and return that; give up instead if too many died."""
+        pause_s = slot.backoff.next_s(lived_s, self._jitter.draw())
+        slot.timer = self._reactor.call_later(pause_s, functools.partial(self._start, slot))
+        return pause_s
+
+    def reap(self) -> None:
+        """Take note of the processes that have ended."""
+        for pid, code in self._processes.reap(list(self.children)):
+            self._bury(self.children.pop(pid), code)
+            self._on_change()
+
+    def _bury(self, child: Child, code: int) -> None:
+        child.line.close()
+        slot = child.slot
+        if slot.child is not child:
+            log.info("%s has left", child)
+            return
+        slot.child = None
+        if self._is_dismissed:
+            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, _end_of(code))
+            return
+        if code:
+            self.deaths += 1
+            if self._recent.add(self._reactor.now):
+                log.error("%s %s", child, _end_of(code))
+                log.error("%d processes died within %g s: giving up", MOST_DEATHS, WITHIN_S)
+                self._on_give_up()
+                return
+        pause_s = self._start_later(slot, self._reactor.now - child.began_s)
+        log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
+
+    def _leave(self, child: Child) -> None:
+        """Let a child drain, apart from its slot."""
+        child.slot.child = None
+        self._processes.kill(child.pid, signal.SIGTERM)
+
+    def _cancel(self, slot: Slot) -> None:
+        if slot.timer is not None:
+            self._reactor.cancel(slot.timer)
+            slot.timer = None
+
+    # -- beats -------------------------------------------------------------------------------
+
+    def _on_message(self, child: Child, message: Message, _descriptors: list[int]) -> None:
+        if isinstance(message, Ask):
+            self._on_ask(child, message)
+        elif isinstance(message, Beat):
+            was_ready = child.is_ready
+            child.beat, child.heard_s = message, self._reactor.now
+            while child.owed:
+                self._processes.kill(child.pid, child.owed.pop())
+            if child.is_ready and not was_ready:
+                self._on_change()
+            if message.is_draining and child.slot.child is child and not self._is_dismissed:
+                self._replace(child)
+
+    def _replace(self, child: Child) -> None:
+        """Fill the slot of a child that was told to drain by somebody else."""
+        log.info("%s drains; another takes its place", child)
+        child.slot.child = None
+        self._start_later(child.slot, self._reactor.now - child.began_s)
+
+    def _look(self) -> None:
+        """Kill who has been silent for too long, once a second."""
+        now_s = self._reactor.now
+        away_s = now_s - self._looked_s
+        self._looked_s = now_s
+        self._reactor.rearm(self._timer, now_s + BEAT_EVERY_S)
+        for child in list(self.children.values()):
+            if away_s > 3 * BEAT_EVERY_S:
+                # This process was stopped itself: what it did not hear meanwhile means nothing.
+                child.heard_s = now_s
+            silent_s = now_s - child.heard_s
+            if silent_s > self._patience.with_child(child):
+                log.error("%s has been silent for %.0f s: killed", child, silent_s)
+                child.heard_s = now_s
+                self._processes.kill(child.pid, signal.SIGKILL)
+
+
+def _end_of(code: int) -> str:
+    """Return what an exit code tells: how a process ended."""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit status {code}" if code else "ended"

@@ -1,0 +1,95 @@
+"""One messaging domain out of several processes: what each asks the others, and answers them.
+
+Workers ask the hub process for broker and presence, by the ports that the hub (`wsloop/hub`) knows. The hub
+process asks workers for what is about connections: methods of the server API, and numbers. Whom the
+operator has blocked is known to the hub process and told to every worker that links.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wsloop.cluster.desk import API, Desk, Survey
+from wsloop.cluster.domain import HubDomain, WorkerDomain
+from wsloop.daemon.roles import Kind
+from wsloop.hub import blocking
+from wsloop.hub.operations import table
+from wsloop.hub.revocations import RevocationList
+from wsloop.observe.snapshot import Snapshot
+from wsloop.transport.bind import FdBind, UnixBind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.cluster.desk import Done
+    from wsloop.daemon.roles import Role
+    from wsloop.hub.memory_broker import BrokerLimits
+    from wsloop.loop.reactor import Reactor
+    from wsloop.observe.observer import Observer
+    from wsloop.observe.service import Gather
+    from wsloop.server.assembly import Domain, House, Ports
+
+METRICS = "metrics"
+RIGHTS = "rights"
+"""Kinds of questions: a process's numbers; what was taken back, which is told and not asked."""
+
+METRICS_TIMEOUT_S = 2.0
+"""For all workers to tell their numbers; Prometheus waits 10 s. Who is later is left out."""
+
+
+def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domain] | None:
+    """Return what makes the domain of a process with this role; None if it needs no other process."""
+    if role.kind is Kind.WORKER:
+        return lambda reactor, ports: WorkerDomain(reactor, ports, UnixBind(role.link_path), role.slot)
+    if role.kind is Kind.HUB:
+        return lambda reactor, ports: HubDomain(reactor, ports, FdBind(role.link_fd), broker_limits=limits)
+    return None
+
+
+def join(house: House, observer: Observer) -> Gather | None:
+    """Have a process answer the others, and ask them; return what asks all for their numbers, if it can."""
+    joined = house.domain
+    if isinstance(joined, WorkerDomain):
+        _join_as_worker(house, joined, observer)
+    elif isinstance(joined, HubDomain):
+        return _join_as_hub(house, joined, observer)
+    return None
+
+
+def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> None:
+    desk = Desk()
+
+    def answer(name: str, body: bytes, done: Done) -> None:
+        table.answer(house.operations, name, body, done)
+
+    def tell_numbers(_name: str, _body: bytes, done: Done) -> None:
+        done(msgspec.msgpack.encode(observer.snapshot()))
+
+    def take_back(_name: str, body: bytes, _done: Done) -> None:
+        blocking.replace(house.hub, msgspec.msgpack.decode(body, type=RevocationList))
+
+    desk.add(API, answer)
+    desk.add(METRICS, tell_numbers)
+    desk.add(RIGHTS, take_back)
+    joined.link.handler = desk
+    house.health.add(lambda: "; ".join(joined.reasons()))
+
+
+def _join_as_hub(house: House, joined: HubDomain, observer: Observer) -> Gather:
+    service, hub = joined.service, house.hub
+    house.operations.everywhere = Survey(service)
+    service.on_link = lambda _slot: [(RIGHTS, msgspec.msgpack.encode(hub.revocations.snapshot()))]
+    service.shared.on_occupied = hub.hooks.on_channel_occupied
+    service.shared.on_vacated = hub.hooks.on_channel_vacated
+    house.health.add(lambda: "; ".join(joined.reasons()))
+
+    def gather(done: Callable[[list[Snapshot]], object]) -> None:
+        def answered(answers: dict[int, bytes | None]) -> None:
+            told = [each for each in answers.values() if each is not None]
+            done([observer.snapshot(), *(msgspec.msgpack.decode(each, type=Snapshot) for each in told)])
+
+        service.call_all(METRICS, b"", METRICS_TIMEOUT_S, answered)
+
+    return gather

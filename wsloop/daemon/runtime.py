@@ -1,0 +1,60 @@
+"""A private directory for the sockets between the processes of one daemon, for as long as it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from wsloop.errors import StartupError
+from wsloop.transport.bind import SocketNetwork, UnixBind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODE = 0o700
+"""The owner alone: who could reach the sockets in it could speak as a worker."""
+
+VARIABLES = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")
+"""Where such things belong: systemd's for the service, the user's session's, then what is for anything."""
+
+
+class Runtime:
+    """The directory, with the listening socket `link` in it, on which the hub process answers workers.
+
+    The socket is opened by the first process, and held, so that a new hub process goes on where the last
+    one ended. Raises StartupError.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        above = next((environ[name] for name in VARIABLES if environ.get(name)), "/tmp")
+        self._path = os.path.join(above, f"wsloop-{os.getpid()}-{os.urandom(4).hex()}")
+        try:
+            os.mkdir(self._path, MODE)
+        except OSError as error:
+            hint = "set TMPDIR to a directory that the daemon may write to"
+            raise StartupError(f"cannot make the directory {self._path}: {error.strerror}", hint) from error
+        self.link_path = os.path.join(self._path, "link")
+        try:
+            self._link = SocketNetwork().listen(UnixBind(self.link_path))
+        except StartupError:
+            self._remove()
+            raise
+
+    def link_fileno(self) -> int:
+        """Return the descriptor of the listening socket."""
+        return self._link.fileno()
+
+    def close_copy(self) -> None:
+        """Close the socket in a forked process that does not answer on it."""
+        self._link.close()
+
+    def close(self) -> None:
+        """Close the socket and remove the directory."""
+        self._link.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        # ENOENT: somebody tidied up; ENOTEMPTY: put something in it.
+        with contextlib.suppress(OSError):
+            os.rmdir(self._path)

@@ -1,0 +1,258 @@
+"""The first process of a daemon with several workers: holds sockets, forks, watches, and nothing else.
+
+It serves nobody, so that nothing a client does can hurt it; and what it does not do need not be
+restarted. It runs on the same reactor as the processes that serve. docs/internals/processes.md tells who
+forks whom, what each holds, and what happens when each of them dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wsloop.daemon import banner, compose, listening, logs, serving
+from wsloop.daemon.channel import Answer, Drain
+from wsloop.daemon.crew import Crew, Patience, Slot
+from wsloop.daemon.deal import Deal
+from wsloop.daemon.forks import Forks
+from wsloop.daemon.reload import Outcome, judge
+from wsloop.daemon.roles import Kind, Role
+from wsloop.daemon.runtime import Runtime
+from wsloop.daemon.signals import SignalHandling
+from wsloop.daemon.sockets import Purpose, Sockets
+from wsloop.loop.clock import MonotonicClock
+from wsloop.loop.poller import make_poller
+from wsloop.loop.reactor import Reactor
+from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.server.pulse import Jitter
+from wsloop.transport.bind import FdBind
+
+if TYPE_CHECKING:
+    import socket
+
+    from wsloop.daemon.channel import Ask
+    from wsloop.daemon.config import Sources
+    from wsloop.daemon.crew import Child
+    from wsloop.daemon.settings import Settings
+    from wsloop.loop.poller import Poller
+
+log = logging.getLogger("wsloop.daemon")
+
+PATIENCE = Patience()
+
+GRACE_S = 5.0
+"""Beyond the drain's window, in which a worker ends by itself: then it is killed."""
+
+HUB_STOP_S = 5.0
+"""For the hub process, which ends when the workers have."""
+
+STOP_NOW_S = 2.0
+"""For processes that are told to stop now, to say so and to end."""
+
+
+def run(settings: Settings, workers: int, sources: Sources) -> int:
+    """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(logs.start_direct(settings.log, dev=settings.dev))
+        _prepare(settings)
+        sockets = Sockets(settings.server.backlog)
+        stack.callback(sockets.close)
+        said = listening.listen(settings, sockets, workers)
+        runtime = Runtime(os.environ)
+        stack.callback(runtime.close)
+        wakeup, poller = SocketpairWakeup(), make_poller()
+        reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
+        stack.callback(reactor.close)
+        supervisor = Supervisor(settings, sources, workers, reactor, sockets, runtime, said)
+        supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
+        stack.callback(supervisor.close)
+        handling = SignalHandling(
+            reactor, wakeup.write_fileno(), supervisor.stop, supervisor.stop_now, supervisor.reload,
+            {
+                signal.SIGCHLD: supervisor.reap,
+                signal.SIGUSR1: functools.partial(supervisor.notify, signal.SIGUSR1),
+                signal.SIGUSR2: functools.partial(supervisor.notify, signal.SIGUSR2),
+                signal.SIGTTIN: supervisor.add_worker,
+                signal.SIGTTOU: supervisor.remove_worker,
+            },
+        )  # fmt: skip
+        stack.callback(handling.restore)
+        supervisor.reap()  # who died before there was a handler
+        reactor.run()
+        log.info("stopped")
+    return supervisor.exit_code
+
+
+def _prepare(settings: Settings) -> None:
+    """Find what is wrong with the settings before anything is forked, and load what all children need."""
+    compose.options(settings, compose.tokens(settings))
+
+
+def _serve(
+    supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
+) -> int:
+    """Be a child: let go of what is the supervisor's, and serve."""
+    role = supervisor.role_of(slot, line.detach())
+    supervisor.leave_to_child(role)
+    wakeup.close()
+    poller.close()
+    return serving.serve(supervisor.settings, role, supervisor.sources)
+
+
+class Supervisor:
+    """Decides when processes begin and end. `said` is the banner, printed when all of them serve."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sources,
+        workers: int,
+        reactor: Reactor,
+        sockets: Sockets,
+        runtime: Runtime,
+        said: list[str],
+    ) -> None:
+        self.settings = settings
+        self.sources = sources
+        self.exit_code = 0
+        self._reactor = reactor
+        self._sockets = sockets
+        self._runtime = runtime
+        self._said = [*said, f"  workers  {workers}"]
+        self._workers = workers
+        self._deals = [
+            (place, Deal(place.descriptors, workers, is_shared=len(place.descriptors) < workers))
+            for place in sockets.of(Purpose.CLIENTS)
+        ]
+        self._crew: Crew
+        self._is_announced = self._is_stopping = self._is_hub_told = False
+
+    # -- beginning ---------------------------------------------------------------------------
+
+    def begin(self, processes: Forks) -> None:
+        """Start the hub process, and the workers, which wait for it by themselves."""
+        self._crew = Crew(
+            self._reactor,
+            processes,
+            Jitter(os.urandom),
+            patience=PATIENCE,
+            on_change=self._on_change,
+            on_give_up=self._give_up,
+            on_ask=self._on_ask,
+        )
+        self._crew.fill(Slot(Kind.HUB))
+        for number in range(self._workers):
+            self._crew.fill(Slot(Kind.WORKER, number))
+
+    def role_of(self, slot: Slot, channel_fd: int) -> Role:
+        """Return what a process for `slot` is to be."""
+        common = Role(workers=self._workers, link_path=self._runtime.link_path, channel_fd=channel_fd)
+        if slot.kind is Kind.HUB:
+            return replace(
+                common,
+                kind=Kind.HUB,
+                admin=self._bind_for(Purpose.ADMIN),
+                control=self._bind_for(Purpose.CONTROL),
+                link_fd=self._runtime.link_fileno(),
+            )
+        keys = [key for _, deal in self._deals for key in deal.held_by(slot.number)]
+        return replace(common, kind=Kind.WORKER, binds=tuple(map(FdBind, keys)), slot=slot.number)
+
+    def leave_to_child(self, role: Role) -> None:
+        """Close, in a forked process, what is not its own."""
+        binds = (*role.binds, *(bind for bind in (role.admin, role.control) if bind is not None))
+        self._sockets.close_copies(tuple(bind.fd for bind in binds if isinstance(bind, FdBind)))
+        if role.link_fd < 0:
+            self._runtime.close_copy()
+        self._crew.leave_to_child()
+
+    def _bind_for(self, purpose: Purpose) -> FdBind | None:
+        places = self._sockets.of(purpose)
+        return FdBind(places[0].descriptors[0]) if places else None
+
+    def _on_change(self) -> None:
+        if self._is_stopping:
+            self._go_on_stopping()
+        elif not self._is_announced and self._crew.is_ready():
+            self._is_announced = True
+            log.info("%d workers serve", self._workers)
+            banner.show(self._said)
+
+    # -- signals -----------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        """Take note of children that have ended."""
+        self._crew.reap()
+
+    def reload(self) -> Outcome:
+        """Judge the configuration; if it is good, let every process read it again.
+
+        Those to come go by it as well. What has changed is told here, once for all.
+        """
+        outcome, self.settings = judge(self.sources, self.settings)
+        if not outcome.error:
+            self.notify(signal.SIGHUP)
+        return outcome
+
+    def notify(self, number: int) -> None:
+        """Pass a signal on to every process."""
+        self._crew.notify(number)
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Let the workers drain, then the hub process end; kill who does not."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        window_s = self.settings.server.timeout_graceful_shutdown
+        self._crew.dismiss()
+        self._sockets.close(Purpose.CLIENTS)
+        self._crew.signal(signal.SIGTERM, Kind.WORKER)
+        self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
+        self._go_on_stopping()
+
+    def stop_now(self) -> None:
+        """Let nobody drain."""
+        self.stop()
+        self._crew.signal(signal.SIGQUIT)
+        self._reactor.call_later(STOP_NOW_S, functools.partial(self._kill, None))
+
+    def _go_on_stopping(self) -> None:
+        if not self._crew.of(Kind.WORKER) and not self._is_hub_told:
+            self._is_hub_told = True
+            for child in self._crew.children.values():
+                child.line.send(Drain())
+            self._reactor.call_later(HUB_STOP_S, functools.partial(self._kill, None))
+        if not self._crew.children:
+            self._reactor.stop()
+
+    def _kill(self, kind: Kind | None) -> None:
+        for child in self._crew.children.values():
+            if kind is None or child.slot.kind is kind:
+                log.warning("%s did not end in time: killed", child)
+        self._crew.signal(signal.SIGKILL, kind)
+
+    def _give_up(self) -> None:
+        self.exit_code = 1
+        self.stop()
+
+    def close(self) -> None:
+        """Let go of all lines. Children that are left find that they are alone, and end."""
+        self._crew.close()
+
+    # -- the number of workers -----------------------------------------------------------------
+
+    def add_worker(self) -> None:
+        """TTIN."""
+
+    def remove_worker(self) -> None:
+        """TTOU."""
+
+    def _on_ask(self, child: Child, ask: Ask) -> None:
+        child.line.send(Answer(ask.number, is_done=False, text=f"unknown: {ask.what}"))
