@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from wsloop import __version__
-from wsloop.daemon import config_cli, ctl_cli, flags, streams, token_cli
+from wsloop.daemon import config_cli, ctl_cli, flags, streams, talk_cli, token_cli
 from wsloop.daemon.flags import CONFIG
 from wsloop.errors import StartupError
 
@@ -41,6 +41,8 @@ def version() -> None:
 
 cli.add_command(token_cli.token)
 cli.add_command(ctl_cli.ctl)
+for command in (talk_cli.pub, talk_cli.sub, talk_cli.chat):
+    cli.add_command(command)
 cli.add_command(config_cli.config)
 cli.add_command(config_cli.check_config)
 
