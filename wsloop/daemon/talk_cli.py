@@ -23,9 +23,7 @@ DEMO_CHANNEL = "chat:lobby"
 def server_options(command: Command) -> Command:
     """Give a command the options that say who this is and whom it trusts."""
     options = (
-        click.option(
-            "--ca-file", default="", metavar="PATH", help="Who may sign a wss server's certificate."
-        ),
+        click.option("--ca-file", default="", metavar="PATH", help="Who may sign a server's certificate."),
         click.option(
             "--token-file",
             type=click.Path(path_type=Path, dir_okay=False),
