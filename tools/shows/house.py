@@ -28,12 +28,13 @@ limit_accept_rate = 0
 timeout_graceful_shutdown = {window_s:g}
 
 [log]
-level = "warning"
+level = "info"
 
 [client]
 allow_anonymous = true
 
 [admin]
+port = 0
 api_insecure = true
 
 [channels]
@@ -82,11 +83,16 @@ class House:
 
 
 @contextmanager
-def house(workers: int, *, window_s: float = 30.0, channels: str = "", port: int = 0) -> Iterator[House]:
-    """Run a daemon for the time of a `with` block; `channels` are further lines of `[channels]`."""
+def house(
+    workers: int, *, window_s: float = 30.0, channels: str = "", dev: bool = False
+) -> Iterator[House]:
+    """Run a daemon for the time of a `with` block.
+
+    `channels` are further lines of `[channels]`; `window_s` is its drain window; with `dev` it has `/echo`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "wsloop.toml"
         file.write_text(CONFIGURATION.format(window_s=window_s, channels=channels), encoding="utf-8")
         several = ["--workers", str(workers)] if workers > 1 else []
-        with Daemon("-c", str(file), *several, dev=False, port=port) as daemon:
+        with Daemon("-c", str(file), *several, dev=dev) as daemon:
             yield House(daemon)
