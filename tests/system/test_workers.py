@@ -16,6 +16,7 @@ import pytest
 from tests.system.crowd import Crowd
 from tests.system.daemon import PATIENCE_S, Daemon
 from tests.system.test_admin import call, port_of
+from wsloop.client.messages import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +80,15 @@ def ask(daemon: Daemon, method: str, **fields: object) -> Any:
     connection.close()
     assert status == 200, body
     return json.loads(body).get("result")
+
+
+def status_of(daemon: Daemon, path: str) -> int:
+    """Return what the public listener answers to GET."""
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE_S)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -166,6 +176,29 @@ def test_a_killed_hub_process_is_a_new_epoch_and_everybody_is_told(daemon: Daemo
     assert set(workers) < set(children(daemon))
     crowd.publish(clients[0], "room", "after")
     crowd.run_until(lambda: all(heard == ["before", "after"] for heard in crowd.heard("room")))
+
+
+def test_a_stopped_hub_process_is_told_of_and_loses_nothing(daemon: Daemon, crowd: Crowd) -> None:
+    (client,) = crowd.join("room")
+    crowd.publish(client, "room", "before")
+    hub = children(daemon)[0]
+    os.kill(hub, signal.SIGSTOP)
+    try:
+        refused: list[object] = []
+        client.publish("room", b'"meanwhile"', refused.append, key="once")
+        crowd.run_until(lambda: refused)
+        assert isinstance(refused[0], CallError)
+        wait_for(lambda: status_of(daemon, "/readyz") == 503)
+    finally:
+        os.kill(hub, signal.SIGCONT)
+    wait_for(lambda: status_of(daemon, "/readyz") == 200)
+    again: list[object] = []
+    client.publish("room", b'"meanwhile"', again.append, key="once")
+    crowd.run_until(lambda: again)
+    assert not isinstance(again[0], CallError)
+    crowd.publish(client, "room", "after")
+    crowd.run_until(lambda: crowd.heard("room") == [["before", "meanwhile", "after"]])
+    assert len([event for event in crowd.told[client].events if event[0] == "connected"]) == 1
 
 
 def test_who_is_blocked_stays_blocked_for_a_worker_that_begins_later(daemon: Daemon, crowd: Crowd) -> None:
