@@ -26,6 +26,7 @@ from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
+    from wsloop.daemon.reload import Outcome
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
