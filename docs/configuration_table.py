@@ -11,13 +11,13 @@ A key's meaning is the comment behind it in `wsloop/daemon/settings.py`, for the
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import table, units
+from wsloop.daemon import table
 from wsloop.daemon.flag_names import FLAGS
+from wsloop.daemon.printing import spelt
 
 if TYPE_CHECKING:
     import msgspec
@@ -26,22 +26,12 @@ REFERENCE = Path(__file__).parent / "reference"
 BEGIN, END = "<!-- settings: generated -->\n", "<!-- settings: end -->\n"
 
 
-def spelt(key: table.Key) -> str:
-    """Return a default as TOML has it."""
-    value = key.default
-    if isinstance(value, bool):
-        return str(value).lower()
-    if key.unit:
-        return f'"{units.spell(value, key.unit)}"'
-    return f"[{', '.join(json.dumps(each) for each in value)}]" if key.kind is tuple else json.dumps(value)
-
-
 def rows(section: str) -> list[str]:
     """Return the table's rows for one section."""
     lines = []
     for key in table.all_keys():
         if key.section == section:
-            default = "" if key.default in (None, ()) else f"`{spelt(key)}`"
+            default = "" if key.default in (None, ()) else f"`{spelt(key, key.default)}`"
             flag = f"`{FLAGS[key.path]}`" if key.path in FLAGS else ""
             live = "live" if key.is_live else "restart"
             lines.append(f"| `{key.name}` | {default} | {flag} | {live} | {key.meaning} |")
@@ -69,7 +59,7 @@ def namespace_table() -> str:
     """Return the options of a namespace as Markdown."""
     lines = ["", "| option | default | meaning |", "|---|---|---|"]
     for key in table.namespace_keys("channels"):
-        lines.append(f"| `{key.name}` | `{spelt(key)}` | {key.meaning} |")
+        lines.append(f"| `{key.name}` | `{spelt(key, key.default)}` | {key.meaning} |")
     return "\n".join([*lines, ""])
 
 

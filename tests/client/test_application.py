@@ -457,3 +457,40 @@ def test_a_receiver_that_hangs_disturbs_nobody(site: Site) -> None:
         site.ask(client, unsubscribe={"channel": "news"})
     site.server.run_for(20.0)
     assert "rpc" in site.ask(client, rpc={"method": "m"})
+
+
+# -- traces --------------------------------------------------------------------------------------
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+
+
+def parents(site: Site, name: str) -> list[list[str]]:
+    requests = [request for request in site.backend.requests if request.target == f"/{name}"]
+    return [request.headers["traceparent"].split("-") for request in requests]
+
+
+def test_questions_and_events_belong_to_the_trace_of_the_upgrade(site: Site) -> None:
+    client = site.server.dial(MessagingMemoryClient)
+    client.upgrade(CONNECTION_PATH, (("Traceparent", f"00-{TRACE_ID}-{SPAN}-00"),))
+    client.command(connect={})
+    site.server.run_until(lambda: 1 in client.replies)
+    site.ask(client, rpc={"method": "m", "data": 1})
+    client.close()
+    site.server.run_until(lambda: len(site.told()) > 1)
+    (connect,), (rpc,) = parents(site, "connect"), parents(site, "rpc")
+    for version, trace_id, span, flags in (connect, rpc):
+        assert (version, trace_id, flags) == ("00", TRACE_ID, "00")
+        assert span != SPAN
+    assert connect[2] != rpc[2]
+    assert site.told()[-1]["trace_id"] == TRACE_ID
+
+
+def test_without_one_they_belong_to_the_clients_own(site: Site) -> None:
+    client = site.dial()
+    client_id = client.replies[1]["connect"]["client"]
+    client.close()
+    site.server.run_until(lambda: len(site.told()) > 1)
+    ((_, trace_id, _, flags),) = parents(site, "connect")
+    assert trace_id == client_id.replace("-", "") == site.told()[-1]["trace_id"]
+    assert flags == "01"

@@ -20,7 +20,8 @@ from wsloop.testing.spool_store import MemorySpoolStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PERSON = Person("c1", "42", b'{"m":1}')
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PERSON = Person("c1", "42", b'{"m":1}', (("traceparent", f"00-{TRACE_ID}-00f067aa0ba902b7-01"),))
 
 
 class Teller:
@@ -86,7 +87,7 @@ def test_an_event_says_what_has_happened(teller: Teller) -> None:
     time_ms = start["time"]
     assert start == {"seq": 1, "type": "start", "time": time_ms}
     assert time_ms == 1_767_225_600_000
-    person = {"time": time_ms, "client": "c1", "user": "42", "meta": {"m": 1}}
+    person = {"time": time_ms, "client": "c1", "user": "42", "meta": {"m": 1}, "trace_id": TRACE_ID}
     unsubscribed = {"channel": "news", "code": 2000, "reason": "server unsubscribe"}
     assert events == [
         {"seq": 2, "type": "disconnect", **person, "code": 3001, "reason": "shutdown"},

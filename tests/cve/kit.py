@@ -12,7 +12,8 @@ import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wsloop.daemon.logs import Escaped, RateLimit
+from wsloop.daemon.log_format import TextFormat
+from wsloop.daemon.logs import RateLimit
 from wsloop.testing.client import MemoryClient
 from wsloop.testing.server import ADDRESS
 
@@ -159,11 +160,12 @@ class Log(logging.Handler):
         super().__init__(logging.INFO)
         self.lines: list[str] = []
         self.addFilter(RateLimit(now))
-        self.setFormatter(Escaped("%(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(TextFormat())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the line, or the lines of a traceback."""
-        self.lines.append(self.format(record))
+        _date, _time, line = self.format(record).split(" ", 2)
+        self.lines.append(line)
 
     def only(self, text: str) -> str:
         """Return the log's only line, which must be at INFO and hold `text`."""

@@ -112,7 +112,7 @@ def test_a_flood_of_faults_is_ten_lines_a_second(house: MemoryServer, log: Log, 
     assert len(log.lines) == LINES_PER_SECOND
     house.run_for(1.0)
     fail(1)
-    assert log.lines[-1].endswith("(and 290 more like it)")
+    assert "(and 290 more like it)" in log.lines[-1]
 
 
 def test_a_token_is_never_logged(house: MemoryServer, log: Log) -> None:

@@ -51,7 +51,11 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
             "did you mean 'ping_interval'?",
         ),
         ("[serverr]\nport = 1\n", "wsloop.toml:1: unknown key 'serverr'", "did you mean 'server'?"),
-        ("[log]\nzebra = 1\n", "wsloop.toml:2: unknown key 'zebra'", "known here: level, format"),
+        (
+            "[log]\nzebra = 1\n",
+            "wsloop.toml:2: unknown key 'zebra'",
+            "known here: level, format, file, access",
+        ),
         ("[server]\nport = 70000\n", "wsloop.toml:2: server.port: expected `int` <= 65535", ""),
         ('[server]\nport = "x"\n', "wsloop.toml:2: server.port: expected `int`, got `str`", ""),
         ("[ws]\nmax_size = 0\n", "wsloop.toml:2: ws.max_size: expected `int` >= 1", ""),

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import tempfile
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsloop.daemon import logs
+from wsloop.daemon.log_format import escape
 from wsloop.daemon.settings import LogSettings
+from wsloop.server import access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from wsloop.daemon.kinds import LogFormat
 
@@ -57,7 +62,7 @@ def test_a_record_below_the_level_is_not_written() -> None:
 
 @given(st.text())
 def test_whatever_a_peer_chose_stays_one_printable_line(text: str) -> None:
-    escaped = logs.escape(text)
+    escaped = escape(text)
     assert escaped.isprintable()
     assert len(escaped.splitlines()) <= 1
 
@@ -180,8 +185,10 @@ def test_a_blocked_stream_never_stops_the_caller(monkeypatch: pytest.MonkeyPatch
     pipe.read()
     stop()
     lines = pipe.read().splitlines()
-    assert all("message" in line for line in lines)
-    assert 2 <= len(lines) <= 4
+    kept = [line for line in lines if "message" in line]
+    assert 2 <= len(kept) <= 4
+    (notice,) = set(lines) - set(kept)
+    assert f"{9 - len(kept)} lines of the log were lost before this one" in notice
 
 
 def test_a_stream_that_stays_blocked_does_not_hold_up_the_stop(
@@ -203,3 +210,100 @@ def test_lines_that_cannot_be_written_are_lost_and_nothing_else() -> None:
         stop = logs.start(LogSettings(format="text"), dev=False, fd=closed)
         log.info("lost")
         stop()
+
+
+# -- files, other settings, no thread ---------------------------------------------------------------
+
+
+def test_a_file_is_written_and_reopened(tmp_path: Path) -> None:
+    path = tmp_path / "wsloop.log"
+    stop = logs.start(LogSettings(format="text", file=str(path)), dev=False)
+    log.info("before")
+    wait_for(lambda: "before" in path.read_text())
+    path.rename(tmp_path / "wsloop.log.1")
+    logs.reopen()
+    log.info("after")
+    stop()
+    assert "before" in (tmp_path / "wsloop.log.1").read_text()
+    assert [line.rpartition(": ")[2] for line in path.read_text().splitlines()] == [
+        "the log was reopened",
+        "after",
+    ]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the writing thread have the processor until `condition()`."""
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s
+        os.sched_yield()
+
+
+def test_the_lines_that_a_full_disk_took_are_counted() -> None:
+    stop = logs.start(LogSettings(format="text", file="/dev/full"), dev=False)
+    log.info("one")
+    log.info("two")
+    wait_for(lambda: logs.statistics().lost_total == 2)
+    stop()
+    assert logs.statistics().lost_total == 0  # there is no log any more
+
+
+def test_other_settings_count_at_once(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    stop = logs.start(LogSettings(format="text", file=str(first)), dev=False)
+    log.debug("not told")
+    logs.apply(LogSettings(format="json", level="debug", file=str(second), access=True))
+    assert access.is_on()
+    log.debug("told")
+    stop()
+    assert not access.is_on()
+    assert first.read_text() == ""
+    reopened, told = (json.loads(line) for line in second.read_text().splitlines())
+    assert (reopened["message"], told["message"]) == ("the log was reopened", "told")
+
+
+def test_the_access_log_is_not_limited() -> None:
+    limit = logs.RateLimit(lambda: 0.0)
+    record = logging.LogRecord(access.ACCESS_LOGGER, logging.INFO, "", 0, "x", (), None)
+    assert all(limit.filter(record) for _ in range(100))
+
+
+def test_without_a_thread_lines_are_written_at_once(tmp_path: Path) -> None:
+    threads = threading.active_count()
+    path = tmp_path / "log"
+    stop = logs.start_direct(LogSettings(format="json", file=str(path)), dev=False)
+    log.info("hello")
+    assert threading.active_count() == threads
+    line = json.loads(path.read_text())
+    assert (line["message"], line["process"]) == ("hello", "supervisor")
+    path.unlink()
+    logs.reopen()
+    log.info("again")
+    assert "again" in path.read_text()
+    stop()
+
+
+def test_without_a_thread_a_blocked_stream_costs_lines_and_no_time(pipe: Pipe) -> None:
+    stop = logs.start_direct(LogSettings(format="text"), dev=False, fd=pipe.blocked())
+    log.info("one")
+    log.info("two")
+    assert logs.statistics().lost_total == 2
+    pipe.read()
+    log.info("three")
+    stop()
+    lost, three = pipe.read().splitlines()
+    assert "2 lines of the log were lost before this one" in lost
+    assert "three" in three
+
+
+def test_a_process_that_was_forked_logs_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    settings = LogSettings(format="json", file=str(path))
+    stop_direct = logs.start_direct(settings, dev=False)
+    stop = logs.start(settings, dev=False, process="worker-0")  # as a child does
+    log.info("hello")
+    stop()
+    stop_direct()
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line)["process"] == "worker-0"
+    assert logging.getLogger("wsloop").handlers == []

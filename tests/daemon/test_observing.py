@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from wsloop import __version__
+from wsloop.cluster.domain import WorkerDomain
 from wsloop.daemon import observing, process
 from wsloop.daemon.roles import Kind, Role
 from wsloop.observe.metrics import METRICS
 from wsloop.server.assembly import Ports
 from wsloop.testing.poller import FakePoller
 from wsloop.testing.server import MemoryServer
+from wsloop.transport.bind import UnixBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wsloop.observe.snapshot import Snapshot
+
 LATER = {
     "wsloop_connections_shed_total", "wsloop_link_reconnects_total", "wsloop_link_up",
     "wsloop_log_lines_lost_total", "wsloop_loop_blocked_total", "wsloop_overload",
-    "wsloop_worker_deaths_total",
-    "wsloop_workers",
+    "wsloop_worker_deaths_total", "wsloop_workers",
 }  # fmt: skip
 """Told by the parts of the daemon that they are about, where these run."""
 
@@ -89,3 +93,28 @@ def test_without_proc_descriptors_are_unknown(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "stat", absent)
     assert process.resources().descriptors == 0
+
+
+def test_a_worker_tells_whether_it_reaches_the_hub_process(house: MemoryServer) -> None:
+    domain = WorkerDomain(house.reactor, ports_of(house), UnixBind("/nowhere.sock"), 3)
+    made = dataclasses.replace(house.house, domain=domain)
+    values = observing.observe(made, ports_of(house), Role(Kind.WORKER, slot=3)).snapshot().values
+    assert values["wsloop_link_up"] == {"worker-3": [0]}
+    assert values["wsloop_link_reconnects_total"] == {"": [0]}
+
+
+def test_the_hub_process_asks_all_workers_and_goes_on_without_those_who_are_late(house: MemoryServer) -> None:
+    ports = ports_of(house)
+    hub = observing.observe(house.house, ports, Role(Kind.HUB))
+    worker = observing.observe(house.house, ports, Role(Kind.WORKER, slot=1))
+    asked: list[tuple[str, bytes]] = []
+
+    def call_all(name: str, body: bytes, _timeout_s: float, done: object) -> None:
+        asked.append((name, body))
+        assert callable(done)
+        done({0: None, 1: observing.packed(worker)})
+
+    told: list[list[Snapshot]] = []
+    observing.gather_all(hub, call_all)(told.append)
+    assert asked == [(observing.METRICS_CALL, b"")]
+    assert [snapshot.process for snapshot in told[0]] == ["hub", "worker-1"]

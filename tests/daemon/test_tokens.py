@@ -110,15 +110,16 @@ def test_key_files_are_read_again_and_bad_ones_change_nothing(tmp_path: Path) ->
         return good
 
     write("P-256", "RSA")
-    made = build(settings(ecdsa_public_key=str(pem), jwks_file=str(keys)))
+    files = settings(ecdsa_public_key=str(pem), jwks_file=str(keys))
+    made = build(files)
     assert users() == [True, False, True, False]
     write("P-384", "Ed25519")
-    made.reload()
+    made = made.adopt(build(files))
     assert users() == [False, True, False, True]
     write("P-256", "RSA")
     keys.write_text("{}")
     with pytest.raises(ConfigError):
-        made.reload()
+        made.adopt(build(files))
     assert users() == [False, True, False, True]
 
 

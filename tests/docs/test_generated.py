@@ -16,7 +16,10 @@ DIAGRAMS = runpy.run_path(str(ROOT / "docs" / "make_diagrams.py"))
 PICTURES = sorted(DIAGRAMS["DIAGRAMS"])
 
 
-SCRIPTS = ("api_table.py", "configuration_table.py", "cve_table.py", "make_diagrams.py", "protocol_tables.py")
+SCRIPTS = (
+    "api_table.py", "configuration_table.py", "cve_table.py", "dashboard.py", "make_diagrams.py",
+    "metrics_table.py", "protocol_tables.py",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -85,7 +85,7 @@ def test_a_key_of_the_set_is_found_by_its_id_only() -> None:
     keys.replace_fetched({"b": key("RSA")})
     assert len(keys) == 3
     assert None not in (keys.find("RS256", "a"), keys.find("RS256", "b"), keys.find("HS256", ""))
-    keys.replace((), {"c": key("RSA")})
+    keys.adopt(Keys((), {"c": key("RSA")}))
     found = [keys.find("RS256", name) is not None for name in "abc"]
     assert (found, keys.find("HS256", "")) == ([False, True, True], None)
 

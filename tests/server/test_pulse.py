@@ -15,14 +15,14 @@ DEADLINES = Deadlines(ping_interval_s=25.0, pong_timeout_s=10.0)
 @given(st.floats(0, 1, exclude_max=True), st.lists(st.floats(0, 9.5), max_size=20))
 def test_pings_keep_their_pace_however_late_the_pongs_come(fraction: float, delays: list[float]) -> None:
     pulse = Pulse(0.0, DEADLINES, fraction)
-    due = pulse.beat(0.0, DEADLINES)
+    due = pulse.beat(0.0)
     assert due.action is HeartbeatAction.NONE
     assert 12.5 <= due.next_deadline_s <= 25.0
     ping_s = due.next_deadline_s
     for delay in delays:
-        assert pulse.beat(ping_s, DEADLINES).action is HeartbeatAction.PING
+        assert pulse.beat(ping_s).action is HeartbeatAction.PING
         pulse.heard_s = ping_s + delay
-        due = pulse.beat(ping_s + 10.0, DEADLINES)
+        due = pulse.beat(ping_s + 10.0)
         assert due.action is HeartbeatAction.NONE
         assert due.next_deadline_s == ping_s + 25.0
         ping_s = due.next_deadline_s
@@ -31,19 +31,19 @@ def test_pings_keep_their_pace_however_late_the_pongs_come(fraction: float, dela
 @given(st.floats(0, 1, exclude_max=True), st.floats(0.001, 12))
 def test_a_peer_silent_since_before_the_ping_is_timed_out_after_it(fraction: float, before: float) -> None:
     pulse = Pulse(0.0, DEADLINES, fraction)
-    ping_s = pulse.beat(0.0, DEADLINES).next_deadline_s
+    ping_s = pulse.beat(0.0).next_deadline_s
     pulse.heard_s = ping_s - before
-    assert pulse.beat(ping_s, DEADLINES).action is HeartbeatAction.PING
-    early = pulse.beat(ping_s + 9.9, DEADLINES)
+    assert pulse.beat(ping_s).action is HeartbeatAction.PING
+    early = pulse.beat(ping_s + 9.9)
     assert early.action is HeartbeatAction.NONE
     assert early.next_deadline_s == ping_s + 10.0
-    assert pulse.beat(ping_s + 10.0, DEADLINES).action is HeartbeatAction.TIMEOUT
+    assert pulse.beat(ping_s + 10.0).action is HeartbeatAction.TIMEOUT
 
 
 def test_the_first_ping_is_due_when_it_says() -> None:
     pulse = Pulse(100.0, DEADLINES, 0.25)
     assert pulse.first_ping_s == 100.0 + 25.0 * 0.625
-    assert pulse.beat(pulse.first_ping_s, DEADLINES).action is HeartbeatAction.PING
+    assert pulse.beat(pulse.first_ping_s).action is HeartbeatAction.PING
 
 
 @given(st.binary(min_size=1, max_size=4), st.integers(1, 600))

@@ -174,7 +174,7 @@ def test_after_a_reload_new_clients_see_the_new_certificate(pair: tuple[str, str
     first = served_serial(side)
     write_pair(tmp_path)
     assert served_serial(side) == first
-    side.reload()
+    side.adopt(Certificates(*pair))
     second = served_serial(side)
     assert second != first
 
@@ -187,7 +187,7 @@ def test_a_bad_new_pair_leaves_the_old_one_in_use(
     first = served_serial(side)
     damage(pair[0])
     with pytest.raises(ConfigError):
-        side.reload()
+        side.adopt(Certificates(*pair))
     assert served_serial(side) == first
 
 
@@ -202,7 +202,7 @@ def test_connections_and_handshakes_under_way_go_on_over_a_reload(
     half_way[0].write(b"x")
     assert half_way[1].read(1) is None
     write_pair(tmp_path)
-    side.reload()
+    side.adopt(Certificates(*pair))
     client.write(b"as before")
     assert server.read(100) == b"as before"
     server.write(b"it is")

@@ -314,10 +314,12 @@ def test_a_hello_over_the_limit_that_arrives_at_once_is_refused(side: Certificat
 # -- tickets ---------------------------------------------------------------------------------------
 
 
-def test_a_session_is_resumed_by_its_ticket_but_not_after_a_reload(side: Certificates) -> None:
+def test_a_session_is_resumed_by_its_ticket_but_not_after_a_reload(
+    side: Certificates, tmp_path: Path
+) -> None:
     context = client_context("http/1.1", highest=V12)
     first = connected(side, context)
     assert first.session_reused is False
     assert connected(side, context, first.session).session_reused is True
-    side.reload()
+    side.adopt(Certificates(*write_pair(tmp_path)))
     assert connected(side, context, first.session).session_reused is False

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from wsloop.client import proxy_shapes as shapes
+from wsloop.client.tracing import headers_of, trace_of
 from wsloop.errors import MAX_REASON_BYTES, HttpError
 from wsloop.hub import codes, replies
 from wsloop.hub.backend import Backend, Disconnected, PublishVerdict, Refused, Renewal
@@ -28,7 +29,7 @@ from wsloop.hub.grants import Identity, Override, SubscriptionGrant
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from wsloop.client.endpoint import Endpoint
+    from wsloop.client.endpoint import Endpoint, Posted
     from wsloop.hub.backend import (
         ConnectQuestion,
         Decided,
@@ -123,7 +124,7 @@ class HttpBackend(Backend):
         endpoint = self.endpoints.get("send")
         if endpoint is not None:
             body = shapes.RpcBody(**_person(question.person), data=_raw(question.data))
-            endpoint.post(msgspec.json.encode(body), _ignore, headers=question.person.headers)
+            _post(endpoint, question.person, body, _ignore, may_repeat=False)
 
     def _ask(
         self, kind: _Kind[Any, Granted], person: Person, body: msgspec.Struct, done: Decided[Granted]
@@ -145,7 +146,20 @@ class HttpBackend(Backend):
                 answer = FAILED
             done(answer)
 
-        endpoint.post(msgspec.json.encode(body), posted, headers=person.headers, may_repeat=kind.repeats)
+        _post(endpoint, person, body, posted, may_repeat=kind.repeats)
+
+
+def _post(
+    endpoint: Endpoint, person: Person, body: msgspec.Struct, done: Posted, *, may_repeat: bool
+) -> None:
+    """Post a question about `person`, as part of the trace that its connection belongs to."""
+    endpoint.post(
+        msgspec.json.encode(body),
+        done,
+        headers=headers_of(person),
+        trace=trace_of(person),
+        may_repeat=may_repeat,
+    )
 
 
 def _read(kind: _Kind[Any, Granted], body: bytes) -> Granted | Refused | Disconnected:

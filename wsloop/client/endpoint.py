@@ -18,6 +18,7 @@ from wsloop.client.breaker import Breaker, BreakerRules, BreakerState
 from wsloop.errors import HttpError
 from wsloop.loop.histogram import Histogram
 from wsloop.protocol.http_client import HttpRequest
+from wsloop.protocol.trace import SPAN_BYTES, traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,10 +109,19 @@ class Endpoint:
         """Whether calls are let through."""
         return self._breaker.state
 
-    def post(self, body: bytes, done: Posted, *, headers: Headers = (), may_repeat: bool = False) -> None:
+    def post(
+        self,
+        body: bytes,
+        done: Posted,
+        *,
+        headers: Headers = (),
+        trace: str = "",
+        may_repeat: bool = False,
+    ) -> None:
         """Post `body`, JSON; `done` gets the body of a 2xx answer, or an HttpError, exactly once.
 
-        `may_repeat` says that asking twice does no harm.
+        `trace` is what the request is part of (`protocol/trace.py`), "" for nothing. `may_repeat` says that
+        asking twice does no harm.
         """
         ticket = self._breaker.admit(self._now())
         if ticket is None:
@@ -119,6 +129,8 @@ class Endpoint:
             done(CIRCUIT_OPEN)
             return
         url, began_s = self._url, self._now()
+        if trace:
+            headers = (*headers, ("traceparent", traceparent(trace, self._entropy(SPAN_BYTES))))
         request = HttpRequest("POST", url.target, url.host, (*HEADERS, *headers), body, may_repeat)
 
         def completed(outcome: HttpResponse | HttpError) -> None:

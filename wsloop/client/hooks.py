@@ -22,9 +22,11 @@ import msgspec
 
 from wsloop.client.breaker import backoff_s
 from wsloop.client.endpoint import HEADERS, Complaints
+from wsloop.client.tracing import trace_of
 from wsloop.errors import HttpError
 from wsloop.hub.backend import Hooks
 from wsloop.protocol.http_client import HttpRequest
+from wsloop.protocol.trace import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,7 @@ class HookEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     channel: str = ""
     code: int = 0
     reason: str = ""
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ class HttpHooks(Hooks):
             channel=channel,
             code=code,
             reason=reason,
+            trace_id=trace_id(trace_of(person)) if person else "",
         )
         is_whole = self._spool.append(msgspec.json.encode(event), keep=self._under_way)
         if not is_whole and not self._has_dropped:

@@ -48,6 +48,9 @@ class WorkerDomain:
         """Whether the broker answers."""
         return self.link.is_up
 
+    def limit_history(self, memory_bytes: int) -> None:
+        """See `Domain.limit_history`: the hub process keeps it."""
+
     def join(self, operations: Operations) -> None:
         """See `Domain.join`: connect, from the next turn on."""
         self.link.start()
@@ -88,6 +91,10 @@ class HubDomain:
     def link_up(self) -> bool:
         """Whether the broker answers: it is here."""
         return True
+
+    def limit_history(self, memory_bytes: int) -> None:
+        """See `Domain.limit_history`."""
+        self.service.shared.broker.limit_memory(memory_bytes)
 
     def join(self, operations: Operations) -> None:
         """See `Domain.join`: take links, from the next turn on."""

@@ -11,7 +11,8 @@ class LinkLimits(msgspec.Struct, frozen=True):
     """How much a link holds and how long it waits.
 
     `queue_bytes`: said and not yet taken by the kernel; twice the longest message, and at 10 MB/s, more
-    than Python decodes, three seconds. `read_bytes` and `messages_per_turn`: some milliseconds of work.
+    than Python decodes, three seconds. `read_bytes` in one read, and `messages_per_turn`, twice in the turn
+    that reads them: some milliseconds of work.
     `ping_s`: between pings. `stalled_s`: a silence that is told; a loop that blocks so long is ill.
     `dead_s`: a silence that ends the link; a supervisor kills a hung worker after 10 s.
     `greet_s`: until the greetings have been exchanged.

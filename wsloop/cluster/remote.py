@@ -38,9 +38,9 @@ class RemoteBroker(Broker):
 
     def subscribe(self, channel: str) -> None:
         """See `Broker.subscribe`."""
-        if channel not in self._standing.channels:
-            self._standing.channels[channel] = None
-            self._uplink.say(messages.Interests((channel,)))
+        channels = self._standing.channels
+        if channel not in channels and self._uplink.say(messages.Interests((channel,))):
+            channels[channel] = None
 
     def unsubscribe(self, channel: str) -> None:
         """See `Broker.unsubscribe`."""
@@ -50,9 +50,9 @@ class RemoteBroker(Broker):
 
     def subscribe_pattern(self, pattern: str) -> None:
         """See `Broker.subscribe_pattern`."""
-        if pattern not in self._standing.patterns:
-            self._standing.patterns[pattern] = None
-            self._uplink.say(messages.Interests((), (pattern,)))
+        patterns = self._standing.patterns
+        if pattern not in patterns and self._uplink.say(messages.Interests((), (pattern,))):
+            patterns[pattern] = None
 
     def unsubscribe_pattern(self, pattern: str) -> None:
         """See `Broker.unsubscribe_pattern`."""
@@ -84,8 +84,8 @@ class RemoteBroker(Broker):
 
     def publish_join(self, channel: str, info: bytes) -> None:
         """See `Broker.publish_join`."""
-        self._standing.joins.add(channel, info)
-        self._uplink.say(messages.JoinSaid(channel, info))
+        if self._uplink.say(messages.JoinSaid(channel, info)):
+            self._standing.joins.add(channel, info)
 
     def publish_leave(self, channel: str, info: bytes) -> None:
         """See `Broker.publish_leave`."""
@@ -137,8 +137,8 @@ class RemotePresence(Presence):
 
     def add(self, channel: str, client: str, user: str, info: bytes) -> None:
         """See `Presence.add`."""
-        self._uplink.standing.add_member(channel, client, user, info)
-        self._uplink.say(messages.Members((messages.Member(channel, client, user, info),)))
+        if self._uplink.say(messages.Members((messages.Member(channel, client, user, info),))):
+            self._uplink.standing.add_member(channel, client, user, info)
 
     def remove(self, channel: str, client: str) -> None:
         """See `Presence.remove`."""

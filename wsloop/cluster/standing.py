@@ -6,19 +6,19 @@ other end forgets them with the link, so that nothing of a dead worker stays beh
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from wsloop.cluster.messages import Announced, Announcement, Interests, Member, Members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from wsloop.cluster.messages import Message
 
 BATCH = 500
-"""Entries in one message: less than a millisecond for either end, and 600 KiB where every info is as long
-as it may be."""
+BATCH_BYTES = 256 * 1024
+"""Entries in one message, and what they take: less than a millisecond for either end. One entry alone can be
+longer, and was said alone before, so it can be written."""
 
 _Entry = TypeVar("_Entry")
 
@@ -88,15 +88,20 @@ class Standing:
         What is said anew between two of them is not lost and what is taken back is not said again, if the
         caller sends it at once: each entry is looked up when its message is made.
         """
-        for channels in _batches(list(self.channels)):
+        for channels in _batches(list(self.channels), len):
             yield Interests(tuple(channel for channel in channels if channel in self.channels))
-        for patterns in _batches(list(self.patterns)):
+        for patterns in _batches(list(self.patterns), len):
             yield Interests((), tuple(pattern for pattern in patterns if pattern in self.patterns))
         places = [(channel, client) for channel, members in self.members.items() for client in members]
-        for batch in _batches(places):
+        for batch in _batches(places, self._member_bytes):
             yield Members(tuple(self._present(batch)))
-        for joins in _batches(self.joins.all()):
+        for joins in _batches(self.joins.all(), lambda join: len(join.info)):
             yield Announced(tuple(self._announced(joins)))
+
+    def _member_bytes(self, place: tuple[str, str]) -> int:
+        channel, client = place
+        user, info = self.members.get(channel, {}).get(client, ("", b""))
+        return len(channel) + len(client) + len(user) + len(info)
 
     def _present(self, places: list[tuple[str, str]]) -> Iterator[Member]:
         for channel, client in places:
@@ -111,8 +116,15 @@ class Standing:
                 yield Announcement(join.channel, join.info, count)
 
 
-def _batches(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
-    """Yield the entries in lists of at most BATCH."""
-    rest = iter(entries)
-    while batch := list(islice(rest, BATCH)):
+def _batches(entries: Iterable[_Entry], size_bytes: Callable[[_Entry], int]) -> Iterator[list[_Entry]]:
+    """Yield the entries in lists of at most BATCH, and of BATCH_BYTES or little more."""
+    batch: list[_Entry] = []
+    left_bytes = BATCH_BYTES
+    for entry in entries:
+        batch.append(entry)
+        left_bytes -= size_bytes(entry)
+        if len(batch) == BATCH or left_bytes <= 0:
+            yield batch
+            batch, left_bytes = [], BATCH_BYTES
+    if batch:
         yield batch

@@ -17,7 +17,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wsloop.cluster import asking, messages
-from wsloop.cluster.codec import LinkError, MessageReader
+from wsloop.cluster.codec import LinkError, MessageReader, encode
 from wsloop.cluster.link import Link
 from wsloop.cluster.link_states import LinkLimits, LinkState, Traffic
 from wsloop.cluster.messages import FromService
@@ -144,13 +144,19 @@ class Uplink:
 
     # -- speaking ----------------------------------------------------------------------------
 
-    def say(self, message: messages.Message) -> None:
-        """Say something that has no answer; it is lost while there is no link."""
+    def say(self, message: messages.Message) -> bool:
+        """Say something that has no answer; it is lost while there is no link.
+
+        Returns False, and says nothing, if it cannot be written: then it must not be said again either.
+        """
+        try:
+            data = encode(message)
+        except LinkError as error:
+            log.error("%s is not said: %s", type(message).__name__, error.reason)
+            return False
         if self._link is not None and self._link.state is LinkState.READY:
-            try:
-                self._link.send(message)
-            except LinkError as error:
-                log.error("%s is not said: %s", type(message).__name__, error.reason)
+            self._link.send_encoded(data)
+        return True
 
     def ask_broker(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from wsloop import __version__
-from wsloop.daemon import flags, streams, token_cli
+from wsloop.daemon import config_cli, flags, streams, token_cli
 from wsloop.daemon.flags import CONFIG
 from wsloop.errors import StartupError
 
@@ -40,6 +40,8 @@ def version() -> None:
 
 
 cli.add_command(token_cli.token)
+cli.add_command(config_cli.config)
+cli.add_command(config_cli.check_config)
 
 
 # A flag that is not given leaves what the environment or the file says.
@@ -52,8 +54,9 @@ def serve(dev: bool, path: Path | None, **given: Any) -> None:  # noqa: ANN401 -
     # Imported here: `wsloop --help` need not load the house.
     from wsloop.daemon import config, run  # noqa: PLC0415
 
-    loaded = config.read(config.Sources(path, flags.tree(given), dev))
-    sys.exit(run.run(loaded.settings))
+    sources = config.Sources(path, flags.tree(given), dev)
+    loaded = config.read(sources)
+    sys.exit(run.run(loaded.settings, sources))
 
 
 def main() -> NoReturn:

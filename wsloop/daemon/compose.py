@@ -11,7 +11,7 @@ import resource
 import socket
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import outside, process
+from wsloop.daemon import memory, outside, process
 from wsloop.daemon.environment import KEY_PASSWORD
 from wsloop.errors import ConfigError
 from wsloop.hub.memory_broker import BrokerLimits
@@ -71,6 +71,7 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
         entropy=os.urandom,
         wakeup=wakeup,
         process=process.usage,
+        memory=memory.gauge(settings.server.memory_limit),
     )
 
 
@@ -119,6 +120,7 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         verifier=judges.verifier if judges is not None else None,
         auth=_auth(settings.auth),
         rate_limits=_rate_limits(settings.rate_limits),
+        slow_turn_s=settings.server.watchdog,
         node_name=f"{socket.gethostname()}_{server.port}",
     )
 

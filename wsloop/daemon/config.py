@@ -91,7 +91,7 @@ def read(sources: Sources) -> Loaded:
             return place(path, text, table, key)
         return f"{found}: " if found else ""
 
-    _check_together(settings, where)
+    check_together(settings, where)
     addresses.check(settings.server, sources.flags.get("server", {}), where)
     return Loaded(settings, origins)
 
@@ -211,7 +211,7 @@ def _joined(table: str, key: str) -> str:
     return f"{table}.{key}".strip(".")
 
 
-def _check_together(settings: Settings, where: outside.Place) -> None:
+def check_together(settings: Settings, where: outside.Place) -> None:
     """Raise ConfigError for settings that contradict each other; `where` tells the place of one."""
     if settings.ws.ping_timeout >= settings.ws.ping_interval:
         raise ConfigError(

@@ -27,5 +27,7 @@ FLAGS = {
     "server.poller": "--poller",
     "log.level": "--log-level",
     "log.format": "--log-format",
+    "log.file": "--log-file",
+    "log.access": "--access-log",
 }
 """Key -> flag, in the order of the help."""

@@ -66,11 +66,16 @@ def tree(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
     _check_binds(binds)
     found: dict[str, dict[str, Any]] = {}
     for path in FLAGS:
-        value = tuple(binds) or None if path == "server.bind" else given[_parameter(path)]
-        if value is not None:
+        value = tuple(binds) if path == "server.bind" else _joined(given[_parameter(path)])
+        if value not in (None, ()):
             section, _, name = path.partition(".")
             found.setdefault(section, {})[name] = value
     return found
+
+
+def _joined(value: object) -> object:
+    """Return the lists of a repeatable flag as one; any other flag's value as it is."""
+    return tuple(each for part in value for each in part) if isinstance(value, tuple) else value
 
 
 def _options() -> list[Callable[[Command], Command]]:
@@ -91,7 +96,10 @@ def _option(key: Key, flag: str) -> Callable[[Command], Command]:
         return click.option(f"{flag}/--no-{flag[2:]}", parameter, default=None, help=help_text)
     names = [flag, SHORT[flag]] if flag in SHORT else [flag]
     if key.kind is tuple:
-        return click.option(*names, parameter, multiple=True, metavar="TEXT", help=f"{help_text} Repeatable.")
+        # A path may have a comma in it; elsewhere commas part one from the next.
+        kind = None if key.path == "server.bind" else Setting(key)
+        many = f"{help_text} Repeatable."
+        return click.option(*names, parameter, multiple=True, type=kind, metavar="TEXT", help=many)
     if key.choices:
         return click.option(*names, parameter, type=click.Choice(key.choices), help=help_text)
     return click.option(*names, parameter, type=Setting(key), metavar=_metavar(key), help=help_text)

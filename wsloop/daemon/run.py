@@ -11,21 +11,25 @@ from wsloop.daemon.sockets import Purpose, Sockets
 from wsloop.transport.bind import FdBind
 
 if TYPE_CHECKING:
+    from wsloop.daemon.config import Sources
     from wsloop.daemon.settings import Settings
 
 
-def run(settings: Settings) -> int:
-    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start."""
+def run(settings: Settings, sources: Sources) -> int:
+    """Run a daemon to its end and return the exit code; raises StartupError if it cannot start.
+
+    `sources` are where the settings come from, read again at a reload.
+    """
     workers = worker_count(settings.server.workers)
     if workers > 1:
         # Imported here: one process needs none of it.
         from wsloop.daemon import supervisor  # noqa: PLC0415
 
-        return supervisor.run(settings, workers)
+        return supervisor.run(settings, workers, sources)
     sockets = Sockets(settings.server.backlog)
     try:
         said = listening.listen(settings, sockets)
-        return serving.serve(settings, _alone(sockets, said))
+        return serving.serve(settings, _alone(sockets, said), sources)
     finally:
         sockets.close()
 

@@ -12,27 +12,26 @@ import dataclasses
 import functools
 import gc
 import logging
+import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, joint, logs, observing
+from wsloop.daemon import banner, compose, joint, log_block, logs, observing, watchdog
+from wsloop.daemon.config import Sources
 from wsloop.daemon.heartbeat import Beats
+from wsloop.daemon.reload import Reloading
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.shares import share_of
 from wsloop.daemon.signals import SignalHandling
-from wsloop.errors import ConfigError
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.reactor import Reactor
-    from wsloop.server.assembly import House
+    from wsloop.server.assembly import House, Options
     from wsloop.server.server import Server
-    from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -43,11 +42,14 @@ PROGRESS_S = 2.0
 """Between two lines that tell how far a drain is."""
 
 
-def serve(settings: Settings, role: Role) -> int:
-    """Serve to the end and return the exit code; raises StartupError if it cannot start."""
-    settings = share_of(settings, role)
+def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int:
+    """Serve to the end and return the exit code; raises StartupError if it cannot start.
+
+    `sources` are where the settings come from, read again at a reload; None: nowhere.
+    """
+    whole, settings = settings, share_of(settings, role)
     with contextlib.ExitStack() as stack:
-        stack.callback(logs.start(settings.log, dev=settings.dev))
+        stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
         options = dataclasses.replace(options, domain=joint.domain(role, options.broker))
@@ -65,8 +67,15 @@ def serve(settings: Settings, role: Role) -> int:
             house.server.listen(bind)
         if role.admin is not None:
             house.server.listen_admin(role.admin, house.admin, secure=settings.admin.tls)
-        rereads = _rereads(options.certificates, tokens)
-        _serve(settings, house, wakeup, role, rereads)
+        stack.callback(watchdog.start(house.lag))
+
+        def build(changed: Settings, judges: Tokens | None) -> Options:
+            return compose.options(share_of(changed, role), judges)
+
+        # The changes of several processes are told by their supervisor, once.
+        level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
+        reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
+        _serve(reloading, house, wakeup, role)
     return 0
 
 
@@ -81,16 +90,9 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _serve(
-    settings: Settings,
-    house: House,
-    wakeup: SocketpairWakeup,
-    role: Role,
-    rereads: dict[str, Callable[[], None]],
-) -> None:
+def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: Role) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
     reactor, server = house.reactor, house.server
-    window_s = settings.server.timeout_graceful_shutdown
 
     def stop_now() -> None:
         log.warning("stopping now, %d connections dropped", server.clients)
@@ -99,15 +101,18 @@ def _serve(
     def drain() -> None:
         if server.draining:
             return
+        window_s = reloading.settings.server.timeout_graceful_shutdown
         reactor.call_later(window_s, stop_now)
         server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
         _tell_progress(reactor, server)
 
-    reload = functools.partial(_reload, rereads) if rereads else None
     is_child = role.channel_fd >= 0
     # The hub process ends when the workers have, however many processes a TERM is sent to.
     on_term = (lambda: None) if role.kind is Kind.HUB else drain
-    handling = SignalHandling(reactor, wakeup.write_fileno(), on_term, stop_now, reload, is_child=is_child)
+    others = {signal.SIGUSR1: logs.reopen, signal.SIGUSR2: log_block.state_logger(house)}
+    handling = SignalHandling(
+        reactor, wakeup.write_fileno(), on_term, stop_now, reloading.run, others, is_child=is_child
+    )
     if is_child:
         Beats(house, role.channel_fd, drain)
     try:
@@ -132,27 +137,6 @@ def _tell_progress(reactor: Reactor, server: Server) -> None:
     if server.clients or not server.drained_from:
         log.info("draining %s of %s", f"{server.clients:,}", f"{server.drained_from:,}")
         reactor.call_later(PROGRESS_S, functools.partial(_tell_progress, reactor, server))
-
-
-def _rereads(certificates: Certificates | None, tokens: Tokens | None) -> dict[str, Callable[[], None]]:
-    """Return what HUP reads again, by its name in the log."""
-    found: dict[str, Callable[[], None]] = {}
-    if certificates is not None:
-        found["the certificate"] = certificates.reload
-    if tokens is not None:
-        found["the set of keys for tokens"] = tokens.reload
-    return found
-
-
-def _reload(rereads: dict[str, Callable[[], None]]) -> None:
-    """Read files again (HUP); bad ones change nothing, and connections go on."""
-    for name, reread in rereads.items():
-        try:
-            reread()
-        except ConfigError as error:
-            log.error("%s stays as it was: %s", name, error.message)
-        else:
-            log.info("%s was read again, and counts from now on", name)
 
 
 def _settle_the_heap() -> None:

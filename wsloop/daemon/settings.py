@@ -62,6 +62,8 @@ class ServerSettings(Section, frozen=True):
     limit_accept_rate: Live[Count | None] = None  # new ones a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Live[Seconds] = 30.0  # the drain window
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
+    memory_limit: Memory | None = None  # bytes of all processes; at 80 % nobody new, at 90 % the slowest go
+    watchdog: Grace = 0.1  # s after which the stack of what holds up a turn is logged; 0: never
     workers: Workers = 1  # processes that serve clients, or "auto": one a core; also $WEB_CONCURRENCY
     pid_file: FilePath | None = None  # where the number of the first process is written
     proxy_headers: bool | None = None  # believe listed proxies about clients; default: if any is listed
@@ -108,6 +110,8 @@ class LogSettings(Section, frozen=True):
 
     level: LogLevel = "info"  # the least level that is told
     format: LogFormat = "auto"  # text on a terminal and in dev mode, json otherwise
+    file: FilePath | None = None  # lines are added to it, USR1 opens it again; default: standard error
+    access: bool = False  # a line for each HTTP answer, and for the end of each WebSocket
 
 
 class ClientSettings(Section, frozen=True):

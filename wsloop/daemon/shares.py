@@ -3,7 +3,7 @@
 All of them read the same settings. What has to be done once is the hub process's: it tells the application
 that channels are occupied and vacated, since only it knows of all subscribers; and it asks the
 application nothing, since it has no clients. What is written has a file for each process.
-Limits hold for each worker.
+Limits hold for each worker, but that of memory, which is divided.
 """
 
 from __future__ import annotations
@@ -29,9 +29,18 @@ def share_of(settings: Settings, role: Role) -> Settings:
     if role.kind is Kind.ALONE:
         return settings
     hooks = _hooks(settings.hooks, role)
+    server = msgspec.structs.replace(
+        settings.server, memory_limit=_memory(settings.server.memory_limit, role)
+    )
     if role.kind is Kind.WORKER:
-        return msgspec.structs.replace(settings, hooks=hooks)
-    return msgspec.structs.replace(settings, hooks=hooks, proxy=_without_questions(settings.proxy))
+        return msgspec.structs.replace(settings, hooks=hooks, server=server)
+    proxy = _without_questions(settings.proxy)
+    return msgspec.structs.replace(settings, hooks=hooks, server=server, proxy=proxy)
+
+
+def _memory(limit_bytes: int | None, role: Role) -> int | None:
+    """Return an equal part for each worker and the hub process; the supervisor's 30 MB are theirs."""
+    return None if limit_bytes is None else limit_bytes // (role.workers + 1)
 
 
 def _hooks(hooks: HookSettings, role: Role) -> HookSettings:

@@ -20,6 +20,7 @@ from wsloop.daemon.channel import Answer, Drain
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
+from wsloop.daemon.reload import Outcome, judge
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import socket
 
     from wsloop.daemon.channel import Ask
+    from wsloop.daemon.config import Sources
     from wsloop.daemon.crew import Child
     from wsloop.daemon.settings import Settings
     from wsloop.loop.poller import Poller
@@ -53,7 +55,7 @@ STOP_NOW_S = 2.0
 """For processes that are told to stop now, to say so and to end."""
 
 
-def run(settings: Settings, workers: int) -> int:
+def run(settings: Settings, workers: int, sources: Sources) -> int:
     """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start."""
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start_direct(settings.log, dev=settings.dev))
@@ -66,7 +68,7 @@ def run(settings: Settings, workers: int) -> int:
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(settings, workers, reactor, sockets, runtime, said)
+        supervisor = Supervisor(settings, sources, workers, reactor, sockets, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
@@ -99,7 +101,7 @@ def _serve(
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
-    return serving.serve(supervisor.settings, role)
+    return serving.serve(supervisor.settings, role, supervisor.sources)
 
 
 class Supervisor:
@@ -108,6 +110,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
+        sources: Sources,
         workers: int,
         reactor: Reactor,
         sockets: Sockets,
@@ -115,6 +118,7 @@ class Supervisor:
         said: list[str],
     ) -> None:
         self.settings = settings
+        self.sources = sources
         self.exit_code = 0
         self._reactor = reactor
         self._sockets = sockets
@@ -185,9 +189,15 @@ class Supervisor:
         """Take note of children that have ended."""
         self._crew.reap()
 
-    def reload(self) -> None:
-        """Let every process read its configuration again."""
-        self.notify(signal.SIGHUP)
+    def reload(self) -> Outcome:
+        """Judge the configuration; if it is good, let every process read it again.
+
+        Those to come go by it as well. What has changed is told here, once for all.
+        """
+        outcome, self.settings = judge(self.sources, self.settings)
+        if not outcome.error:
+            self.notify(signal.SIGHUP)
+        return outcome
 
     def notify(self, number: int) -> None:
         """Pass a signal on to every process."""

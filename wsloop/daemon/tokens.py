@@ -73,11 +73,19 @@ class Tokens(msgspec.Struct, frozen=True):
     sources: tuple[KeySource, ...]
     keys: dict[str, Keys]
 
-    def reload(self) -> None:
-        """Read key files again; raises ConfigError, and changes nothing, for one that cannot be used."""
-        fresh = {section: _read_keys(section, getattr(self.settings, section)) for section in self.keys}
-        for section, (fixed, by_id) in fresh.items():
-            self.keys[section].replace(fixed, by_id)
+    def adopt(self, fresh: Tokens) -> Tokens:
+        """Return what `fresh`, made of other settings or files, comes to while this is in use.
+
+        Sets that are fetched stay, and go on being fetched as before: for the same sections, into the same
+        `Keys`.
+        """
+        keys = dict(fresh.keys)
+        for section, running in self.keys.items():
+            if section in keys:
+                running.adopt(keys[section])
+                keys[section] = running
+        verifier = JwtVerifier(*(_rules(section, fresh.settings, keys[section]) for section in keys))
+        return Tokens(fresh.settings, verifier, self.sources, keys)
 
     def fetch(
         self, reactor: Reactor, network: Network, entropy: Callable[[int], bytes]
@@ -120,7 +128,7 @@ def build(settings: Settings) -> Tokens:
         if token is None:
             continue
         keys = all_keys[section] = Keys(*_read_keys(section, token))
-        rules.append(TokenRules(keys, token.audience, token.issuer))
+        rules.append(_rules(section, settings, keys))
         if token.jwks_url:
             url = parse_url(token.jwks_url, f"{section}.jwks_url")
             sources.append(KeySource(url, keys, token.jwks_interval, token.algorithms, token.jwks_ca_file))
@@ -128,6 +136,11 @@ def build(settings: Settings) -> Tokens:
             if not url.origin.is_secure and isinstance(address, TcpBind) and not is_loopback(address.host):
                 log.warning("%s.jwks_url is not https: whoever is on the way can sign tokens", section)
     return Tokens(settings, JwtVerifier(*rules), tuple(sources), all_keys)
+
+
+def _rules(section: str, settings: Settings, keys: Keys) -> TokenRules:
+    token: TokenSettings = getattr(settings, section)
+    return TokenRules(keys, token.audience, token.issuer)
 
 
 def sign(settings: Settings, claims: Mapping[str, object]) -> str:

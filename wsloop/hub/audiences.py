@@ -81,6 +81,11 @@ class Audience:
         self.join_count -= subscription.wants_joins
         self._receivers = None
 
+    def follow_rules(self) -> None:
+        """Follow other rules of the channel, and what they made of the subscriptions."""
+        self._lane = _lane(self._channel, self.codec)
+        self.join_count = sum(each.wants_joins for each in self.subscriptions)
+
     def refresh(self) -> None:
         """Look up the receivers anew: that of a subscription is another one now."""
         self._receivers = None

@@ -40,7 +40,8 @@ Decided = Callable[[Answer | Refused | Disconnected], object]
 class Person(msgspec.Struct, frozen=True):
     """Which client a question is about.
 
-    `headers` are those of the upgrade request that the operator lets through, names in lower case.
+    `headers` are those of the upgrade request that the operator lets through, names in lower case; and
+    `traceparent`, if it had a good one.
     """
 
     client: str

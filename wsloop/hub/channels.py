@@ -183,6 +183,11 @@ class Channel:
         audiences = self._audiences()
         return [subscription for audience in audiences for subscription in audience.subscriptions]
 
+    def refresh_audiences(self) -> None:
+        """Follow other rules: what becomes of slow readers, and who is told of comings and goings."""
+        for audience in self._audiences():
+            audience.follow_rules()
+
     def set_number(self, number: int) -> None:
         """Let `number`, which no other channel has, stand for the name where that is wished."""
         self.number = number

@@ -132,7 +132,7 @@ UNSUBSCRIBE_EXPIRED = Code(
     2501, "subscription expired", when="the right to the channel has expired, and was not renewed in time"
 )
 UNSUBSCRIBE_STATE_INVALIDATED = Code(
-    2502, "state invalidated", never="nothing invalidates what a client remembers"
+    2502, "state invalidated", when="a reload has taken away the channel's namespace, or forbids its name"
 )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.hub import codes, joining, refreshing, replies
+from wsloop.hub import codes, following, joining, refreshing, replies
 from wsloop.hub.backend import Hooks, NoHooks
 from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft
 from wsloop.hub.channels import Channel, Subscriber
@@ -23,6 +23,7 @@ from wsloop.hub.fan_out import DirectFanOut, FanOut
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.patterns import Patterns
 from wsloop.hub.positions import PositionCheck
+from wsloop.hub.rate_limits import Meter
 from wsloop.hub.revocations import Revocations
 from wsloop.hub.tags import Filters
 from wsloop.hub.tally import CountedVerifier, HubTally
@@ -168,6 +169,29 @@ class Hub(BrokerEvents):
         rules = self.namespaces.rules_of(channel)
         self.tally.published += 1
         self.broker.publish(channel, Draft(replies.one_line(data)), rules.retention, done or _ignore)
+
+    def follow(
+        self,
+        options: HubOptions,
+        namespaces: Namespaces | None,
+        verifier: Verifier | None,
+        rate_limits: RateLimits | None,
+    ) -> None:
+        """Go by other options from now on, without a connection lost.
+
+        `namespaces` None: those there are. A token that was good stays so for who came in with it.
+        """
+        self.options = options
+        self.verifier = verifier or NoTokens()
+        if rate_limits is not None and self.rate_limits is not None:
+            self.rate_limits.follow(rate_limits)
+        else:
+            self.rate_limits = rate_limits
+        if rate_limits is not None:
+            for client in self._clients.values():
+                client.meter = client.meter or Meter()
+        if namespaces is not None:
+            following.follow(self, namespaces)
 
     def disconnect_all(self, code: int, reason: str, limit: int | None = None) -> int:
         """Disconnect up to `limit` clients (None: all), oldest first; return how many remain.

@@ -274,10 +274,10 @@ def _register(
 
     `base`: the payload that the result gives it last, None if it gives none.
     """
-    if not is_wanted(subscription):
+    client, channel = subscription.client, subscription.channel
+    if not is_wanted(subscription) or channel.rules.is_over:
         _refuse(subscription, codes.INTERNAL_ERROR, joined)
         return
-    client, channel = subscription.client, subscription.channel
     hub = client.hub
     channel.waiting -= 1
     stale = channel.add(subscription, top, base)

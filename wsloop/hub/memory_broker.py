@@ -196,6 +196,10 @@ class MemoryBroker(Broker):
         self._queue(channel, entry)
         done(entry.stream.position)
 
+    def limit_memory(self, memory_bytes: int) -> None:
+        """Keep no more than so many bytes from now on; what is too much goes with what comes next."""
+        self._limits = msgspec.structs.replace(self._limits, memory_bytes=memory_bytes)
+
     def expire(self, now_s: float, limit: int) -> int:
         """See `Broker.expire`; forgets keys as well."""
         looked_at = self._keys.expire(now_s, limit)

@@ -96,12 +96,14 @@ class ChannelRules(msgspec.Struct, frozen=True):
     """A namespace's options with what is derived from them, looked up once per command.
 
     `is_wildcard`: they are those of a pattern, which names many channels and has nothing of its own.
+    `is_over`: the namespace is gone since somebody came in, and nobody may come any more.
     """
 
     options: Namespace
     retention: Retention
     pattern: re.Pattern[str] | None = None
     is_wildcard: bool = False
+    is_over: bool = False
 
     @property
     def has_history(self) -> bool:

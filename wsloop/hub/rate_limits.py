@@ -108,6 +108,10 @@ class RateLimits:
         self._users = _Shared()
         self._hosts = _Shared()
 
+    def follow(self, other: RateLimits) -> None:
+        """Take over the limits of another; what users and addresses have used up stays used up."""
+        self._client, self._user, self._ip = other._client, other._user, other._ip
+
     def __len__(self) -> int:
         """Return how many users and addresses are kept."""
         return len(self._users) + len(self._hosts)

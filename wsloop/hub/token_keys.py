@@ -82,11 +82,10 @@ class Keys:
     __slots__ = ("_by_id", "_fetched", "_fixed", "is_awaited")
 
     def __init__(self, fixed: Iterable[Key] = (), by_id: Mapping[str, Key] | None = None) -> None:
-        self._fixed: Mapping[str, Key] = {}
-        self._by_id: Mapping[str, Key] = {}
+        self._fixed: Mapping[str, Key] = {algorithm: key for key in fixed for algorithm in key.algorithms}
+        self._by_id: Mapping[str, Key] = dict(by_id or {})
         self._fetched: Mapping[str, Key] = {}
         self.is_awaited = False
-        self.replace(fixed, by_id or {})
 
     def __len__(self) -> int:
         return len({id(key) for key in self._fixed.values()}) + len({**self._by_id, **self._fetched})
@@ -96,10 +95,9 @@ class Keys:
         named = self._fetched.get(key_id) or self._by_id.get(key_id)
         return named if named is not None else self._fixed.get(algorithm)
 
-    def replace(self, fixed: Iterable[Key], by_id: Mapping[str, Key]) -> None:
-        """Let other keys be the configured ones; those that were fetched stay."""
-        self._fixed = {algorithm: key for key in fixed for algorithm in key.algorithms}
-        self._by_id = dict(by_id)
+    def adopt(self, other: Keys) -> None:
+        """Let the configured keys of another be these; those that were fetched stay."""
+        self._fixed, self._by_id = other._fixed, other._by_id
 
     def replace_fetched(self, by_id: Mapping[str, Key]) -> None:
         """Let other keys be the fetched set; the configured ones stay."""

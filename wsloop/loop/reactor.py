@@ -26,7 +26,7 @@ from wsloop.loop.poller import READ
 from wsloop.loop.wheel import TimerWheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wsloop.loop.clock import Clock
     from wsloop.loop.poller import Poller
@@ -350,6 +350,14 @@ class Reactor:
             self._wakeup = None
         self._poller.close()
         self._handlers.clear()
+
+    def handlers(self) -> Iterable[Handler]:
+        """Return the handler of each registered descriptor, to be looked at only."""
+        return self._handlers.values()
+
+    def next_deadline(self) -> float | None:
+        """Return when the next timer is due, None if there is none."""
+        return self._wheel.next_deadline()
 
     def statistics(self) -> ReactorStatistics:
         """Return a snapshot; costs nothing."""

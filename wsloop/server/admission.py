@@ -13,6 +13,10 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BURST_S = 2.0
 """How many seconds' worth of new connections may come at once. Clients that lost their connection
@@ -29,6 +33,7 @@ class Refusal(enum.Enum):
     FULL = "too many connections"
     HOST = "too many connections from your address"
     RATE = "too many new connections"
+    MEMORY = "the server is short of memory"
 
 
 class TokenBucket:
@@ -66,9 +71,21 @@ class Admission:
     __slots__ = ("_bucket", "_counts", "_max_connections", "_per_host")
 
     def __init__(self, max_connections: int, per_host: int, rate_per_s: float, now_s: float) -> None:
+        self._counts: dict[str, int] = {}
+        self.follow(max_connections, per_host, rate_per_s, now_s, ())
+
+    def follow(
+        self, max_connections: int, per_host: int, rate_per_s: float, now_s: float, keys: Iterable[str]
+    ) -> None:
+        """Judge by other limits from now on; `keys` are those of all who are in and counted.
+
+        Who is in already stays, even if they are too many now.
+        """
         self._max_connections = max_connections
         self._per_host = per_host
-        self._counts: dict[str, int] = {}
+        self._counts.clear()
+        for key in keys:
+            self.enter(key)
         self._bucket: TokenBucket | None = None
         if rate_per_s:
             self._bucket = TokenBucket(rate_per_s, max(1.0, rate_per_s * BURST_S), now_s)

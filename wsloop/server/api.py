@@ -52,15 +52,18 @@ _CHALLENGE = ((b"WWW-Authenticate", b'apikey realm="wsloop"'),)
 
 
 class Api(Service):
-    """The service below `/api/`. `api_key` is what callers must show; "" lets everybody in."""
+    """The service below `/api/`. `key` is what callers must show; "" lets everybody in, None nobody."""
 
-    def __init__(self, operations: Operations, api_key: str) -> None:
+    def __init__(self, operations: Operations, key: str | None) -> None:
         self._operations = operations
-        self._key = api_key.encode()
+        self.key = key
+        """May be changed at any time; the next request is judged by it."""
 
     def admit(self, request: Request) -> int:
         """See `Service.admit`."""
-        if self._key and not hmac.compare_digest(_key_of(request), self._key):
+        if self.key is None:
+            raise HandshakeError(404, "the server API is off; the operator can set admin.api_key")
+        if self.key and not hmac.compare_digest(_key_of(request), self.key.encode()):
             raise HandshakeError(401, "this needs the API key, in X-API-Key or in ?api_key=", _CHALLENGE)
         name = request.path.removeprefix(PREFIX)
         if name not in table.METHODS and name not in table.NOT_OFFERED:

@@ -23,10 +23,11 @@ from wsloop.hub.operations.results import Process, SlowConnection
 from wsloop.hub.options import HubOptions
 from wsloop.hub.presence import MemoryPresence
 from wsloop.loop.clock import unix_time
+from wsloop.loop.lag import TurnWatch
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.limits import Limits
 from wsloop.server import api, pages
-from wsloop.server.app import App, Route, Service
+from wsloop.server.app import App, Page, Route
 from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
 from wsloop.server.fan_out import PacedFanOut
@@ -35,6 +36,7 @@ from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
+from wsloop.server.overload import Overload
 from wsloop.server.server import OutboxMarks, Server
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from wsloop.loop.poller import Poller
     from wsloop.loop.wakeup import WakeupPort
     from wsloop.protocol.deflate import DeflateOptions
+    from wsloop.server.overload import MemoryGauge
     from wsloop.transport.bind import Network
     from wsloop.transport.certificates import Certificates
 
@@ -69,7 +72,10 @@ def _no_usage() -> Process:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used."""
+    """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used.
+
+    `memory` None: it is not watched.
+    """
 
     clock: Clock
     poller: Poller
@@ -78,6 +84,7 @@ class Ports:
     unix_s: WallClock = unix_time
     wakeup: WakeupPort | None = None
     process: Callable[[], Process] = _no_usage
+    memory: MemoryGauge | None = None
 
 
 class Outside(Protocol):
@@ -115,6 +122,10 @@ class Domain(Protocol):
         """Who is in each channel, on all hubs."""
         ...
 
+    def limit_history(self, memory_bytes: int) -> None:
+        """Keep no more of the past than this from now on; no effect where another process keeps it."""
+        ...
+
     def join(self, operations: Operations) -> None:
         """Take part, once the hub is there: `operations` is what others may ask of it."""
         ...
@@ -127,9 +138,13 @@ class Domain(Protocol):
 class OwnDomain:
     """A domain of one process: everything is at hand. Satisfies `Domain`."""
 
-    def __init__(self, broker: Broker, presence: Presence) -> None:
+    def __init__(self, broker: MemoryBroker, presence: Presence) -> None:
         self.broker = broker
         self.presence = presence
+
+    def limit_history(self, memory_bytes: int) -> None:
+        """See `Domain.limit_history`."""
+        self.broker.limit_memory(memory_bytes)
 
     def join(self, operations: Operations) -> None:
         """Nobody else asks."""
@@ -149,6 +164,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    Turns that last `slow_turn_s` or longer are counted and logged; 0: turns are not measured.
     `proxies`: whose word on their clients counts.
     `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
@@ -184,25 +200,31 @@ class Options:
     outside: Callable[[Reactor, Ports], Outside] | None = None
     forwarded_headers: frozenset[str] = frozenset()
     domain: Callable[[Reactor, Ports], Domain] | None = None
+    slow_turn_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """What `assemble` put together; the caller runs the reactor, and closes both it and the server.
 
-    `admin` is what to serve on an admin listener, `operations` what the server API does on this hub,
+    `admin` is what to serve on an admin listener, `api` the server API there, `operations` what it does
+    on this hub,
     `health` what the server says of itself. `outside`, if there is one, is closed after the
-    server, which tells it of the last disconnects; `domain` after that.
+    server, which tells it of the last disconnects; `domain` after that. `lag` and `overload`: who watches
+    the turns and the memory, if somebody does.
     """
 
     reactor: Reactor
     server: Server
     hub: Hub
     admin: App
+    api: api.Api
     operations: Operations
     health: Health
     domain: Domain
     outside: Outside | None = None
+    lag: TurnWatch | None = None
+    overload: Overload | None = None
 
 
 def assemble(ports: Ports, options: Options) -> House:
@@ -225,8 +247,8 @@ def assemble(ports: Ports, options: Options) -> House:
     hub = Hub(
         domain.broker,
         domain.presence,
-        namespaces=_namespaces(options),
-        options=_hub_options(options),
+        namespaces=namespaces(options),
+        options=hub_options(options),
         now=now,
         unix_s=ports.unix_s,
         entropy=ports.entropy,
@@ -239,7 +261,7 @@ def assemble(ports: Ports, options: Options) -> House:
     server = Server(
         reactor,
         ports.network,
-        _app(options, hub, fan_out, health),
+        public_app(options, hub, fan_out, health),
         entropy=ports.entropy,
         deadlines=options.deadlines,
         outbox=options.outbox,
@@ -261,17 +283,25 @@ def assemble(ports: Ports, options: Options) -> House:
         slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
     )
     health.add(lambda: "draining" if server.draining else "")
+    overload = Overload(reactor, server, ports.memory) if ports.memory is not None else None
+    if overload is not None:
+        health.add(overload.reason)
     domain.join(operations)
-    return House(reactor, server, hub, _admin_app(options, operations), operations, health, domain, outside)
+    lag = TurnWatch(reactor, ports.clock, options.slow_turn_s) if options.slow_turn_s else None
+    service = api.Api(operations, options.api_key)
+    admin = _admin_app(options, service)
+    return House(reactor, server, hub, admin, service, operations, health, domain, outside, lag, overload)
 
 
-def _namespaces(options: Options) -> Namespaces:
+def namespaces(options: Options) -> Namespaces:
+    """Return the namespaces that the options come to."""
     if options.namespaces is not None:
         return Namespaces(options.namespaces)
     return Namespaces(dev_namespaces() if options.dev else {})
 
 
-def _hub_options(options: Options) -> HubOptions:
+def hub_options(options: Options) -> HubOptions:
+    """Return what holds for the hub's clients."""
     return msgspec.structs.replace(
         options.hub,
         version=__version__,
@@ -281,7 +311,7 @@ def _hub_options(options: Options) -> HubOptions:
     )
 
 
-def _app(options: Options, hub: Hub, fan_out: PacedFanOut, health: Health) -> App:
+def public_app(options: Options, hub: Hub, fan_out: PacedFanOut, health: Health) -> App:
     """Return what is served: messaging always; the page and /echo in dev mode only."""
     messaging = functools.partial(
         MessagingHandler,
@@ -312,16 +342,18 @@ def _app(options: Options, hub: Hub, fan_out: PacedFanOut, health: Health) -> Ap
     return App(routes, site, options.allowed_origins, options.loopback_only, lets_own_origin=options.dev)
 
 
-def _admin_app(options: Options, operations: Operations) -> App:
+def _admin_app(options: Options, service: api.Api) -> App:
     """Return what the operator's software is served."""
     text = f"wsloop {__version__}\n\nhealth: /healthz /livez /readyz\nmetrics: /metrics\n"
-    services: dict[str, Service] = {}
-    if options.api_key is not None:
-        services[api.PREFIX] = api.Api(operations, options.api_key)
-        text += f"server API: POST {api.PREFIX}METHOD\n"
+    closed = pages.text_page(text)
+    offering = pages.text_page(f"{text}server API: POST {api.PREFIX}METHOD\n")
     alive = pages.text_page("ok\n")
-    site = {"/healthz": alive, "/livez": alive, "/": pages.text_page(text)}
-    return App({}, site, loopback_only=options.loopback_only, services=services)
+    site: dict[str, Page] = {
+        "/healthz": alive,
+        "/livez": alive,
+        "/": lambda: closed() if service.key is None else offering(),
+    }
+    return App({}, site, loopback_only=options.loopback_only, services={api.PREFIX: service})
 
 
 def _sweep(reactor: Reactor, hub: Hub) -> None:

@@ -19,8 +19,10 @@ from wsloop.protocol.close import CloseCode
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Failed, Ping, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.session_states import SessionState
+from wsloop.server import access
 from wsloop.server.http_phase import HttpPhase
 from wsloop.server.lifecycle import State, Step, step
+from wsloop.server.story import fields
 from wsloop.server.turn import QUIET_BYTES
 from wsloop.server.upkeep import Upkeep
 
@@ -150,7 +152,7 @@ class Connection(Upkeep):
         if isinstance(error, TransportError):
             self.lose(error.errno_name)
         else:
-            log.error("connection %d: internal error", self.id, exc_info=error)
+            log.error("internal error", exc_info=error, extra=fields(self))
             if self.state is State.OPEN:
                 self.close(int(CloseCode.INTERNAL_ERROR), "internal error")
             else:
@@ -355,7 +357,7 @@ class Connection(Upkeep):
     def _end_for_want_of_rings(self, session: FastSession) -> None:
         """Close: half a frame had no place to wait, so the stream is out of step."""
         if self.state is _OPEN:
-            log.warning("connection %d: no ring left to read into, closed with 1013", self.id)
+            log.warning("no ring left to read into, closed with 1013", extra=fields(self))
             self.close(int(CloseCode.TRY_AGAIN_LATER), "server is out of buffers")
             session.lose_track()
 
@@ -373,8 +375,7 @@ class Connection(Upkeep):
             self._note_close(event.code, event.reason)
             session.answer_close()
             if isinstance(event, Failed):
-                peer = self.peer
-                log.info("connection %d: %s failed: %d %s", self.id, peer, event.code, event.reason)
+                log.info("%s failed: %d %s", self.peer, event.code, event.reason, extra=fields(self))
             self.enqueue(session.take_output())
             self.finish()
         elif self.state is _OPEN and self._may_control() and isinstance(event, Ping):
@@ -394,7 +395,7 @@ class Connection(Upkeep):
         due_s = max(self._control_due_s, now) + 1 / limits.control_frames_per_s
         # Half a frame more: tenths of a second do not add up exactly.
         if due_s - now > (limits.control_burst + 0.5) / limits.control_frames_per_s:
-            log.info("connection %d: %s sends too many control frames", self.id, self.peer)
+            log.info("%s sends too many control frames", self.peer, extra=fields(self))
             self.close(int(CloseCode.POLICY_VIOLATION), "too many control frames")
             if self._session is not None:
                 # More of the same is on its way: it is not worth decoding.
@@ -476,7 +477,7 @@ class Connection(Upkeep):
         if self.state is State.CLOSED:
             return
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("connection %d: %s: %s", self.id, self.peer, why)
+            log.debug("%s: %s", self.peer, why, extra=fields(self))
         self._cork = self._lines = None
         self.state = step(self.state, Step.LOSE)
         reactor = self._server.reactor
@@ -493,9 +494,11 @@ class Connection(Upkeep):
         self._transport.close()
         self._outbox.clear()
         self._let_go_of_input()
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            access.ended(self, self._close_code, self._server.reactor.now - self._began_s)
         self._backlog = self._mailbox = self.member = None
         self._server.forget(self)
-        handler, self._handler = self._handler, None
         self._http = self._session = None
         if handler is not None:
             self._server.tally.closes[self._close_code] += 1

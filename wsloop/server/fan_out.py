@@ -117,6 +117,11 @@ class PacedFanOut(FanOut):
         self._is_due = False
         self._held: list[Connection] = []
 
+    def follow(self, messages_per_frame: int, delay_s: float) -> None:
+        """Join messages otherwise from now on."""
+        self.messages_per_frame = messages_per_frame
+        self._delay_s = delay_s
+
     def send(self, receivers: Sequence[Receiver], message: bytes, lane: Lane) -> None:
         """See `FanOut.send`; the frames leave in phase 1 of the next turn, or of those that follow."""
         if not receivers:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from wsloop.errors import HandshakeError
 from wsloop.protocol.deflate_offers import negotiate
 from wsloop.protocol.handshake import Handshake
-from wsloop.server import pages
+from wsloop.server import access, pages
+from wsloop.server.story import fields, of_request
 
 if TYPE_CHECKING:
     from wsloop.protocol.events import Request
@@ -50,7 +51,10 @@ class _Owed:
 class HttpPhase:
     """One connection's requests. Refers to its connection, which drops it to end the cycle."""
 
-    __slots__ = ("_app", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_sender", "_server")
+    __slots__ = (
+        "_app", "_asked_s", "_connection", "_handshake", "_has_begun", "_is_last", "_owed", "_request",
+        "_sender", "_server",
+    )  # fmt: skip
 
     def __init__(self, server: Server, connection: Connection, app: App) -> None:
         self._server = server
@@ -66,6 +70,9 @@ class HttpPhase:
         # Whom the upgrade request came from, once it is known to be told by a listed proxy.
         self._sender = ""
         self._owed: _Owed | None = None
+        # The one that is being answered, and since when.
+        self._request: Request | None = None
+        self._asked_s = 0.0
 
     def receive(self, data: bytes) -> None:
         """Take bytes of the peer's; answer every request that they complete."""
@@ -114,6 +121,7 @@ class HttpPhase:
         """Answer requests until one upgrades, one ends the connection, or none is complete."""
         budget = REQUESTS_PER_TURN
         while request is not None:
+            self._begin(request)
             if request.is_upgrade:
                 self._upgrade(request)
                 return
@@ -132,6 +140,18 @@ class HttpPhase:
         interim = self._handshake.take_interim()
         if interim:
             self._connection.enqueue((interim,))
+
+    def _begin(self, request: Request) -> None:
+        """Take note of a request, for the log."""
+        self._request = request
+        self._asked_s = self._server.reactor.now
+        self._connection.story = of_request(request, is_logged=access.is_on())
+
+    def _note(self, status: int, size_bytes: int) -> None:
+        """Have the answer in the access log; what comes next belongs to another request."""
+        request, self._request = self._request, None
+        duration_s = self._server.reactor.now - self._asked_s if request is not None else 0.0
+        access.answered(self._connection, request, status, size_bytes, duration_s)
 
     def _ask(self, service: Service, request: Request) -> bool:
         """Have a service answer; return whether the next request may be looked at now."""
@@ -158,6 +178,8 @@ class HttpPhase:
         self._server.tally.responses[response.status // 100] += 1
         headers = (*response.headers, (b"Connection", b"close")) if self._is_last else response.headers
         self._connection.enqueue((handshake.respond(response.status, headers, response.body),))
+        self._note(response.status, len(response.body))
+        self._connection.story = None
         if not handshake.keep_alive:
             self._connection.finish()
             return False
@@ -166,12 +188,14 @@ class HttpPhase:
         return True
 
     def _refuse(self, error: HandshakeError) -> None:
+        connection = self._connection
         self._server.tally.responses[error.status // 100] += 1
-        peer = self._connection.peer
-        if self._sender and not self._connection.sender:
+        peer = connection.peer
+        if self._sender and not connection.sender:
             peer = f"{self._sender} via {peer}"
-        log.info("connection %d: %s refused: %s", self._connection.id, peer, str(error))
-        self._connection.enqueue((self._handshake.refuse(error),))
+        log.info("%s refused: %s", peer, str(error), extra=fields(connection))
+        connection.enqueue((self._handshake.refuse(error),))
+        self._note(error.status, len(error.reason) + 1)
         self._connection.finish()
 
     def _upgrade(self, request: Request) -> None:
@@ -191,6 +215,7 @@ class HttpPhase:
         headers = ((b"Sec-WebSocket-Extensions", agreed.header),) if agreed else ()
         self._server.tally.responses[1] += 1
         self._connection.enqueue((self._handshake.accept(subprotocol, headers),))
+        self._note(101, 0)
         self._connection.open(route, request, self._handshake.trailing, agreed)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub import codes, replies
 from wsloop.hub.codec import JSON
+from wsloop.protocol import trace
 from wsloop.server.admission import key_of
 from wsloop.server.framing import frame_of
 from wsloop.server.lifecycle import State
@@ -90,7 +91,7 @@ class MessagingHandler:
             app_pings=not self._frame_pings,
             identity=identity,
             host=key_of(connection.peer_host),
-            headers=_forwarded(request, forwarded, connection.peer_host) if forwarded else (),
+            headers=_forwarded(request, forwarded, connection),
         )
         connection.member = self
         self.stale_after_s: float | None = stale_after_s
@@ -219,12 +220,19 @@ def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     return next((names[name] for name in request.subprotocols if name in names), codecs[0])
 
 
-def _forwarded(request: Request, names: frozenset[bytes], host: str) -> tuple[tuple[str, str], ...]:
+def _forwarded(
+    request: Request, names: frozenset[bytes], connection: Connection
+) -> tuple[tuple[str, str], ...]:
     """Return the headers of an upgrade request that the backend may see, names in lower case.
 
-    Those that tell of an address tell what the server itself goes by, `host`: what the client has
-    written there is worth nothing.
+    Those that tell of an address tell what the server itself goes by: what the client has written there
+    is worth nothing. Which trace the request belongs to is always told, if it says so in good form.
     """
+    if connection.story is not None and connection.story.trace:
+        names |= {trace.HEADER}
+    elif not names:
+        return ()
+    host = connection.peer_host
     shown = tuple(
         (name.decode("ascii"), value.decode("latin-1"))
         for name, value in request.headers

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from wsloop.server.mailbox import Mailbox
     from wsloop.server.pressure import Pressure
     from wsloop.server.server import Server
+    from wsloop.server.story import Story
     from wsloop.transport.base import Transport
 
 log = logging.getLogger("wsloop.server")
@@ -63,7 +64,7 @@ class Output:
         "_backlog", "_compressor", "_cork", "_eof", "_flush_wanted", "_full_since_s", "_handler", "_held",
         "_interest", "_is_secure", "_limits", "_lines", "_mailbox", "_outbox", "_pressure", "_reply_bytes",
         "_send_limit_bytes", "_server", "_session", "_timer", "_transport", "_was_heard", "codec",
-        "dropped", "id", "member", "sender", "state",
+        "dropped", "id", "member", "sender", "state", "story",
     )  # fmt: skip
 
     def __init__(self, server: Server, transport: Transport, connection_id: int) -> None:
@@ -99,6 +100,8 @@ class Output:
         """Who is behind the listed proxy that the peer is; "" if it is none, or no WebSocket yet."""
         self.dropped = 0
         """Messages that were dropped instead of sent, in all."""
+        self.story: Story | None = None
+        """What the log says of it besides its number, if anything."""
 
     # -- what the other half has ---------------------------------------------------------
 
@@ -108,6 +111,10 @@ class Output:
 
     def go_on_later(self) -> None:
         """See `Connection.go_on_later`."""
+        raise NotImplementedError
+
+    def lose(self, why: str, *, abort: bool = False) -> None:
+        """See `Connection.lose`."""
         raise NotImplementedError
 
     def _on_error(self, error: Exception) -> None:
@@ -148,6 +155,10 @@ class Output:
     def is_secure(self) -> bool:
         """Whether the peer came over TLS."""
         return self._transport.is_secure
+
+    def draw(self, count: int) -> bytes:
+        """Return `count` random bytes."""
+        return self._server.entropy(count)
 
     # -- saying -------------------------------------------------------------------------
 

@@ -42,13 +42,17 @@ class Jitter:
 
 
 class Pulse:
-    """Timestamps in seconds of the loop's clock; `fraction` in [0, 1) jitters the first ping."""
+    """Timestamps in seconds of the loop's clock; `fraction` in [0, 1) jitters the first ping.
 
-    __slots__ = ("_began_s", "_first_delay_s", "_looked_s", "_ping_sent_s", "heard_s")
+    The pace is that of `deadlines` to the end: it was promised to the client, which goes by it.
+    """
+
+    __slots__ = ("_began_s", "_deadlines", "_first_delay_s", "_looked_s", "_ping_sent_s", "heard_s")
 
     def __init__(self, now_s: float, deadlines: Deadlines, fraction: float) -> None:
         self._began_s = self._looked_s = self.heard_s = now_s
         self._ping_sent_s: float | None = None
+        self._deadlines = deadlines
         self._first_delay_s = first_ping_delay(deadlines.ping_interval_s, fraction)
 
     def note_heard(self) -> None:
@@ -64,9 +68,9 @@ class Pulse:
         """When the first ping is due."""
         return self._began_s + self._first_delay_s
 
-    def beat(self, now_s: float, deadlines: Deadlines) -> Heartbeat:
+    def beat(self, now_s: float) -> Heartbeat:
         """Return what is due now and when to ask again; a PING is taken as sent."""
-        sent_s = self._ping_sent_s
+        sent_s, deadlines = self._ping_sent_s, self._deadlines
         if sent_s is None:
             last_s, interval_s = self._began_s, self._first_delay_s
         else:

@@ -45,7 +45,7 @@ LOG_EVERY_S = 10.0
 RETRY_AFTER_S = 5
 RETRY_AFTER = (b"Retry-After", b"%d" % RETRY_AFTER_S)
 
-STATUS = {Refusal.FULL: 503, Refusal.HOST: 429, Refusal.RATE: 503}
+STATUS = {Refusal.FULL: 503, Refusal.HOST: 429, Refusal.RATE: 503, Refusal.MEMORY: 503}
 """RFC 9110 section 15.6.4, RFC 6585 section 4."""
 
 ANSWERS = {

@@ -89,7 +89,7 @@ class ServerTotals:
     """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
 
     `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
-    ever were (see `ListenerStatistics`), `paused` counts those that do not accept now, closed ones included.
+    ever were (see `ListenerStatistics`), `paused` counts those that are open and do not accept now.
     `tls` is None where there is none.
     """
 
@@ -125,6 +125,7 @@ class Server:
     ) -> None:
         self.reactor = reactor
         self.app = app
+        self.entropy = entropy
         self.jitter = Jitter(entropy)
         self.deadlines = deadlines or Deadlines()
         self.http_limits = http_limits or Limits()
@@ -138,13 +139,16 @@ class Server:
         self.registry = Registry()
         self.proxies = proxies or Proxies()
         self.draining = False
+        self.is_short_of_memory = False
+        """Set by `Overload`: nobody new is let in."""
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
         self._backlog = backlog
-        self._certificates = certificates
+        self.certificates = certificates
         self._listeners: list[Listener] = []
-        self._listened: list[Listener] = []  # also those that were closed, for their totals
+        self._listened: list[Listener] = []  # of all kinds, until their totals are in the next
+        self._closed_totals = (0, 0, 0)
         self._admin_listeners: list[Listener] = []
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
@@ -181,8 +185,8 @@ class Server:
     def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
-        if secure and self._certificates is not None and sock.family != socket.AF_UNIX:
-            make_transport = self._certificates.wrap
+        if secure and self.certificates is not None and sock.family != socket.AF_UNIX:
+            make_transport = self.certificates.wrap
         listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
@@ -192,6 +196,9 @@ class Server:
     def _on_accept(self, transport: Transport) -> None:
         """Make a connection of an accepted transport, or refuse it."""
         self._accepted_total += 1
+        if self.is_short_of_memory:
+            self._refuser.refuse(transport, Refusal.MEMORY)
+            return
         host = transport.peer_host
         # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
         key = "" if self.proxies.lists(host) else key_of(host)
@@ -234,10 +241,17 @@ class Server:
         self._admission.enter(key)
         connection.sender = host
 
+    def limit_admission(self, max_connections: int, max_per_host: int, max_accepts_per_s: float) -> None:
+        """Let in by other limits from now on; nobody who is in has to go. Costs a walk over all."""
+        keys = [self._key_of(each) for each in self.registry.snapshot() if each.id not in self._admin_ids]
+        self._admission.follow(max_connections, max_per_host, max_accepts_per_s, self.reactor.now, keys)
+
     def check_draining(self) -> None:
         """Raise HandshakeError 503 if the server takes no new WebSocket."""
         if self.draining:
             raise HandshakeError(503, "the server is shutting down", ((b"Retry-After", b"1"),))
+        if self.is_short_of_memory:
+            raise HandshakeError(STATUS[Refusal.MEMORY], Refusal.MEMORY.value, (RETRY_AFTER,))
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -254,8 +268,7 @@ class Server:
         self._on_drained = on_drained
         _close_all(self._listeners)
         self.fan_out.finish()
-        clients = [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
-        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw)
+        self._drain = Drain(self.reactor, self.client_connections(), spread_s, self.jitter.draw)
         self._drain.begin()
         self._end_drain_if_empty()
 
@@ -263,6 +276,10 @@ class Server:
     def clients(self) -> int:
         """How many connections are open, those of the operator's software left out."""
         return len(self.registry) - len(self._admin_ids)
+
+    def client_connections(self) -> list[Connection]:
+        """Return them, in the order in which they came."""
+        return [each for each in self.registry.snapshot() if each.id not in self._admin_ids]
 
     @property
     def drained_from(self) -> int:
@@ -278,8 +295,13 @@ class Server:
     def _leave(self, connection: Connection) -> None:
         if connection.id in self._admin_ids:
             self._admin_ids.remove(connection.id)
-        elif connection.sender or not self.proxies.lists(connection.peer_host):
-            self._admission.leave(key_of(connection.peer_host))
+        else:
+            self._admission.leave(self._key_of(connection))
+
+    def _key_of(self, connection: Connection) -> str:
+        """Return what a client's connection was counted by, "" if it was not."""
+        is_counted = connection.sender or not self.proxies.lists(connection.peer_host)
+        return key_of(connection.peer_host) if is_counted else ""
 
     def _end_drain_if_empty(self) -> None:
         if not self.draining or self.clients or self._on_drained is None:
@@ -317,15 +339,21 @@ class Server:
 
     def totals(self) -> ServerTotals:
         """Return a snapshot of what is counted anyway; costs next to nothing."""
+        shed, aborted, back_offs = self._closed_totals
+        for listener in [each for each in self._listened if each.is_closed]:
+            last = listener.statistics()
+            shed, aborted, back_offs = shed + last.shed, aborted + last.aborted, back_offs + last.back_offs
+            self._listened.remove(listener)
+        self._closed_totals = shed, aborted, back_offs
         listeners = [listener.statistics() for listener in self._listened]
         return ServerTotals(
             accepted=self._accepted_total,
             refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
-            shed=sum(each.shed for each in listeners),
-            aborted=sum(each.aborted for each in listeners),
-            back_offs=sum(each.back_offs for each in listeners),
+            shed=shed + sum(each.shed for each in listeners),
+            aborted=aborted + sum(each.aborted for each in listeners),
+            back_offs=back_offs + sum(each.back_offs for each in listeners),
             paused=sum(each.paused for each in listeners),
-            tls=self._certificates.statistics() if self._certificates is not None else None,
+            tls=self.certificates.statistics() if self.certificates is not None else None,
         )
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:

@@ -28,6 +28,7 @@ from wsloop.server.lifecycle import State
 from wsloop.server.mailbox import Mailbox, Room
 from wsloop.server.output import Output
 from wsloop.server.pressure import Pressure
+from wsloop.server.story import fields
 from wsloop.transport.base import FLUSH_BYTES
 
 if TYPE_CHECKING:
@@ -180,11 +181,21 @@ class Slowness(Output):
         self._slow()
         return False
 
+    def shed(self) -> bool:
+        """Close the peer as slow because memory is short; False if it is on its way out already."""
+        if self.state is State.OPEN:
+            self._slow()
+        elif self.state is State.HANDSHAKING:
+            self.lose("shed", abort=True)
+        else:
+            return False
+        return True
+
     def _slow(self) -> None:
         """Close the peer, and send it no more of what waits than the frame that is partly out."""
         assert self._handler is not None
         queued_bytes = self.queued_bytes
-        log.info("connection %d: %s is slow, %d bytes queued", self.id, self.peer, queued_bytes)
+        log.info("%s is slow, %d bytes queued", self.peer, queued_bytes, extra=fields(self))
         self._server.slow.closed_total += 1
         self._mailbox = self._lines = None
         if self._cork:
@@ -200,8 +211,8 @@ class Slowness(Output):
             mailbox.is_noted = True
             self._server.slow.warned_total += 1
             log.warning(
-                "connection %d: %s falls behind, %d bytes and %d messages queued",
-                self.id, self.peer, queued_bytes, mailbox.messages,
+                "%s falls behind, %d bytes and %d messages queued",
+                self.peer, queued_bytes, mailbox.messages, extra=fields(self),
             )  # fmt: skip
 
     def _note_dropped(self, count: int) -> None:

@@ -19,6 +19,7 @@ from wsloop.protocol.heartbeat import HeartbeatAction
 from wsloop.server.lifecycle import State
 from wsloop.server.pulse import Pulse
 from wsloop.server.slowness import Slowness
+from wsloop.server.story import fields
 
 if TYPE_CHECKING:
     from wsloop.buffers.ring import Ring
@@ -68,7 +69,7 @@ class Upkeep(Slowness):
             return math.inf
         due_s = self._waits_since_s + self._server.deadlines.frame_s
         if self._server.reactor.now >= due_s:
-            log.info("connection %d: %s does not finish its frame", self.id, self.peer)
+            log.info("%s does not finish its frame", self.peer, extra=fields(self))
             self.close(int(CloseCode.POLICY_VIOLATION), "a frame took too long")
             if self._session is not None:
                 self._session.lose_track()
@@ -95,7 +96,7 @@ class Upkeep(Slowness):
         if self._was_heard:
             self._was_heard = False
             self._pulse.note_heard()
-        due = self._pulse.beat(self._server.reactor.now, self._server.deadlines)
+        due = self._pulse.beat(self._server.reactor.now)
         if due.action is HeartbeatAction.TIMEOUT:
             self.close(self._handler.no_pong_code, "no pong")
         elif due.action is HeartbeatAction.PING:

@@ -20,6 +20,7 @@ from wsloop.transport.bind import TcpBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsloop.server.overload import MemoryGauge
     from wsloop.testing.machine import Machine
 
 SOURCE = "127.0.0.1"
@@ -31,7 +32,8 @@ AnyClient = TypeVar("AnyClient", bound=MemoryClient)
 class MemoryServer:
     """A server in development mode on virtual ports.
 
-    Arguments: `seed` of all chance; `faults` of the network; `options` of the server.
+    Arguments: `seed` of all chance; `faults` of the network; `options` of the server; `memory`, which is
+    not watched if None.
     `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved; `admin` is
     what an admin listener would serve, `house` all that was put together. With a `machine` it is one of its
     processes, and turning it turns them all; `at` is where it listens.
@@ -43,6 +45,7 @@ class MemoryServer:
         *,
         faults: NetworkFaults | None = None,
         options: Options | None = None,
+        memory: MemoryGauge | None = None,
         machine: Machine | None = None,
         at: TcpBind = ADDRESS,
     ) -> None:
@@ -59,6 +62,7 @@ class MemoryServer:
             network=self.network,
             entropy=random.Random(f"entropy of {seed}").randbytes,
             unix_s=self.clock.unix_s,
+            memory=memory,
         )
         self.house = house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin

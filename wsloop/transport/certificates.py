@@ -56,9 +56,10 @@ class Certificates:
         self._failures: Counter[str] = Counter()
         self._context = self._load()
 
-    def reload(self) -> None:
-        """Read the files again. Raises ConfigError, and goes on with the old ones, if they are bad."""
-        self._context = self._load()
+    def adopt(self, other: Certificates) -> None:
+        """Show what `other` has loaded to the connections that come from now on."""
+        self._certfile, self._keyfile, self._password = other._certfile, other._keyfile, other._password
+        self._context = other._context
         self._reloads += 1
 
     def wrap(self, sock: SocketLike, address: SocketAddress = None) -> TlsTransport:

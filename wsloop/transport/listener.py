@@ -169,6 +169,11 @@ class Listener:
         """Return the listening socket's descriptor."""
         return self._sock.fileno()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed; what it has counted stays."""
+        return self._closed
+
     def pause(self) -> None:
         """Stop accepting; clients wait in the kernel's backlog. Idempotent."""
         self._paused = True

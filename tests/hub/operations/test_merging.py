@@ -16,6 +16,7 @@ from wsloop.hub.operations.results import (
     ChannelInfo,
     ChannelsResult,
     EmptyResult,
+    InfoResult,
     Lag,
     PublishResult,
     SlowConnection,
@@ -84,19 +85,19 @@ def test_every_merged_method_exists(name: str) -> None:
     assert set(table.MERGES) >= table.NOTED
 
 
-def asked(answers: list[bytes | None]) -> Any:
+def asked(answers: list[bytes | None], method: str = "unsubscribe") -> Any:
     """Return what a method gives if these are the answers of all."""
 
     class Others:
         def ask(self, name: str, params: bytes, done: Any) -> None:
-            assert (name, params) == ("unsubscribe", b'{"user":"ann"}')
+            assert (name, params) == (method, b'{"user":"ann"}')
             done(answers)
 
     class Operations:
         everywhere = Others()
 
     outcomes: list[Any] = []
-    table.call(Operations(), "unsubscribe", b'{"user":"ann"}', outcomes.append)  # type: ignore[arg-type]
+    table.call(Operations(), method, b'{"user":"ann"}', outcomes.append)  # type: ignore[arg-type]
     (outcome,) = outcomes
     return outcome
 
@@ -107,3 +108,10 @@ def test_one_error_or_silence_is_the_whole_answer() -> None:
     assert asked([good, merging.encode(codes.BAD_REQUEST)]).code == codes.BAD_REQUEST.code
     assert asked([good, None]) == codes.INTERNAL_ERROR
     assert asked([]) == codes.INTERNAL_ERROR
+
+
+def test_info_tells_of_those_who_answer() -> None:
+    node = merging.encode(InfoResult(nodes=[]))
+    cases: list[list[bytes | None]] = [[], [None], [node, None]]
+    for answers in cases:
+        assert asked(answers, "info") == InfoResult(nodes=[])

@@ -146,6 +146,8 @@ def _begin(operations: Operations, name: str, params: msgspec.Raw, done: Finishe
     def answered(answers: list[bytes | None]) -> None:
         if name in PARTIAL:
             answers = [each for each in answers if each is not None]
+        elif not answers:
+            answers = [None]
         done(_merged(answers, method.result, functools.partial(merge, request)))
 
     operations.everywhere.ask(name, bytes(params), answered)
@@ -163,7 +165,7 @@ def _merged(
         if isinstance(outcome, codes.Code):
             return outcome
         found.append(outcome)
-    return merge(found) if found else codes.INTERNAL_ERROR
+    return merge(found)
 
 
 def _ignore(outcome: results.Result | codes.Code) -> None:

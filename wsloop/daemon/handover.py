@@ -1,0 +1,132 @@
+"""Restart without a gap: a new daemon is started, given the listening sockets, and waited for.
+
+The new process is this program with the same arguments, so an upgraded installation and a changed file
+take effect. It inherits every listening socket (`inheritance.py`), and says so on a pipe once it serves;
+until then both accept. Only then the old one stops accepting and drains. If the new one ends before, or says
+nothing for too long, it is killed, and nothing has happened.
+
+docs/how-to/restart.md is for the operator.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wsloop.daemon.inheritance import VARIABLE
+from wsloop.daemon.systemd import OF_ONE_PROCESS
+from wsloop.loop.poller import READ
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.daemon.inheritance import Inheritance
+    from wsloop.loop.reactor import Reactor
+
+log = logging.getLogger("wsloop.daemon")
+
+READY_WITHIN_S = 30.0
+"""For a new daemon to serve: it takes half a second, and the machine may be busy."""
+
+LOOK_EVERY_S = 0.05
+LOOKS = 100
+"""How often, and how many times, a process that has closed the pipe is looked for: it has all but ended."""
+
+READY = b"ready\n"
+
+
+def say_ready(pipe: int) -> None:
+    """Tell the predecessor that this process serves; `pipe` is closed. One that is gone needs no word."""
+    try:
+        os.write(pipe, READY)
+    except OSError:  # EPIPE
+        log.warning("the predecessor is gone")
+    os.close(pipe)
+
+
+class Successor:
+    """A new daemon that is being started with what `left` says, but for its pipe, which is made here.
+
+    `on_ready` is called with its pid, or `on_failed` with one line that says what went wrong. Raises
+    OSError if it cannot be started at all.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        left: Inheritance,
+        on_ready: Callable[[int], object],
+        on_failed: Callable[[str], object],
+        *,
+        command: list[str] | None = None,
+        ready_within_s: float = READY_WITHIN_S,
+    ) -> None:
+        self._reactor = reactor
+        self._on_ready = on_ready
+        self._on_failed = on_failed
+        self._looks_left = LOOKS
+        self._pipe, theirs = os.pipe()
+        os.set_blocking(self._pipe, False)
+        left = msgspec.structs.replace(left, ready=theirs, predecessor=os.getpid())
+        environ = {name: value for name, value in os.environ.items() if name not in OF_ONE_PROCESS}
+        environ[VARIABLE] = msgspec.json.encode(left).decode()
+        try:
+            self._process = subprocess.Popen(
+                command or [sys.executable, *sys.orig_argv[1:]], pass_fds=left.descriptors(), env=environ
+            )
+        except OSError:
+            os.close(self._pipe)
+            raise
+        finally:
+            os.close(theirs)
+        reactor.register(self._pipe, READ, self._on_pipe)
+        self._timer = reactor.call_later(ready_within_s, self._on_late)
+
+    @property
+    def pid(self) -> int:
+        """The new process."""
+        return self._process.pid
+
+    def cancel(self) -> None:
+        """End the new process, without a word to anybody: it is not wanted any more."""
+        self._forget()
+        self._process.kill()
+
+    def _on_pipe(self, _events: int) -> None:
+        said = os.read(self._pipe, 64)
+        if said == READY:
+            self._forget()
+            self._on_ready(self.pid)
+        elif not said:
+            self._forget()
+            self._look()
+
+    def _look(self) -> None:
+        """See how the process ended that has closed the pipe."""
+        code = self._process.poll()
+        if code is None and self._looks_left:
+            self._looks_left -= 1
+            self._timer = self._reactor.call_later(LOOK_EVERY_S, self._look)
+        elif code is None:
+            self._fail("closed its pipe and did not end")
+        else:
+            self._on_failed(f"the new process ended with exit status {code} before it served")
+
+    def _on_late(self) -> None:
+        self._forget()
+        self._fail("did not serve in time")
+
+    def _fail(self, what: str) -> None:
+        self._process.kill()
+        self._process.wait()  # it has been killed: this is over in a moment
+        self._on_failed(f"the new process (pid {self.pid}) {what}, and was killed")
+
+    def _forget(self) -> None:
+        self._reactor.cancel(self._timer)
+        self._reactor.unregister(self._pipe)
+        os.close(self._pipe)

@@ -1,0 +1,58 @@
+"""When a certificate is valid: the two dates of its DER form, read by hand.
+
+The standard library tells them only of certificates that a peer has shown (RFC 5280 section 4.1).
+"""
+
+from __future__ import annotations
+
+import calendar
+import ssl
+import time
+
+SEQUENCE = 0x30
+VERSION = 0xA0
+UTC_TIME = 0x17
+"""GeneralizedTime is 0x18; other times there are none (RFC 5280 section 4.1.2.5)."""
+
+END = "-----END CERTIFICATE-----"
+
+
+def dates(pem: str) -> tuple[int, int]:
+    """Return the Unix seconds from and until which the first certificate in `pem` is valid.
+
+    Raises ValueError for what cannot be read.
+    """
+    first = pem[pem.find("-----BEGIN CERTIFICATE-----") :].partition(END)[0] + END
+    certificate = _content(ssl.PEM_cert_to_DER_cert(first), 0)[0]
+    fields = _content(certificate, 0)[0]
+    at = 0
+    if fields[0] == VERSION:
+        at = _content(fields, at)[1]
+    for _ in ("serialNumber", "signature", "issuer"):
+        at = _content(fields, at)[1]
+    validity, _ = _content(fields, at)
+    begin, at = _content(validity, 0)
+    end, _ = _content(validity, at)
+    return _unix_s(validity[0], begin), _unix_s(validity[at], end)
+
+
+def _content(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return the content of the element at `at`, and where the next one begins (X.690 section 8.1)."""
+    try:
+        length, start = data[at + 1], at + 2
+        if length & 0x80:
+            start += length & 0x7F
+            length = int.from_bytes(data[at + 2 : start], "big")
+    except IndexError:
+        raise ValueError("the certificate is cut off") from None
+    if start + length > len(data):
+        raise ValueError("the certificate is cut off")
+    return data[start : start + length], start + length
+
+
+def _unix_s(tag: int, text: bytes) -> int:
+    """Return a time; of two digits of a year those from 50 are of the last century."""
+    digits = text.decode("ascii")
+    if tag == UTC_TIME:
+        digits = ("19" if digits[:2] >= "50" else "20") + digits
+    return calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%SZ"))
