@@ -15,6 +15,7 @@ from wsloop.daemon import logs, process
 from wsloop.daemon.roles import Kind
 from wsloop.observe import service
 from wsloop.observe.observer import Observer
+from wsloop.server.overload import Level
 
 if TYPE_CHECKING:
     from wsloop.cluster.uplink import Uplink
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
     from wsloop.server.assembly import House, Ports
 
 
+LEVELS = (Level.NORMAL, Level.REFUSING, Level.SHEDDING)
+"""As the metric has them: 0, 1, 2."""
+
+
 def observe(house: House, ports: Ports, role: Role) -> Observer:
     """Have the numbers of this process collected from its next turn on."""
     has_broker = role.kind is not Kind.WORKER
     observer = Observer(house, ports.clock, role.name, ports.entropy(8).hex(), has_broker=has_broker)
     observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
+    observer.add(functools.partial(_strain, house))
     if house.outside is not None:
         observer.add(house.outside.numbers)
-    observer.add(lambda: {"wsloop_log_lines_lost_total": logs.statistics().lost_total})
     if isinstance(house.domain, WorkerDomain):
         observer.add(functools.partial(_link_numbers, role.name, house.domain.link))
     if isinstance(house.domain, HubDomain):
@@ -48,6 +53,17 @@ def with_metrics(house: House, observer: Observer, gather: Gather | None = None)
     services = service.services(gather or (lambda done: done([observer.snapshot()])), house.health)
     admin = dataclasses.replace(house.admin, services={**house.admin.services, **services})
     return dataclasses.replace(house, admin=admin)
+
+
+def _strain(house: House) -> Numbers:
+    """Return what tells that the process is at its limits: memory, the loop, the log."""
+    overload = house.overload.statistics() if house.overload is not None else None
+    return {
+        "wsloop_log_lines_lost_total": logs.statistics().lost_total,
+        "wsloop_loop_blocked_total": house.lag.statistics().slow_turns_total if house.lag is not None else 0,
+        "wsloop_overload": LEVELS.index(overload.level) if overload is not None else 0,
+        "wsloop_connections_shed_total": overload.shed_total if overload is not None else 0,
+    }
 
 
 def _link_numbers(name: str, link: Uplink) -> Numbers:

@@ -187,7 +187,7 @@ class Overload:
         self._used_before = memory.used_bytes
         self._excess_bytes = memory.used_bytes - int(SHED_UNTIL * memory.limit_bytes)
         self._doomed = worst[::-1]
-        self._shed_some()
+        self._server.turn.go_on_later(self._shed_some)
 
     def _shed_some(self) -> None:
         """Close a few, and the next in the next turn, until enough is free or nobody is left."""
