@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen
+from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
 
@@ -104,6 +104,8 @@ class Beats(Steward):
             self._house.server.leave_admin()
         elif isinstance(message, Drain):
             self._drain()
+        elif isinstance(message, Toll):
+            self.deaths = message.deaths
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:
