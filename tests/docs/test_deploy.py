@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-import yaml  # type: ignore[import-untyped] # its types are another package
+import yaml
 
 from wsloop.daemon.cli import cli
 from wsloop.daemon.config import load
