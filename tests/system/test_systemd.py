@@ -88,6 +88,31 @@ class Confined(Daemon):
         self._command = [sys.executable, confined.__file__, str(calls), *self._command]
 
 
+FORBIDDEN = """
+import mmap, os, socket
+for attempt in (
+    lambda: socket.socket(socket.AF_NETLINK),
+    lambda: os.sched_setaffinity(0, {0}),
+    lambda: os.chroot("/"),
+    lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC),
+):
+    try:
+        attempt()
+        print("done")
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_the_restrictions_are_in_force(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    calls.write_text("\n".join(allowed_calls()), encoding="ascii")
+    command = [sys.executable, confined.__file__, str(calls), sys.executable, "-c", FORBIDDEN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    is_old = "PR_SET_MDWE" in done.stderr
+    assert done.stdout.split() == ["refused"] * 3 + ["done" if is_old else "refused"]
+
+
 def test_a_daemon_with_workers_tokens_and_hooks_serves_under_its_restrictions(tmp_path: Path) -> None:
     assert settings("RestrictAddressFamilies") == [" ".join(family.name for family in confined.FAMILIES)]
     assert settings("SystemCallErrorNumber") == ["EPERM"]
