@@ -46,9 +46,7 @@ def chosen(metric: str) -> str:
 def quantiles(metric: str) -> tuple[tuple[str, str], ...]:
     """Return the middle and the tail of a histogram."""
     buckets = rate(f"{metric}_bucket", "le")
-    return tuple(
-        (f"histogram_quantile({each}, {buckets})", f"p{each * 100:g}") for each in (0.5, 0.99, 0.999)
-    )
+    return tuple((f"histogram_quantile({each}, {buckets})", f"p{each * 100:g}") for each in (0.5, 0.99, 0.999))
 
 
 PANELS = (
@@ -196,10 +194,7 @@ PANELS = (
             (f"sum by (instance) ({chosen('wsloop_workers')})", "{{instance}} workers"),
             (f"sum by (instance) ({chosen('wsloop_link_up')})", "{{instance}} links up"),
             (f"sum (increase({chosen('wsloop_worker_deaths_total')}[$__rate_interval]))", "deaths"),
-            (
-                f"sum (increase({chosen('wsloop_link_reconnects_total')}[$__rate_interval]))",
-                "links made again",
-            ),
+            (f"sum (increase({chosen('wsloop_link_reconnects_total')}[$__rate_interval]))", "links made again"),
         ),
     ),
     Panel(
