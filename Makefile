@@ -25,7 +25,8 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 	$(BIN)/wsloop serve --dev --port $(PORT)
 
 debian:  ## install the Debian packages that tests use (or say how)
-	@tools/debian_packages.sh chromium gcc libc6-dev openssl
+	@tools/debian_packages.sh chromium gcc libc6-dev openssl prometheus \
+		caddy haproxy libseccomp2 logrotate nginx-light systemd
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all. All are shared out to as many
