@@ -49,7 +49,9 @@ class FirstProcess(Steward):
         if path is not None:
             held = left.pid_file_lock if left.pid_file == os.path.abspath(path) else -1
             self._pid_file = PidFile(path, held)
-        if left.pid_file_lock >= 0 and (self._pid_file is None or self._pid_file.fileno() != left.pid_file_lock):
+        if left.pid_file_lock >= 0 and (
+            self._pid_file is None or self._pid_file.fileno() != left.pid_file_lock
+        ):
             os.close(left.pid_file_lock)
         self._reactor: Reactor
         self._leave: Callable[[], object]

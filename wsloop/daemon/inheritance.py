@@ -81,7 +81,9 @@ def take(environ: MutableMapping[str, str], pid: int) -> Inheritance:
         try:
             left = msgspec.json.decode(text, type=Inheritance)
         except msgspec.MsgspecError as error:
-            raise StartupError(f"${VARIABLE} makes no sense: {error}", "it is for the daemon's own use") from None
+            raise StartupError(
+                f"${VARIABLE} makes no sense: {error}", "it is for the daemon's own use"
+            ) from None
     else:
         left = Inheritance(
             tuple(
