@@ -80,3 +80,21 @@ def test_a_wrong_value_is_told_with_the_flag(arguments: tuple[str, ...], words: 
     with pytest.raises(click.BadParameter) as caught:
         parsed(*arguments)
     assert words in caught.value.format_message()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("10.0.0.1,unix",), ("10.0.0.1, unix",), ('["10.0.0.1", "unix"]',), ("10.0.0.1", "unix")],
+)
+def test_a_list_is_written_with_commas_or_by_repeating_the_flag(arguments: tuple[str, ...]) -> None:
+    words = [word for text in arguments for word in ("--forwarded-allow-ips", text)]
+    assert parsed(*words) == {"server": {"forwarded_allow_ips": ("10.0.0.1", "unix")}}
+
+
+def test_an_address_to_listen_on_may_have_a_comma_in_it() -> None:
+    assert parsed("-b", "unix:/run/a,b") == {"server": {"bind": ("unix:/run/a,b",)}}
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--proxy-headers", True), ("--no-proxy-headers", False)])
+def test_a_switch_that_is_not_given_is_left_open(flag: str, value: bool) -> None:
+    assert parsed(flag) == {"server": {"proxy_headers": value}}

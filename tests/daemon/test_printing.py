@@ -84,7 +84,8 @@ def test_what_is_shown_can_be_read_and_means_the_same(tmp_path: Path) -> None:
     first = written(
         tmp_path,
         '[server]\nbind = ["127.0.0.1:1", "unix:/tmp/é \\u007f"]\n[ws]\nsend_limit = 1000\n'
-        'ping_interval = 0.7\nping_timeout = "500ms"\n[namespaces.a]\nhistory_size = 3\nhistory_ttl_s = "90s"\n',
+        'ping_interval = 0.7\nping_timeout = "500ms"\n'
+        '[namespaces.a]\nhistory_size = 3\nhistory_ttl_s = "90s"\n',
     )
     again = written(tmp_path, "\n".join(printing.shown(first)))
     assert again.settings == first.settings

@@ -27,7 +27,10 @@ PREFIX = "WSLOOP_"
 KEY_PASSWORD = "WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted private key. In no file and on no command line, where others could read it."""
 
-NO_SETTINGS = {KEY_PASSWORD: "password of tls.keyfile, if that is encrypted; in no file"}
+NO_SETTINGS = {
+    KEY_PASSWORD: "password of tls.keyfile, if that is encrypted; in no file",
+    "WSLOOP_TOKEN": "the token that wsloop pub, sub and chat show",
+}
 """Variables that are read elsewhere, with their meaning."""
 
 WORKERS = "WEB_CONCURRENCY"
