@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from wsloop import __version__
@@ -21,8 +22,6 @@ from wsloop.transport.bind import UnixBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from wsloop.observe.snapshot import Snapshot
 
 LATER = {
     "wsloop_link_reconnects_total", "wsloop_link_up", "wsloop_worker_deaths_total", "wsloop_workers",
@@ -118,21 +117,6 @@ def test_a_worker_tells_whether_it_reaches_the_hub_process(house: MemoryServer) 
     made = dataclasses.replace(house.house, domain=domain)
     values = observing.observe(made, ports_of(house), Role(Kind.WORKER, slot=3)).snapshot().values
     assert values["wsloop_link_up"] == {"worker-3": [0]}
+    packed = msgspec.msgpack.encode(values)
+    assert msgspec.msgpack.decode(packed, type=dict[str, dict[str, list[float]]]) == values
     assert values["wsloop_link_reconnects_total"] == {"": [0]}
-
-
-def test_the_hub_process_asks_all_workers_and_goes_on_without_those_who_are_late(house: MemoryServer) -> None:
-    ports = ports_of(house)
-    hub = observing.observe(house.house, ports, Role(Kind.HUB))
-    worker = observing.observe(house.house, ports, Role(Kind.WORKER, slot=1))
-    asked: list[tuple[str, bytes]] = []
-
-    def call_all(name: str, body: bytes, _timeout_s: float, done: object) -> None:
-        asked.append((name, body))
-        assert callable(done)
-        done({0: None, 1: observing.packed(worker)})
-
-    told: list[list[Snapshot]] = []
-    observing.gather_all(hub, call_all)(told.append)
-    assert asked == [(observing.METRICS_CALL, b"")]
-    assert [snapshot.process for snapshot in told[0]] == ["hub", "worker-1"]

@@ -131,7 +131,7 @@ class Overload:
 
     def reason(self) -> str:
         """Return why the process is not ready for more clients; "" if it is (`Health`)."""
-        return "" if self._level is Level.NORMAL else f"memory at {self._memory}"
+        return "" if self._level is Level.NORMAL else f"overloaded: memory at {self._memory}"
 
     def statistics(self) -> OverloadStatistics:
         """Return a snapshot; costs nothing."""
