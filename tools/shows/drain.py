@@ -161,7 +161,10 @@ def told(
     lost = undelivered(audience)
     faults = list(audience.faults.first)
     for promise, is_kept in (
-        (f"messaging clients are closed with {MESSAGING_CODE}", codes == {str(MESSAGING_CODE): len(witnesses)}),
+        (
+            f"messaging clients are closed with {MESSAGING_CODE}",
+            codes == {str(MESSAGING_CODE): len(witnesses)},
+        ),
         (f"others are closed with {OTHERS_CODE}", other_codes == {str(OTHERS_CODE): len(others)}),
         ("exit code 0", drained.exit_code == 0),
         ("ended inside the window", took_s <= options.window),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def listen(settings: Settings, sockets: Sockets, slots: int = 1) -> list[str]:
     """Open all places, those for clients for so many `slots`; return what is printed about them."""
-    bound = [sockets.open(Purpose.CLIENTS, bind, slots).bind for bind in binds(settings)]
+    bound = [sockets.open(Purpose.CLIENTS, bind, slots).bind for bind in binds(settings, sockets)]
     said = banner.lines(settings, bound)
     said += admin.listen(settings, lambda bind: sockets.open(Purpose.ADMIN, bind).bind)
     return said + _listen_for_control(settings, sockets, bound)
@@ -46,10 +46,14 @@ def _listen_for_control(settings: Settings, sockets: Sockets, bound: Sequence[Bi
     return [f"  control  {bind.path}"]
 
 
-def binds(settings: Settings) -> list[Bind]:
-    """Return where to listen; raises StartupError for an address that --dev must not open."""
+def binds(settings: Settings, sockets: Sockets) -> list[Bind]:
+    """Return where to listen; raises StartupError for an address that --dev must not open.
+
+    Sockets of systemd's stand in the place of host and port, and beside no list of addresses.
+    """
     server = settings.server
-    binds = [parse_bind(text) for text in server.bind] or [TcpBind(server.host, server.port)]
+    binds = [parse_bind(text) for text in server.bind]
+    binds = binds or sockets.activated(Purpose.CLIENTS) or [TcpBind(server.host, server.port)]
     if settings.dev:
         for bind in binds:
             if isinstance(bind, TcpBind) and not admin.is_loopback(bind.host):

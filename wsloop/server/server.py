@@ -166,6 +166,10 @@ class Server:
         self._listeners.append(listener)
         return listener
 
+    def leave_admin(self) -> None:
+        """Accept nobody of the operator's software any more: another process does. Who is there is served."""
+        _close_all(self._admin_listeners)
+
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Where clients are accepted now."""
