@@ -25,7 +25,8 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 	$(BIN)/wsloop serve --dev --port $(PORT)
 
 debian:  ## install the Debian packages that tests use (or say how)
-	@tools/debian_packages.sh chromium gcc libc6-dev openssl
+	@tools/debian_packages.sh chromium gcc libc6-dev openssl prometheus \
+		caddy haproxy libseccomp2 logrotate nginx-light systemd
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all. All are shared out to as many
@@ -34,7 +35,7 @@ test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadgroup --cov --cov-report=term:skip-covered)
 
 simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
-	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py
+	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

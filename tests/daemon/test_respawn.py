@@ -57,3 +57,13 @@ def test_too_many_deaths_are_as_many_within_the_time(pauses_s: list[float]) -> N
         times.append(now_s)
         recent = [time_s for time_s in times if now_s - time_s < WITHIN_S]
         assert deaths.add(now_s) == (len(recent) >= MOST_DEATHS)
+
+
+@given(st.lists(FRACTIONS, min_size=MOST_DEATHS, max_size=MOST_DEATHS))
+def test_one_process_that_dies_whenever_it_starts_is_too_many_deaths(chances: list[float]) -> None:
+    backoff, deaths, now_s = Backoff(), Deaths(), 0.0
+    verdicts = []
+    for fraction in chances:
+        verdicts.append(deaths.add(now_s))
+        now_s += backoff.next_s(0, fraction)
+    assert verdicts == [False] * (MOST_DEATHS - 1) + [True]

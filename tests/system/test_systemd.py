@@ -83,7 +83,7 @@ class Confined(Daemon):
         self._command = [sys.executable, confined.__file__, str(calls), *self._command]
 
 
-def test_a_daemon_with_everything_on_serves_under_its_restrictions(tmp_path: Path) -> None:
+def test_a_daemon_with_workers_tokens_and_hooks_serves_under_its_restrictions(tmp_path: Path) -> None:
     assert settings("RestrictAddressFamilies") == [" ".join(family.name for family in confined.FAMILIES)]
     assert settings("SystemCallErrorNumber") == ["EPERM"]
     assert settings("MemoryDenyWriteExecute") == settings("NoNewPrivileges") == ["yes"]
@@ -93,6 +93,7 @@ def test_a_daemon_with_everything_on_serves_under_its_restrictions(tmp_path: Pat
     with Application() as application:
         url = application.url("hooks").replace("127.0.0.1", "localhost")
         file.write_text(
+            "[server]\nworkers = 2\n"
             f'[token]\nrsa_public_key = "{key}"\n'
             f'[hooks]\nurl = "{url}"\nspool = "{tmp_path / "spool"}"\nbatch_delay = 0\n'
             "[channels]\nallow_subscribe_for_client = true\nallow_publish_for_client = true\n"

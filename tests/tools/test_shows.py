@@ -141,7 +141,14 @@ def test_what_was_acknowledged_and_not_delivered_is_a_fault() -> None:
 
 
 def report(**changed: Any) -> Report:
-    fields = {"open": 1, "subscribed": 1, "deliveries": 1, "pings": 12, "fewest_pings": 12, "seconds": 1.0}
+    fields: dict[str, Any] = {
+        "open": 1,
+        "subscribed": 1,
+        "deliveries": 1,
+        "pings": 12,
+        "fewest_pings": 12,
+        "seconds": 1.0,
+    }
     fields |= {"cpu_seconds": 0.5, "slowest_ns": 3, "faults": 0, "first_fault": "", "latencies_ns": []}
     return Report(**(fields | changed))
 

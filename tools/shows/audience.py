@@ -80,7 +80,8 @@ class PortedNetwork(SocketNetwork):
 class Streams:
     """What was published, by stream and offset: the same for all who see it, and what was acknowledged.
 
-    A stream is a channel and an epoch. `acked_s` holds when that was heard, on the monotonic clock.
+    A stream is a channel and an epoch. `acked_s` holds the moments of the monotonic clock when that was
+    heard.
     """
 
     def __init__(self, faults: Faults) -> None:

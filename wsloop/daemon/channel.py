@@ -35,9 +35,6 @@ READ_DESCRIPTORS = 64
 
 LENGTH_BYTES = 4
 
-CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-"""Descriptors that come with a message are not inherited by programs, where the kernel knows how."""
-
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
     """What is said on the line."""
@@ -77,6 +74,10 @@ class Drain(_Message, frozen=True, tag="drain"):
     """Accept no more, take leave of everybody, and end: what TERM means to a worker."""
 
 
+class HandOver(_Message, frozen=True, tag="hand-over"):
+    """Accept nobody of the operator's software any more: a successor does."""
+
+
 class Listen(_Message, frozen=True, tag="listen"):
     """Listen on the sockets that come along, one for each key, beside those you have."""
 
@@ -89,7 +90,7 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-Message = Beat | Ask | Answer | Drain | Listen | Leave
+Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
@@ -206,7 +207,9 @@ class Channel:
     def _receive(self, sock: socket.socket) -> None:
         """Read once, and hand out what is complete."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(sock, READ_BYTES, READ_DESCRIPTORS, CLOSE_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(sock, READ_BYTES, READ_DESCRIPTORS)
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
             self._descriptors += descriptors
             messages = self._unframer.feed(data)
         except BlockingIOError:  # EAGAIN: the readiness was for writing

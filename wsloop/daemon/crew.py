@@ -202,6 +202,12 @@ class Crew:
             else:
                 child.owed.add(number)
 
+    def say(self, number: int, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        """Say something to the worker in a slot; one that is empty is filled by a child that knows it."""
+        for slot in self.workers():
+            if slot.number == number and slot.child is not None:
+                slot.child.line.send(message, descriptors)
+
     def of(self, kind: Kind) -> list[Child]:
         """Return the processes of one kind, those that drain included."""
         return [child for child in self.children.values() if child.slot.kind is kind]

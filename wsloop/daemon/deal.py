@@ -39,9 +39,9 @@ class Deal:
         return (*self._shared, *self._held.get(slot, ()))
 
     def remove(self, slot: int) -> list[Move]:
-        """Take `slot` out, and return who takes over what it held: those that have least, first."""
+        """Take `slot` out, if it is in, and return who takes over what it held: those with least, first."""
         moves = []
-        for key in self._held.pop(slot):
+        for key in self._held.pop(slot, ()):
             taker = min(self._held, key=lambda each: (len(self._held[each]), each))
             self._held[taker].append(key)
             moves.append(Move(key, slot, taker))

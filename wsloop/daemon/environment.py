@@ -56,9 +56,11 @@ def read(environ: Mapping[str, str]) -> Iterator[Variable]:
         yield Variable(WORKERS, known[OWN_WORKERS], _value(WORKERS, known[OWN_WORKERS], environ[WORKERS]))
     for name in sorted(environ):
         text = environ[name]
-        if not name.startswith(PREFIX) or name in NO_SETTINGS or not text or _is_kubernetes(name, text):
+        if not name.startswith(PREFIX) or name in NO_SETTINGS or not text:
             continue
         key = known.get(name) or _namespace_key(name)
+        if key is None and _is_kubernetes(name, text):
+            continue
         if key is None:
             raise ConfigError(f"${name}: there is no such setting", _did_you_mean(name, known))
         yield Variable(name, key, _value(name, key, text))

@@ -18,6 +18,7 @@ from wsloop.daemon.systemd import Notifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from wsloop.daemon.config import Sources
     from wsloop.daemon.handover import Successor
     from wsloop.daemon.inheritance import Inheritance
     from wsloop.daemon.settings import Settings
@@ -33,24 +34,31 @@ INIT = 1
 
 
 class FirstProcess(Steward):
-    """Holds `sockets` and the pid file; `left` is what it was left by a predecessor.
+    """Holds `sockets` and the pid file; `left` is what it was left by a predecessor, or by systemd.
+
+    `settings` are those that it was started with, `sources` where they come from.
 
     Raises StartupError if another daemon has the pid file.
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, left: Inheritance, environ: Mapping[str, str]
+        self,
+        settings: Settings,
+        sources: Sources,
+        sockets: Sockets,
+        left: Inheritance,
+        environ: Mapping[str, str],
     ) -> None:
-        self._sockets = sockets
-        self._left = left
+        self.settings = settings
+        self.sources = sources
+        self.sockets = sockets
+        self._ready_pipe = left.ready
         self._notifier = Notifier(environ, os.getpid())
         self._pid_file: PidFile | None = None
         path = settings.server.pid_file
         if path is not None:
-            held = left.pid_file_lock if left.pid_file == os.path.abspath(path) else -1
-            self._pid_file = PidFile(path, held)
-        if left.pid_file_lock >= 0 and (self._pid_file is None or self._pid_file.fileno() != left.pid_file_lock):
-            os.close(left.pid_file_lock)
+            is_same = left.pid_file == os.path.abspath(path)
+            self._pid_file = PidFile(path, left.pid_file_lock if is_same else -1)
         self._reactor: Reactor
         self._leave: Callable[[], object]
         self._status = "serving"
@@ -61,18 +69,22 @@ class FirstProcess(Steward):
 
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """See `Steward.attach`; this process is the only one."""
-        house.server.close_admin_on_handover()
-        self.begin(house.reactor, drain)
+
+        def leave() -> None:
+            house.server.leave_admin()
+            drain()
+
+        self.begin(house.reactor, leave)
 
     def begin(self, reactor: Reactor, leave: Callable[[], object], status: str = "serving") -> None:
         """Tell everybody that the daemon serves; `leave` stops accepting and drains."""
         self._reactor, self._leave, self._status = reactor, leave, status
         if self._pid_file is not None:
             self._pid_file.write(os.getpid())
-        if self._left.ready >= 0:
-            from wsloop.daemon.handover import say_ready  # noqa: PLC0415 - loads subprocess, for this alone
-
-            say_ready(self._left.ready)
+        self.sockets.confirm()
+        if self._ready_pipe >= 0:
+            inheritance.say_ready(self._ready_pipe)
+            self._ready_pipe = -1
         self._notifier.ready(status)
         if self._notifier.watchdog_s:
             self._keep_alive()
@@ -103,8 +115,8 @@ class FirstProcess(Steward):
         """Let go, in a forked process, of what is the first one's."""
         if self._pid_file is not None:
             self._pid_file.abandon()
-        if self._left.ready >= 0:
-            os.close(self._left.ready)
+        if self._ready_pipe >= 0:
+            os.close(self._ready_pipe)
 
     def close(self) -> None:
         """Remove the pid file, unless a successor has it."""
@@ -122,7 +134,7 @@ class FirstProcess(Steward):
         from wsloop.daemon.handover import Successor  # noqa: PLC0415 - loads subprocess, for this alone
 
         left = inheritance.Inheritance(
-            inheritance.bequeath(self._sockets.places),
+            inheritance.bequeath(self.sockets.places),
             pid_file=self._pid_file.path if self._pid_file is not None else "",
             pid_file_lock=self._pid_file.fileno() if self._pid_file is not None else -1,
         )
@@ -150,7 +162,7 @@ class FirstProcess(Steward):
         self._successor = None
         self._notifier.send(f"MAINPID={pid}")
         self._notifier.mute()
-        self._sockets.hand_over()
+        self.sockets.hand_over()
         if self._pid_file is not None:
             self._pid_file.abandon()
             self._pid_file = None

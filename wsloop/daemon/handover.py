@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.daemon.inheritance import VARIABLE
+from wsloop.daemon.inheritance import READY, VARIABLE
 from wsloop.daemon.systemd import OF_ONE_PROCESS
 from wsloop.loop.poller import READ
 
@@ -36,17 +36,6 @@ READY_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.05
 LOOKS = 100
 """How often, and how many times, a process that has closed the pipe is looked for: it has all but ended."""
-
-READY = b"ready\n"
-
-
-def say_ready(pipe: int) -> None:
-    """Tell the predecessor that this process serves; `pipe` is closed. One that is gone needs no word."""
-    try:
-        os.write(pipe, READY)
-    except OSError:  # EPIPE
-        log.warning("the predecessor is gone")
-    os.close(pipe)
 
 
 class Successor:

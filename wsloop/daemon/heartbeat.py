@@ -12,14 +12,17 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, Leave, Listen
+from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen
+from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.daemon.channel import Message
+    from wsloop.daemon.steward import Done
     from wsloop.server.assembly import House
+    from wsloop.transport.listener import Listener
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -27,24 +30,42 @@ BEAT_EVERY_S = 1.0
 """Ten of them fit into the silence that a worker is killed for."""
 
 
-class Beats:
-    """Says how `house` is, now and every second, on the descriptor `fd`, which it owns.
+class Beats(Steward):
+    """Says how the house is, from `attach` on, now and every second, on the descriptor `fd`, which it owns.
 
     `drain` is called when the supervisor says so, or is gone.
     """
 
-    def __init__(self, house: House, fd: int, drain: Callable[[], object]) -> None:
-        self._house = house
-        self._reactor = house.reactor
-        self._drain = drain
-        self._asked: dict[int, Callable[[bool, str], object]] = {}
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._asked: dict[int, Done] = {}
         self._numbers = 0
-        self._listeners = {listener.fileno(): listener for listener in house.server.listeners}
-        self._channel = Channel(self._reactor, socket.socket(fileno=fd), self._on_message, self._on_end)
-        self._timer = self._reactor.call_later(0.0, self._beat)
+        self._house: House
+        self._drain: Callable[[], object]
+        self._channel: Channel
+        self._listeners: dict[int, Listener]
 
-    def now(self) -> None:
-        """Send a beat at once: something has changed that the supervisor waits for."""
+    def attach(self, house: House, drain: Callable[[], object]) -> None:
+        """See `Steward.attach`."""
+        self._house, self._drain = house, drain
+        self._listeners = {listener.fileno(): listener for listener in house.server.listeners}
+        line = socket.socket(fileno=self._fd)
+        self._channel = Channel(house.reactor, line, self._on_message, self._on_end)
+        self._beat()
+
+    def restart(self, done: Done) -> None:
+        """See `Steward.restart`: the supervisor is asked."""
+        self._ask("restart", "", done)
+
+    def add_workers(self, count: int, done: Done) -> None:
+        """See `Steward.add_workers`."""
+        self._ask("add_workers", str(count), done)
+
+    def stopping(self) -> None:
+        """See `Steward.stopping`: the supervisor is told at once."""
+        self._say()
+
+    def _say(self) -> None:
         server = self._house.server
         self._channel.send(
             Beat(
@@ -56,23 +77,17 @@ class Beats:
             )
         )
 
-    def ask(self, what: str, argument: str, done: Callable[[bool, str], object]) -> None:
-        """Ask the supervisor for something; `done` is given whether it was done, and one line about it."""
+    def _ask(self, what: str, argument: str, done: Done) -> None:
         self._numbers += 1
         self._asked[self._numbers] = done
         self._channel.send(Ask(self._numbers, what, argument))
 
-    def close(self) -> None:
-        """Say no more. Idempotent."""
-        self._reactor.cancel(self._timer)
-        self._channel.close()
-
     def _beat(self) -> None:
         try:
             if not self._channel.is_stuck:
-                self.now()
+                self._say()
         finally:  # a fault is logged by the reactor, and the next beat comes
-            self._reactor.rearm(self._timer, self._reactor.now + BEAT_EVERY_S)
+            self._house.reactor.call_later(BEAT_EVERY_S, self._beat)
 
     def _on_end(self) -> None:
         log.warning("the supervisor is gone: ending")
@@ -85,6 +100,8 @@ class Beats:
         elif isinstance(message, Leave):
             for key in message.keys:
                 self._listeners.pop(key).close()
+        elif isinstance(message, HandOver):
+            self._house.server.leave_admin()
         elif isinstance(message, Drain):
             self._drain()
         elif isinstance(message, Answer):

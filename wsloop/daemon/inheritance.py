@@ -7,6 +7,7 @@ each is. `handover.py` tells when.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,11 @@ from wsloop.transport.path_lock import PathClaim, PathLock
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+log = logging.getLogger("wsloop.daemon")
+
 VARIABLE = "_WSLOOP_HANDOVER"
+
+READY = b"ready\n"
 
 BY_NAME = {"admin": Purpose.ADMIN, "control": Purpose.CONTROL}
 """What a socket of systemd's is for, by its FileDescriptorName=; under any other it is for clients."""
@@ -81,7 +86,8 @@ def take(environ: MutableMapping[str, str], pid: int) -> Inheritance:
         try:
             left = msgspec.json.decode(text, type=Inheritance)
         except msgspec.MsgspecError as error:
-            raise StartupError(f"${VARIABLE} makes no sense: {error}", "it is for the daemon's own use") from None
+            hint = "it is for the daemon's own use"
+            raise StartupError(f"${VARIABLE} makes no sense: {error}", hint) from None
     else:
         left = Inheritance(
             tuple(
@@ -95,6 +101,15 @@ def take(environ: MutableMapping[str, str], pid: int) -> Inheritance:
     return left
 
 
+def say_ready(pipe: int) -> None:
+    """Tell the predecessor that this process serves; `pipe` is closed. One that is gone needs no word."""
+    try:
+        os.write(pipe, READY)
+    except OSError:  # EPIPE
+        log.warning("the predecessor is gone")
+    os.close(pipe)
+
+
 def _place(left: Heirloom) -> Place:
     """Return the place, its sockets checked; what keeps a Unix path is this process's from now on."""
     for descriptor in left.descriptors:
@@ -105,4 +120,12 @@ def _place(left: Heirloom) -> Place:
     if left.lock >= 0 and isinstance(bind, UnixBind):
         claim = PathClaim(bind.path, PathLock(bind.path, left.lock))
         claim.bound()
-    return Place(Purpose(left.purpose), left.name, bind, list(left.descriptors), claim, left.is_activated)
+    return Place(
+        Purpose(left.purpose),
+        left.name,
+        bind,
+        list(left.descriptors),
+        claim,
+        is_activated=left.is_activated,
+        is_borrowed=True,
+    )

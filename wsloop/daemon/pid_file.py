@@ -24,13 +24,15 @@ MAX_BYTES = 64
 class PidFile:
     """Claims the file `path` and locks it; `write` says who the daemon is.
 
-    `held_fd` is the descriptor of a predecessor that holds the lock already. Raises StartupError if another
+    `held_fd` is the descriptor of a predecessor that holds the lock already; until `write` the file is the
+    predecessor's. Raises StartupError if another
     daemon lives, if the path cannot be had, and for a file that is something else.
     """
 
     def __init__(self, path: str, held_fd: int = -1) -> None:
         self.path = os.path.abspath(path)
         self._fd = held_fd
+        self._is_borrowed = held_fd >= 0
         try:
             while self._fd < 0:
                 self._fd = self._try()
@@ -44,13 +46,7 @@ class PidFile:
         """Return the locked descriptor; -1 if the file was removed meanwhile, by its last holder."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         try:
-            said = os.pread(fd, MAX_BYTES, 0).strip()
-            if said and not said.isdigit():
-                raise StartupError(f"{self.path} exists and is no pid file", "choose another --pid-file")
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self._taken(said) from None
+            said = self._lock(fd)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), os.stat(self.path)):
                     if said:
@@ -62,9 +58,17 @@ class PidFile:
         os.close(fd)
         return -1
 
-    def _taken(self, said: bytes) -> StartupError:
-        who = f"pid {said.decode()}" if said else "another process"
-        return StartupError(f"a daemon runs already ({who} holds {self.path})", "stop it first")
+    def _lock(self, fd: int) -> bytes:
+        """Lock the file, and return the number that it says, b"" for none."""
+        said = os.pread(fd, MAX_BYTES, 0).strip()
+        if said and not said.isdigit():
+            raise StartupError(f"{self.path} exists and is no pid file", "choose another --pid-file")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = f"pid {said.decode()}" if said else "another process"
+            raise StartupError(f"a daemon runs already ({who} holds {self.path})", "stop it first") from None
+        return said
 
     def fileno(self) -> int:
         """Return the descriptor that holds the lock, which a successor inherits; -1 once it is given up."""
@@ -72,6 +76,7 @@ class PidFile:
 
     def write(self, pid: int) -> None:
         """Say that the process `pid` is the daemon; a full disk is told in the log."""
+        self._is_borrowed = False
         try:
             os.pwrite(self._fd, b"%d\n" % pid, 0)
             os.ftruncate(self._fd, len(b"%d\n" % pid))
@@ -86,6 +91,8 @@ class PidFile:
 
     def close(self) -> None:
         """Remove the file and let go of the lock. Idempotent."""
+        if self._is_borrowed:
+            self.abandon()
         if self._fd >= 0:
             # FileNotFoundError: somebody tidied up. PermissionError: privileges were dropped.
             with contextlib.suppress(FileNotFoundError, PermissionError):

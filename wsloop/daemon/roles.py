@@ -8,8 +8,10 @@ them run `serving.serve`; a role is the difference.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from wsloop.daemon.steward import Steward
 
 if TYPE_CHECKING:
     from wsloop.transport.bind import Bind
@@ -30,9 +32,8 @@ class Role:
     `binds` are where clients are served, `admin` the operator's software, `control` the operator's own
     hands (`wsloop ctl`); those that the starter opened already are `FdBind`s. `slot` numbers the workers
     from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
-    answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `channel_fd` is
-    this end of a socketpair to the supervisor; its end means that the supervisor is gone. `banner` is printed
-    once the process serves, if it is not empty.
+    answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `banner` is printed
+    once the process serves, if it is not empty; `steward` is told of it.
     """
 
     kind: Kind = Kind.ALONE
@@ -43,8 +44,8 @@ class Role:
     workers: int = 1
     link_path: str = ""
     link_fd: int = -1
-    channel_fd: int = -1
     banner: tuple[str, ...] = ()
+    steward: Steward = field(default_factory=Steward)
 
     @property
     def name(self) -> str:

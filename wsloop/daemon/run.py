@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import listening, serving
+from wsloop.daemon import inheritance, listening, logs, serving
+from wsloop.daemon.first_process import FirstProcess
 from wsloop.daemon.roles import Role
 from wsloop.daemon.sockets import Purpose, Sockets
 from wsloop.transport.bind import FdBind
@@ -21,24 +23,34 @@ def run(settings: Settings, sources: Sources) -> int:
     `sources` are where the settings come from, read again at a reload.
     """
     workers = worker_count(settings.server.workers)
-    if workers > 1:
-        # Imported here: one process needs none of it.
-        from wsloop.daemon import supervisor  # noqa: PLC0415
+    with contextlib.ExitStack() as stack:
+        process = "supervisor" if workers > 1 else logs.ALONE
+        stack.callback(logs.start_direct(settings.log, dev=settings.dev, process=process))
+        left = inheritance.take(os.environ, os.getpid())
+        sockets = Sockets(settings.server.backlog, left.places())
+        stack.callback(sockets.close)
+        first = FirstProcess(settings, sources, sockets, left, os.environ)
+        stack.callback(first.close)
+        said = listening.listen(settings, sockets, workers)
+        if workers > 1:
+            # Imported here: one process needs none of it.
+            from wsloop.daemon import supervisor  # noqa: PLC0415
 
-        return supervisor.run(settings, workers, sources)
-    sockets = Sockets(settings.server.backlog)
-    try:
-        said = listening.listen(settings, sockets)
-        return serving.serve(settings, _alone(sockets, said), sources)
-    finally:
-        sockets.close()
+            return supervisor.run(first, workers, said)
+        sockets.lend()
+        return serving.serve(settings, _alone(sockets, first, said), sources)
 
 
-def _alone(sockets: Sockets, said: list[str]) -> Role:
-    """Return the role of the only process, which owns the descriptors that are listened on."""
-    binds = [FdBind(place.descriptors.pop()) for place in sockets.of(Purpose.CLIENTS)]
-    admins = [FdBind(place.descriptors.pop()) for place in sockets.of(Purpose.ADMIN)]
-    return Role(binds=tuple(binds), admin=admins[0] if admins else None, banner=tuple(said))
+def _alone(sockets: Sockets, first: FirstProcess, said: list[str]) -> Role:
+    """Return the role of the only process, whose server owns the descriptors from now on."""
+    binds = [FdBind(each) for place in sockets.of(Purpose.CLIENTS) for each in place.descriptors]
+    return Role(
+        binds=tuple(binds),
+        admin=sockets.bind_for(Purpose.ADMIN),
+        control=sockets.bind_for(Purpose.CONTROL),
+        banner=tuple(said),
+        steward=first,
+    )
 
 
 def worker_count(asked: int | str) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 from typing import TYPE_CHECKING
 
 from wsloop.errors import StartupError
 from wsloop.transport.bind import SocketNetwork, UnixBind
+from wsloop.transport.path_lock import PathLock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +18,30 @@ if TYPE_CHECKING:
 MODE = 0o700
 """The owner alone: who could reach the sockets in it could speak as a worker."""
 
+LINK = "link"
+
 VARIABLES = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")
 """Where such things belong: systemd's for the service, the user's session's, then what is for anything."""
+
+
+_OURS = re.compile(r"wsloop-[0-9]+-[0-9a-f]{8}")
+
+STALE_AFTER_S = 60.0
+"""A younger directory may be one whose socket is just about to be made."""
+
+
+def sweep(above: str, now_s: float) -> None:
+    """Remove the directories in `above` whose daemons were killed: nobody holds the lock in them any more."""
+    for name in filter(_OURS.fullmatch, os.listdir(above)):
+        path = os.path.join(above, name)
+        # EPERM, EACCES: another user's; EAGAIN: it is in use; ENOENT: somebody was quicker.
+        with contextlib.suppress(OSError):
+            if now_s - os.stat(path).st_mtime > STALE_AFTER_S:
+                lock = PathLock(os.path.join(path, LINK))
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(path, LINK))
+                lock.release(remove=True)
+                os.rmdir(path)
 
 
 class Runtime:
@@ -28,13 +53,15 @@ class Runtime:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         above = next((environ[name] for name in VARIABLES if environ.get(name)), "/tmp")
+        with contextlib.suppress(OSError):  # EACCES, ENOENT: told below
+            sweep(above, time.time())
         self._path = os.path.join(above, f"wsloop-{os.getpid()}-{os.urandom(4).hex()}")
         try:
             os.mkdir(self._path, MODE)
         except OSError as error:
             hint = "set TMPDIR to a directory that the daemon may write to"
             raise StartupError(f"cannot make the directory {self._path}: {error.strerror}", hint) from error
-        self.link_path = os.path.join(self._path, "link")
+        self.link_path = os.path.join(self._path, LINK)
         try:
             self._link = SocketNetwork().listen(UnixBind(self.link_path))
         except StartupError:

@@ -15,17 +15,18 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, joint, log_block, logs, observing, watchdog
+from wsloop.daemon import banner, compose, control, joint, log_block, logs, observing, watchdog
 from wsloop.daemon.config import Sources
-from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.reload import Reloading
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.shares import share_of
 from wsloop.daemon.signals import SignalHandling
+from wsloop.daemon.steering import AloneSteering
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
+    from wsloop.daemon.reload import Outcome
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
@@ -101,22 +102,31 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
     def drain() -> None:
         if server.draining:
             return
+        role.steward.stopping()
         window_s = reloading.settings.server.timeout_graceful_shutdown
         reactor.call_later(window_s, stop_now)
         server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
         _tell_progress(reactor, server)
 
-    is_child = role.channel_fd >= 0
+    def reload() -> Outcome:
+        role.steward.reloading()
+        outcome = reloading.run()
+        role.steward.reloaded()
+        return outcome
+
+    is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.
     on_term = (lambda: None) if role.kind is Kind.HUB else drain
     others = {signal.SIGUSR1: logs.reopen, signal.SIGUSR2: log_block.state_logger(house)}
     handling = SignalHandling(
-        reactor, wakeup.write_fileno(), on_term, stop_now, reloading.run, others, is_child=is_child
+        reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
-    if is_child:
-        Beats(house, role.channel_fd, drain)
+    if role.control is not None:
+        steering = AloneSteering(server, drain, reload, role.steward.restart)
+        control.listen(role.control, house, steering)
     try:
         banner.show(role.banner)
+        role.steward.attach(house, drain)
         _settle_the_heap()
         reactor.run()
     finally:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon.port_holder import holder_of
 from wsloop.errors import StartupError
-from wsloop.transport.bind import AddressInUseError, SocketNetwork, TcpBind, UnixListeningSocket, local_bind
+from wsloop.transport.bind import (
+    AddressInUseError,
+    FdBind,
+    SocketNetwork,
+    TcpBind,
+    UnixListeningSocket,
+    local_bind,
+    parse_bind,
+)
 from wsloop.transport.port_group import DEALS_OUT, extend_group, listen_group
 
 if TYPE_CHECKING:
@@ -38,7 +46,8 @@ class Place:
     """An address that is listened on, by one socket or a group of them.
 
     `name` is the address as the settings have it, `bind` where it really is. `claim` is what keeps a
-    Unix path. `is_activated`: systemd opened it.
+    Unix path. `is_activated`: systemd opened it. `is_borrowed`: a predecessor still serves on it too, and its
+    path is the predecessor's to remove.
     """
 
     purpose: Purpose
@@ -47,6 +56,7 @@ class Place:
     descriptors: list[int] = field(default_factory=list)
     claim: PathClaim | None = None
     is_activated: bool = False
+    is_borrowed: bool = False
 
 
 class Sockets:
@@ -56,6 +66,7 @@ class Sockets:
         self.places: list[Place] = []
         self._backlog = backlog
         self._inherited = inherited or []
+        self._is_lent = False
 
     def open(self, purpose: Purpose, bind: Bind, count: int = 1) -> Place:
         """Listen on `bind` with `count` sockets, where the kernel deals connections out, else with one.
@@ -73,6 +84,11 @@ class Sockets:
         """Return the places for `purpose`."""
         return [place for place in self.places if place.purpose is purpose]
 
+    def bind_for(self, purpose: Purpose) -> FdBind | None:
+        """Return the socket of the only place for `purpose`, None if there is none."""
+        places = self.of(purpose)
+        return FdBind(places[0].descriptors[0]) if places else None
+
     def grow(self, place: Place, count: int) -> list[int]:
         """Open `count` sockets more for a TCP place, and return them; raises StartupError."""
         if count <= 0:
@@ -84,26 +100,59 @@ class Sockets:
         place.descriptors += more
         return more
 
-    def close_unused(self) -> None:
-        """Close what was inherited and is not listened on any more."""
+    def activated(self, purpose: Purpose) -> list[Bind]:
+        """Return the sockets for `purpose` that systemd opened and that were not taken over yet."""
+        return [
+            parse_bind(place.name)
+            for place in self._inherited
+            if place.is_activated and place.purpose is purpose
+        ]
+
+    def confirm(self) -> None:
+        """Be told that this daemon serves: what it inherited is its own, and what it does not use closed."""
         for place in self._inherited:
             _close_place(place)
         self._inherited = []
+        for place in self.places:
+            place.is_borrowed = False
+
+    def lend(self) -> None:
+        """Leave the descriptors to the server of this process, which closes them; their numbers are kept."""
+        self._is_lent = True
 
     def close(self, *purposes: Purpose) -> None:
-        """Close the places for `purposes`, or all; paths of Unix sockets are removed. Idempotent."""
-        closed = [place for place in self.places if not purposes or place.purpose in purposes]
-        self.places = [place for place in self.places if place not in closed]
-        for place in closed:
-            _close_place(place)
+        """Close the places for `purposes`, or all; paths of Unix sockets are removed. Idempotent.
+
+        What is still a predecessor's goes on being that.
+        """
+        for place in [each for each in self.places if not purposes or each.purpose in purposes]:
+            self.places.remove(place)
+            self._close_descriptors(place)
+            if place.claim is not None:
+                (place.claim.abandon if place.is_borrowed else place.claim.close)()
+
+    def hand_over(self) -> None:
+        """Leave everything to a successor, who has inherited it."""
+        for place in self.places:
+            self._close_descriptors(place)
+            if place.claim is not None:
+                place.claim.abandon()
+        self.places = []
 
     def close_copies(self, kept: tuple[int, ...]) -> None:
-        """Close all but the descriptors `kept`, in a forked process: the first one holds them on."""
+        """Close, in a forked process, all but the descriptors `kept`; the first process holds them on."""
         for place in self.places:
             for descriptor in place.descriptors:
                 if descriptor not in kept:
                     os.close(descriptor)
+            if place.claim is not None:
+                place.claim.abandon()
         self.places = []
+
+    def _close_descriptors(self, place: Place) -> None:
+        if not self._is_lent:
+            for descriptor in place.descriptors:
+                os.close(descriptor)
 
     def _take_over(self, purpose: Purpose, name: str) -> Place | None:
         for place in self._inherited:
@@ -144,7 +193,7 @@ def _admit_others(descriptor: int) -> None:
 
 
 def _close_place(place: Place) -> None:
-    while place.descriptors:
-        os.close(place.descriptors.pop())
+    for descriptor in place.descriptors:
+        os.close(descriptor)
     if place.claim is not None:
         place.claim.close()

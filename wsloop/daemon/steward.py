@@ -1,4 +1,4 @@
-"""A serving process's relation to whoever started it: told how it is, and asked for what it cannot do itself."""
+"""Whoever started a serving process: told how it is, and asked for what it cannot do itself."""
 
 from __future__ import annotations
 

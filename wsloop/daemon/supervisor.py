@@ -15,16 +15,19 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, listening, logs, serving
-from wsloop.daemon.channel import Answer, Drain
+from wsloop.daemon import banner, compose, logs, serving
+from wsloop.daemon.bounds import MAX_WORKERS
+from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
+from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.reload import Outcome, judge
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
-from wsloop.daemon.sockets import Purpose, Sockets
+from wsloop.daemon.sockets import Purpose
+from wsloop.errors import StartupError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
@@ -36,9 +39,11 @@ if TYPE_CHECKING:
     import socket
 
     from wsloop.daemon.channel import Ask
-    from wsloop.daemon.config import Sources
     from wsloop.daemon.crew import Child
+    from wsloop.daemon.first_process import FirstProcess
     from wsloop.daemon.settings import Settings
+    from wsloop.daemon.sockets import Place
+    from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
 
 log = logging.getLogger("wsloop.daemon")
@@ -55,27 +60,26 @@ STOP_NOW_S = 2.0
 """For processes that are told to stop now, to say so and to end."""
 
 
-def run(settings: Settings, workers: int, sources: Sources) -> int:
-    """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start."""
+def run(first: FirstProcess, workers: int, said: list[str]) -> int:
+    """Supervise to the end and return the exit code; raises StartupError if the daemon cannot start.
+
+    The sockets of `first` are open; `said` is what is printed when all workers serve.
+    """
     with contextlib.ExitStack() as stack:
-        stack.callback(logs.start_direct(settings.log, dev=settings.dev))
-        _prepare(settings)
-        sockets = Sockets(settings.server.backlog)
-        stack.callback(sockets.close)
-        said = listening.listen(settings, sockets, workers)
+        _prepare(first.settings)
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(settings, sources, workers, reactor, sockets, runtime, said)
+        supervisor = Supervisor(first, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
             reactor, wakeup.write_fileno(), supervisor.stop, supervisor.stop_now, supervisor.reload,
             {
                 signal.SIGCHLD: supervisor.reap,
-                signal.SIGUSR1: functools.partial(supervisor.notify, signal.SIGUSR1),
+                signal.SIGUSR1: supervisor.reopen_logs,
                 signal.SIGUSR2: functools.partial(supervisor.notify, signal.SIGUSR2),
                 signal.SIGTTIN: supervisor.add_worker,
                 signal.SIGTTOU: supervisor.remove_worker,
@@ -97,11 +101,16 @@ def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
     """Be a child: let go of what is the supervisor's, and serve."""
-    role = supervisor.role_of(slot, line.detach())
+    role = supervisor.role_of(slot, Beats(line.detach()))
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
-    return serving.serve(supervisor.settings, role, supervisor.sources)
+    return serving.serve(supervisor.settings, role, supervisor.first.sources)
+
+
+def _told(level: int, line: str) -> str:
+    log.log(level, "%s", line)
+    return line
 
 
 class Supervisor:
@@ -109,25 +118,23 @@ class Supervisor:
 
     def __init__(
         self,
-        settings: Settings,
-        sources: Sources,
+        first: FirstProcess,
         workers: int,
         reactor: Reactor,
-        sockets: Sockets,
         runtime: Runtime,
         said: list[str],
     ) -> None:
-        self.settings = settings
-        self.sources = sources
+        self.settings = first.settings
+        self.first = first
         self.exit_code = 0
         self._reactor = reactor
-        self._sockets = sockets
+        self._sockets = first.sockets
         self._runtime = runtime
         self._said = [*said, f"  workers  {workers}"]
         self._workers = workers
         self._deals = [
             (place, Deal(place.descriptors, workers, is_shared=len(place.descriptors) < workers))
-            for place in sockets.of(Purpose.CLIENTS)
+            for place in first.sockets.of(Purpose.CLIENTS)
         ]
         self._crew: Crew
         self._is_announced = self._is_stopping = self._is_hub_told = False
@@ -149,15 +156,15 @@ class Supervisor:
         for number in range(self._workers):
             self._crew.fill(Slot(Kind.WORKER, number))
 
-    def role_of(self, slot: Slot, channel_fd: int) -> Role:
+    def role_of(self, slot: Slot, steward: Steward) -> Role:
         """Return what a process for `slot` is to be."""
-        common = Role(workers=self._workers, link_path=self._runtime.link_path, channel_fd=channel_fd)
+        common = Role(workers=self._workers, link_path=self._runtime.link_path, steward=steward)
         if slot.kind is Kind.HUB:
             return replace(
                 common,
                 kind=Kind.HUB,
-                admin=self._bind_for(Purpose.ADMIN),
-                control=self._bind_for(Purpose.CONTROL),
+                admin=self._sockets.bind_for(Purpose.ADMIN),
+                control=self._sockets.bind_for(Purpose.CONTROL),
                 link_fd=self._runtime.link_fileno(),
             )
         keys = [key for _, deal in self._deals for key in deal.held_by(slot.number)]
@@ -170,10 +177,7 @@ class Supervisor:
         if role.link_fd < 0:
             self._runtime.close_copy()
         self._crew.leave_to_child()
-
-    def _bind_for(self, purpose: Purpose) -> FdBind | None:
-        places = self._sockets.of(purpose)
-        return FdBind(places[0].descriptors[0]) if places else None
+        self.first.leave_to_child()
 
     def _on_change(self) -> None:
         if self._is_stopping:
@@ -182,6 +186,7 @@ class Supervisor:
             self._is_announced = True
             log.info("%d workers serve", self._workers)
             banner.show(self._said)
+            self.first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
 
     # -- signals -----------------------------------------------------------------------------
 
@@ -194,10 +199,17 @@ class Supervisor:
 
         Those to come go by it as well. What has changed is told here, once for all.
         """
-        outcome, self.settings = judge(self.sources, self.settings)
+        self.first.reloading()
+        outcome, self.settings = judge(self.first.sources, self.settings)
         if not outcome.error:
             self.notify(signal.SIGHUP)
+        self.first.reloaded()
         return outcome
+
+    def reopen_logs(self) -> None:
+        """Open the log's file again, here and in every process."""
+        logs.reopen()
+        self.notify(signal.SIGUSR1)
 
     def notify(self, number: int) -> None:
         """Pass a signal on to every process."""
@@ -210,12 +222,19 @@ class Supervisor:
         if self._is_stopping:
             return
         self._is_stopping = True
+        self.first.stopping()
         window_s = self.settings.server.timeout_graceful_shutdown
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
         self._crew.signal(signal.SIGTERM, Kind.WORKER)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
         self._go_on_stopping()
+
+    def _leave(self) -> None:
+        """Drain, since a successor serves."""
+        for child in self._crew.of(Kind.HUB):
+            child.line.send(HandOver())
+        self.stop()
 
     def stop_now(self) -> None:
         """Let nobody drain."""
@@ -248,11 +267,61 @@ class Supervisor:
 
     # -- the number of workers -----------------------------------------------------------------
 
-    def add_worker(self) -> None:
-        """TTIN."""
+    def add_worker(self) -> str:
+        """Start one worker more (TTIN); return one line about it, as it is logged."""
+        workers = [slot.number for slot in self._crew.workers()]
+        number = next(each for each in range(len(workers) + 1) if each not in workers)
+        try:
+            for place, deal in self._deals:
+                self._deal_in(number, place, deal)
+        except StartupError as error:
+            for _, deal in self._deals:
+                self._deal_out(number, deal)
+            return _told(logging.ERROR, f"no worker was added: {error.message}")
+        self._workers = len(workers) + 1
+        self._crew.fill(Slot(Kind.WORKER, number))
+        return _told(logging.INFO, f"worker-{number} was added: there are {self._workers} workers")
 
-    def remove_worker(self) -> None:
-        """TTOU."""
+    def remove_worker(self) -> str:
+        """Let the last worker drain, and others take its sockets over (TTOU); return one line about it."""
+        workers = self._crew.workers()
+        if len(workers) == 1:
+            return _told(logging.WARNING, "no worker was removed: it is the last one")
+        slot = workers[-1]
+        for _, deal in self._deals:
+            self._deal_out(slot.number, deal)
+        self._workers = len(workers) - 1
+        self._crew.vacate(slot)
+        return _told(logging.INFO, f"{slot.name} drains for good: there are {self._workers} workers")
+
+    def _resize(self, by: int, done: Done) -> None:
+        """Do what TTIN and TTOU do, `by` times."""
+        before, line = self._workers, "nothing was changed"
+        for _ in range(min(abs(by), MAX_WORKERS)):
+            line = self.add_worker() if by > 0 else self.remove_worker()
+        done(self._workers - before == by, line)
+
+    def _deal_in(self, number: int, place: Place, deal: Deal) -> None:
+        """Give a new slot a socket: one that another has to spare, or a new one."""
+        move = deal.add(number)
+        if move is not None:
+            self._crew.say(move.giver, Leave((move.key,)))
+        elif not deal.is_shared:
+            for key in self._sockets.grow(place, 1):
+                deal.give(number, key)
+
+    def _deal_out(self, number: int, deal: Deal) -> None:
+        """Let other slots listen on the sockets of one that goes: what waits in them is accepted."""
+        for move in deal.remove(number):
+            self._crew.say(move.taker, Listen((move.key,)), (move.key,))
 
     def _on_ask(self, child: Child, ask: Ask) -> None:
-        child.line.send(Answer(ask.number, is_done=False, text=f"unknown: {ask.what}"))
+        def answer(is_done: bool, text: str) -> None:
+            child.line.send(Answer(ask.number, is_done, text))
+
+        if ask.what == "restart":
+            self.first.restart(answer)
+        elif ask.what == "add_workers":
+            self._resize(int(ask.argument), answer)
+        else:
+            answer(False, f"unknown: {ask.what}")
