@@ -119,8 +119,8 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
         reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
     try:
-        banner.show(role.banner)
         role.steward.attach(house, drain)
+        banner.show(role.banner)
         _settle_the_heap()
         reactor.run()
     finally:
