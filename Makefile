@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8765
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: screenshot debian clean
+.PHONY: show-kills show-drain show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,7 +25,8 @@ serve: $(VENV)/.core  ## install what the daemon needs and start it in developme
 	$(BIN)/wsloop serve --dev --port $(PORT)
 
 debian:  ## install the Debian packages that tests use (or say how)
-	@tools/debian_packages.sh chromium gcc libc6-dev openssl
+	@tools/debian_packages.sh chromium gcc libc6-dev openssl prometheus \
+		caddy haproxy libseccomp2 logrotate nginx-light systemd
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all. All are shared out to as many
@@ -34,7 +35,7 @@ test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadgroup --cov --cov-report=term:skip-covered)
 
 simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
-	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py
+	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -64,6 +65,16 @@ bench: $(VENV)/.bench  ## measure wsloop beside its peers, 25 minutes, into docs
 
 bench-quick: $(VENV)/.bench  ## the same in three minutes: does it all work?
 	$(BIN)/python -m tools.bench.run --quick $(ARGS) --json tools/bench/build/results.json >/dev/null
+
+# The operator's promises (docs/operate): each prints JSON and ends with 1 if one was not kept. ARGS are its options.
+show-kills: $(VENV)/.dev  ## kill -9 of a random worker every 2 s for 2 minutes: nothing is missed
+	$(BIN)/python -m tools.shows.kills $(ARGS)
+
+show-drain: $(VENV)/.dev  ## SIGTERM with 5,000 clients and traffic; a second daemon takes them over
+	$(BIN)/python -m tools.shows.drain $(ARGS)
+
+show-100k: $(VENV)/.dev debian  ## 102,400 connections for five minutes, and messages to all of them
+	$(BIN)/python -m tools.shows.crowded $(ARGS)
 
 conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
 	$(BIN)/python -m tools.conformance $(ARGS)

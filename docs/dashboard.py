@@ -3,7 +3,8 @@
     python docs/dashboard.py           rewrites it
     python docs/dashboard.py --check   exits with 1 if it is out of date
 
-A panel is one question of an operator's. `$instance` is chosen on the dashboard, `$__rate_interval` by Grafana.
+A panel is one question of an operator's. `$instance` is chosen on the dashboard, `$__rate_interval` by
+Grafana.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def chosen(metric: str) -> str:
 def quantiles(metric: str) -> tuple[tuple[str, str], ...]:
     """Return the middle and the tail of a histogram."""
     buckets = rate(f"{metric}_bucket", "le")
-    return tuple((f"histogram_quantile({each}, {buckets})", f"p{each * 100:g}") for each in (0.5, 0.99, 0.999))
+    return tuple(
+        (f"histogram_quantile({each}, {buckets})", f"p{each * 100:g}") for each in (0.5, 0.99, 0.999)
+    )
 
 
 PANELS = (
@@ -180,7 +183,7 @@ PANELS = (
     Panel(
         "Overload",
         "short",
-        "0: well, 1: new connections are refused, 2: slow ones are closed. And callbacks that blocked a loop.",
+        "0: well, 1: new connections are refused, 2: slow ones are closed. And what blocked a loop.",
         (
             (f"max by (instance) ({chosen('wsloop_overload')})", "{{instance}}"),
             (f"sum (increase({chosen('wsloop_loop_blocked_total')}[$__rate_interval]))", "loop blocked"),
@@ -194,7 +197,10 @@ PANELS = (
             (f"sum by (instance) ({chosen('wsloop_workers')})", "{{instance}} workers"),
             (f"sum by (instance) ({chosen('wsloop_link_up')})", "{{instance}} links up"),
             (f"sum (increase({chosen('wsloop_worker_deaths_total')}[$__rate_interval]))", "deaths"),
-            (f"sum (increase({chosen('wsloop_link_reconnects_total')}[$__rate_interval]))", "links made again"),
+            (
+                f"sum (increase({chosen('wsloop_link_reconnects_total')}[$__rate_interval]))",
+                "links made again",
+            ),
         ),
     ),
     Panel(

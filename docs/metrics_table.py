@@ -1,7 +1,7 @@
 """Write the tables of metrics into docs/reference/metrics.md, from the table in wsloop/observe/metrics.py.
 
-    python docs/metrics_table.py           rewrites the page
-    python docs/metrics_table.py --check   exits with 1 if it is out of date
+python docs/metrics_table.py           rewrites the page
+python docs/metrics_table.py --check   exits with 1 if it is out of date
 """
 
 from __future__ import annotations

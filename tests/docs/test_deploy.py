@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-import yaml  # type: ignore[import-untyped] # its types are another package
+import yaml
 
 from wsloop.daemon.cli import cli
 from wsloop.daemon.config import load
@@ -148,6 +148,11 @@ def test_its_commands_are_wsloops() -> None:
     (entry,), (arguments,) = instructions("ENTRYPOINT"), instructions("CMD")
     assert yaml.safe_load(entry) == ["wsloop"]
     assert_is_a_command(yaml.safe_load(arguments))
+    probe = re.search(r"^HEALTHCHECK .*\\\n +CMD (.+)$", DOCKERFILE, re.MULTILINE)
+    assert probe
+    name, *words = yaml.safe_load(probe[1])
+    assert name == "wsloop"
+    assert_is_a_command(words)
 
 
 # -- all of them -----------------------------------------------------------------------------
@@ -162,8 +167,7 @@ def test_a_comment_about_wsloops_settings_names_some_that_exist() -> None:
             assert path in paths or path.endswith(FILES), f"{file.name}: {path}"
 
 
-def test_each_file_says_where_it_belongs() -> None:
-    names = {path.name for path in DEPLOY.iterdir()}
-    index = (DEPLOY / "index.md").read_text(encoding="utf-8")
-    for name in names - {"index.md"}:
-        assert name in index, name
+def test_each_file_is_told_of_on_a_page() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("**/*.md"))
+    for file in DEPLOY.iterdir():
+        assert file.suffix == ".md" or file.name in pages, file.name

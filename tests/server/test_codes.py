@@ -14,7 +14,7 @@ import pytest
 
 from tests.hub.scripted import ScriptedBackend
 from tests.server.api_kit import ApiHouse
-from wsloop.hub import blocking, codes
+from wsloop.hub import blocking, codes, following
 from wsloop.hub.backend import Refused
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
@@ -301,6 +301,13 @@ def right_expired(world: World) -> tuple[int, str]:
     return world.unsubscribed()
 
 
+def namespace_taken_away(world: World) -> tuple[int, str]:
+    world.connect()
+    world.ask(subscribe={"channel": "chat:a"})
+    following.follow(world.hub, Namespaces({"": NAMESPACES[""]}))
+    return world.unsubscribed()
+
+
 CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "error-100": (codes.INTERNAL_ERROR, internal_error),
     "error-102": (codes.UNKNOWN_CHANNEL, unknown_channel),
@@ -333,6 +340,7 @@ CASES: dict[str, tuple[Code, Callable[[World], tuple[int, str]]]] = {
     "unsubscribe-2000": (codes.UNSUBSCRIBE_SERVER, unsubscribed_by_operator),
     "unsubscribe-2500": (codes.UNSUBSCRIBE_INSUFFICIENT, gap),
     "unsubscribe-2501": (codes.UNSUBSCRIBE_EXPIRED, right_expired),
+    "unsubscribe-2502": (codes.UNSUBSCRIBE_STATE_INVALIDATED, namespace_taken_away),
 }
 
 

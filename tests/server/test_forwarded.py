@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsloop.protocol.events import Request
+from wsloop.server import access
 from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.forwarded import HOPS, Header, Proxies, Sender, network_of
 from wsloop.testing.client import MessagingMemoryClient
@@ -254,6 +255,25 @@ def test_requests_before_the_upgrade_are_each_judged_and_none_is_counted_twice()
         house.run_until(lambda: house.server.statistics().connections == 1)
         assert house.come().is_open
         assert not house.come().is_open
+
+
+def test_the_access_log_tells_who_is_behind_the_proxy(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    access.switch(is_on=True)
+    try:
+        with House() as house:
+            client = house.dial(source_host=PROXY)
+            for host in (CLIENT, "198.51.100.1"):
+                client.send_bytes(f"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {host}\r\n\r\n".encode())
+            client.send_bytes(b"broken\r\n\r\n")
+            house.run_until(lambda: client.is_gone)
+            house.come().close()
+            house.run_for(1.0)
+    finally:
+        access.switch(is_on=False)
+    peers = [record.peer for record in caplog.records if hasattr(record, "peer")]
+    behind = [f"{CLIENT} via {PROXY}", f"198.51.100.1 via {PROXY}", PROXY, *[f"{CLIENT} via {PROXY}"] * 2]
+    assert [peer.rpartition(":")[0] for peer in peers] == behind
 
 
 def test_logs_tell_who_is_behind_the_proxy(caplog: pytest.LogCaptureFixture) -> None:

@@ -280,10 +280,16 @@ def two_backends(folder: Path, more: str = "") -> Iterator[tuple[Backend, Backen
 
 
 async def shows_the_clients_address(front: Front) -> None:
-    """A client is known by where it is, and what it claims about that by nobody."""
+    """A client is known by where it is, through the proxy and without; what it claims counts not."""
     async with front.open(STRANGER, X_Forwarded_For="203.0.113.9") as peer:
         await join(peer)
-        assert front.addresses() == [STRANGER], front.addresses()
+        assert front.addresses() == [STRANGER]
+    await asyncio.to_thread(front.clear)
+    url = front.one.url(MESSAGING)
+    claimed = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+    async with connect(url, local_addr=(STRANGER, 0), additional_headers=claimed, proxy=None) as direct:
+        await join(direct)
+        assert front.addresses() == [STRANGER]
 
 
 async def believes_another_listed_proxy(front: Front) -> None:

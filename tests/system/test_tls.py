@@ -276,7 +276,7 @@ def test_hup_gives_new_clients_the_new_certificate_and_drops_nobody(tmp_path: Pa
 
         Path(certfile).write_text("ruined", encoding="ascii")
         daemon.send_signal(signal.SIGHUP)
-        log = new_log(daemon, "stays as it was", 0)
+        log = new_log(daemon, "nothing was changed", 0)
         assert f"{certfile} holds no certificate" in log
         assert serial(daemon) == second
         peer.send(OPCODE_TEXT, b"and still")

@@ -59,8 +59,9 @@ class Faults:
 
 
 class PortedNetwork(SocketNetwork):
-    """The real sockets of one client: `port` is where its last connection comes from; it goes to
-    `target`, whatever port is asked for.
+    """The real sockets of one client.
+
+    `port` is where its last connection comes from; it goes to `target`, whatever port is asked for.
     """
 
     __slots__ = ("port", "target")
@@ -79,7 +80,8 @@ class PortedNetwork(SocketNetwork):
 class Streams:
     """What was published, by stream and offset: the same for all who see it, and what was acknowledged.
 
-    A stream is a channel and an epoch. `acked_s` holds the moment of the monotonic clock at which it was heard.
+    A stream is a channel and an epoch. `acked_s` holds the moments of the monotonic clock when that was
+    heard.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -123,9 +125,7 @@ class Witness(ClientEvents):
     `may_move`, is a fault.
     """
 
-    def __init__(
-        self, port: int, channel: str, streams: Streams, faults: Faults, *, may_move: bool
-    ) -> None:
+    def __init__(self, port: int, channel: str, streams: Streams, faults: Faults, *, may_move: bool) -> None:
         self.network = PortedNetwork(port)
         self.channel = channel
         self.offset = -1
@@ -190,7 +190,7 @@ class Witness(ClientEvents):
 
 
 class Audience:
-    """Any number of clients, on one reactor. `close` it. `may_move`: their daemon may be replaced by another."""
+    """Any number of clients, on one reactor. `close` it. `may_move`: another daemon may take theirs over."""
 
     def __init__(self, *, may_move: bool = False) -> None:
         self._may_move = may_move

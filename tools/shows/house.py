@@ -83,9 +83,7 @@ class House:
 
 
 @contextmanager
-def house(
-    workers: int, *, window_s: float = 30.0, channels: str = "", dev: bool = False
-) -> Iterator[House]:
+def house(workers: int, *, window_s: float = 30.0, channels: str = "", dev: bool = False) -> Iterator[House]:
     """Run a daemon for the time of a `with` block.
 
     `channels` are further lines of `[channels]`; `window_s` is its drain window; with `dev` it has `/echo`.

@@ -42,12 +42,15 @@ RECOVERY_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One death: the connections that the worker held, how many of the connected clients noticed until the
-    next kill, and how many of these were not its own."""
+    """One death.
+
+    The connections that the worker held, how many of the connected clients noticed until the next kill,
+    and the codes that ended those of them that were not its own.
+    """
 
     victims: int
     noticed: int
-    strangers: int
+    strangers: list[int]
 
 
 class Killer:
@@ -77,10 +80,8 @@ class Killer:
         killed_s = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         self._audience.run(every_s)
-        noticed = [
-            witness for witness in ports if witness.lost_s and witness.lost_s[-1] >= killed_s
-        ]
-        strangers = sum(ports[witness] not in victims for witness in noticed)
+        noticed = [witness for witness in ports if witness.lost_s and witness.lost_s[-1] >= killed_s]
+        strangers = [witness.endings[-1] for witness in noticed if ports[witness] not in victims]
         self.kills.append(Kill(len(victims), len(noticed), strangers))
         self.knocks.look()
 
@@ -117,13 +118,13 @@ def told(
 ) -> dict[str, object]:
     """Return the result."""
     witnesses = audience.clients.values()
-    strangers = sum(kill.strangers for kill in killer.kills)
+    strangers = sum(len(kill.strangers) for kill in killer.kills)
     faults = [*audience.faults.first, *killer.knocks.faults]
     if not all_came:
         late = sum(witness.offset < audience.streams.top(witness.stream) for witness in witnesses)
         faults.append(
-            f"{RECOVERY_S:g} s later {late} clients miss publications, {publisher.asked - publisher.acked} are "
-            f"not acknowledged, {killer.knocks.asked - killer.knocks.answered} connects are unanswered"
+            f"{RECOVERY_S:g} s later {late} clients miss publications, {publisher.asked - publisher.acked} "
+            f"are not acknowledged, {killer.knocks.asked - killer.knocks.answered} connects are unanswered"
         )
     if strangers:
         faults.append(f"{strangers} times a client of a worker that lived noticed a death")

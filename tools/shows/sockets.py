@@ -30,9 +30,7 @@ def holders(port: int, pids: Iterable[int], table: str | None = None) -> dict[in
         _, local, remote, state, _, _, _, _, _, inode, *_ = line.split()
         if state == ESTABLISHED and local.endswith(ends_with):
             ports[f"socket:[{inode}]"] = int(remote.rpartition(":")[2], 16)
-    return {
-        ports[link]: pid for pid in pids for link in _descriptors(pid) if link in ports
-    }
+    return {ports[link]: pid for pid in pids for link in _descriptors(pid) if link in ports}
 
 
 def _descriptors(pid: int) -> list[str]:

@@ -98,18 +98,19 @@ class MessageReader:
         """Return the next message, None if it has not arrived whole. Raises LinkError for what is none."""
         if self._missing_bytes:
             return None
+        data = self._data
         start = self._at + LENGTH_BYTES
-        missing_bytes = start - len(self._data)
-        if missing_bytes <= 0:
-            length = int.from_bytes(self._data[self._at : start], "big")
+        end = start
+        if end <= len(data):
+            length = int.from_bytes(data[self._at : start], "big")
             if length > self.max_bytes:
                 raise LinkError(f"a message of {length} bytes was announced, {self.max_bytes} are allowed")
-            missing_bytes = start + length - len(self._data)
-        if missing_bytes > 0:
-            self._missing_bytes = missing_bytes
+            end += length
+        if end > len(data):
+            self._missing_bytes = end - len(data)
             return None
-        self._at = start + length
+        self._at = end
         try:
-            return self._decoder.decode(memoryview(self._data)[start : self._at])
+            return self._decoder.decode(data[start:end])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LinkError(f"a message makes no sense: {error}") from error

@@ -97,7 +97,7 @@ class Link:
         self._said_bytes = 0
         self._outbox = Outbox()
         self._is_flush_due = self._is_go_on_due = False
-        self._closing = ""  # why it is about to end
+        self._closing = ""  # why it has ended, or is about to
         self._interest = READ
         reactor.register(transport.fileno(), READ, self._on_ready)
         self._timer = reactor.call_later(limits.ping_s, self._on_timer)
@@ -110,12 +110,12 @@ class Link:
 
     def send_encoded(self, data: bytes) -> None:
         """Say something that was encoded already, and may be shared with other links."""
-        if self.state is LinkState.CLOSED or self._closing:
+        if self._closing:
             return
         self._said.append(data)
         self._said_bytes += len(data)
         self._traffic.messages_out += 1
-        if self.queue_bytes > self._limits.queue_bytes:
+        if self._said_bytes + self._outbox.size > self._limits.queue_bytes:
             self._traffic.overflows += 1
             self.end_soon(f"{self.queue_bytes} bytes are queued for it")
         elif not self._is_flush_due:
@@ -188,6 +188,7 @@ class Link:
 
     def _drop(self) -> None:
         self._step(LinkStep.END)
+        self._closing = self._closing or "closed"
         self._reactor.cancel(self._timer)
         self._reactor.unregister(self._transport.fileno())
         self._transport.close()

@@ -71,6 +71,7 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
         entropy=os.urandom,
         wakeup=wakeup,
         process=process.usage,
+        traffic=process.traffic,
         memory=memory.gauge(settings.server.memory_limit),
     )
 

@@ -86,12 +86,16 @@ class Line(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process. `beat` is the last it sent, None before the first; `owed` are signals for then."""
+    """A process. `beat` is the last it sent, None before the first; `owed` are signals for then.
+
+    `is_hung`: it was silent for too long, and killed for it.
+    """
 
     slot: Slot
     began_s: float
     heard_s: float
     beat: Beat | None = None
+    is_hung: bool = False
     owed: set[int] = field(default_factory=set)
     pid: int = field(init=False)
     line: Line = field(init=False)
@@ -257,7 +261,8 @@ class Crew:
             return
         if code:
             self.deaths += 1
-            if self._recent.add(self._reactor.now):
+            is_own_fault = code != -signal.SIGKILL or child.is_hung
+            if is_own_fault and self._recent.add(self._reactor.now):
                 log.error("%s %s", child, _end_of(code))
                 log.error("%d processes died within %g s: giving up", MOST_DEATHS, WITHIN_S)
                 self._on_give_up()
@@ -310,6 +315,7 @@ class Crew:
             if silent_s > self._patience.with_child(child):
                 log.error("%s has been silent for %.0f s: killed", child, silent_s)
                 child.heard_s = now_s
+                child.is_hung = True
                 self._processes.kill(child.pid, signal.SIGKILL)
 
 

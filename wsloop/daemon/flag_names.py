@@ -24,6 +24,7 @@ FLAGS = {
     "server.timeout_graceful_shutdown": "--timeout-graceful-shutdown",
     "server.proxy_headers": "--proxy-headers",
     "server.forwarded_allow_ips": "--forwarded-allow-ips",
+    "server.control": "--control",
     "server.poller": "--poller",
     "log.level": "--log-level",
     "log.format": "--log-format",

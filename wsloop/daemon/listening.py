@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import admin, banner
+from wsloop.daemon import admin, banner, control_place
 from wsloop.daemon.sockets import Purpose
-from wsloop.errors import UsageError
+from wsloop.errors import StartupError, UsageError
 from wsloop.transport.bind import FdBind, TcpBind, parse_bind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.sockets import Sockets
     from wsloop.transport.bind import Bind
@@ -19,7 +22,28 @@ def listen(settings: Settings, sockets: Sockets, slots: int = 1) -> list[str]:
     """Open all places, those for clients for so many `slots`; return what is printed about them."""
     bound = [sockets.open(Purpose.CLIENTS, bind, slots).bind for bind in binds(settings, sockets)]
     said = banner.lines(settings, bound)
-    return [*said, *admin.listen(settings, lambda bind: sockets.open(Purpose.ADMIN, bind).bind)]
+    said += admin.listen(settings, lambda bind: sockets.open(Purpose.ADMIN, bind).bind)
+    return said + _listen_for_control(settings, sockets, bound)
+
+
+def _listen_for_control(settings: Settings, sockets: Sockets, bound: Sequence[Bind]) -> list[str]:
+    """Open the control socket, if there is one; return what is printed about it.
+
+    One that was asked for must be there: raises StartupError. One that nobody asked for may be missing,
+    as where nothing is writable.
+    """
+    ports = [bind.port for bind in bound if isinstance(bind, TcpBind)]
+    name = str(ports[0]) if ports else f"pid{os.getpid()}"
+    try:
+        bind = control_place.bind_for(settings.server.control, name, os.environ)
+        if bind is None:
+            return []
+        sockets.open(Purpose.CONTROL, bind)
+    except StartupError as error:
+        if settings.server.control is not None:
+            raise
+        return [f"  control  off: {error.message}"]
+    return [f"  control  {bind.path}"]
 
 
 def binds(settings: Settings, sockets: Sockets) -> list[Bind]:

@@ -10,33 +10,23 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from wsloop.daemon import process
+from wsloop.cluster.domain import HubDomain, WorkerDomain
+from wsloop.daemon import logs, process
 from wsloop.daemon.roles import Kind
 from wsloop.observe import service
 from wsloop.observe.observer import Observer
-from wsloop.observe.snapshot import Snapshot
+from wsloop.server.overload import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from wsloop.cluster.uplink import Uplink
     from wsloop.daemon.roles import Role
     from wsloop.observe.service import Gather
     from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import House, Ports
 
-    CallAll = Callable[[str, bytes, float, Callable[[Mapping[int, bytes | None]], object]], object]
-    """`Service.call_all`: name, body, seconds, and a completion with slot -> answer, None for none."""
 
-
-GATHER_S = 2.0
-"""How long the other processes may take to tell their numbers: less than the 10 s that Prometheus waits. One
-that is late is left out of the gauges; what it has counted before stays in the sum."""
-
-METRICS_CALL = "metrics"
-"""What workers are asked for by the hub process; the answer is a Snapshot in MessagePack."""
+LEVELS = (Level.NORMAL, Level.REFUSING, Level.SHEDDING)
+"""As the metric has them: 0, 1, 2."""
 
 
 def observe(house: House, ports: Ports, role: Role) -> Observer:
@@ -44,33 +34,15 @@ def observe(house: House, ports: Ports, role: Role) -> Observer:
     has_broker = role.kind is not Kind.WORKER
     observer = Observer(house, ports.clock, role.name, ports.entropy(8).hex(), has_broker=has_broker)
     observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
+    observer.add(functools.partial(_strain, house))
     if house.outside is not None:
         observer.add(house.outside.numbers)
-    if role.kind is Kind.WORKER:
-        # Imported here: a daemon of one process has no use for links.
-        from wsloop.cluster.domain import WorkerDomain  # noqa: PLC0415
-
-        if isinstance(house.domain, WorkerDomain):
-            observer.add(functools.partial(_link_numbers, role.name, house.domain.link))
+    if isinstance(house.domain, WorkerDomain):
+        observer.add(functools.partial(_link_numbers, role.name, house.domain.link))
+    if isinstance(house.domain, HubDomain):
+        links = house.domain.service
+        observer.add(lambda: {"wsloop_workers": len(links.slots)})
     return observer
-
-
-def packed(observer: Observer) -> bytes:
-    """Return a worker's answer to METRICS_CALL."""
-    return msgspec.msgpack.encode(observer.snapshot())
-
-
-def gather_all(observer: Observer, call_all: CallAll) -> Gather:
-    """Return what gathers the numbers of this process, the hub process, and of all workers."""
-
-    def gather(done: Callable[[list[Snapshot]], object]) -> None:
-        def answered(answers: Mapping[int, bytes | None]) -> None:
-            told = [msgspec.msgpack.decode(each, type=Snapshot) for each in answers.values() if each]
-            done([observer.snapshot(), *told])
-
-        call_all(METRICS_CALL, b"", GATHER_S, answered)
-
-    return gather
 
 
 def with_metrics(house: House, observer: Observer, gather: Gather | None = None) -> House:
@@ -81,6 +53,17 @@ def with_metrics(house: House, observer: Observer, gather: Gather | None = None)
     services = service.services(gather or (lambda done: done([observer.snapshot()])), house.health)
     admin = dataclasses.replace(house.admin, services={**house.admin.services, **services})
     return dataclasses.replace(house, admin=admin)
+
+
+def _strain(house: House) -> Numbers:
+    """Return what tells that the process is at its limits: memory, the loop, the log."""
+    overload = house.overload.statistics() if house.overload is not None else None
+    return {
+        "wsloop_log_lines_lost_total": logs.statistics().lost_total,
+        "wsloop_loop_blocked_total": house.lag.statistics().slow_turns_total if house.lag is not None else 0,
+        "wsloop_overload": LEVELS.index(overload.level) if overload is not None else 0,
+        "wsloop_connections_shed_total": overload.shed_total if overload is not None else 0,
+    }
 
 
 def _link_numbers(name: str, link: Uplink) -> Numbers:

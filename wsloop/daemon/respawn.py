@@ -8,18 +8,25 @@ it (systemd, Kubernetes) sees a failure instead of a service that is always just
 from __future__ import annotations
 
 from collections import deque
+from math import exp2
 
 FIRST_S = 0.1
 LONGEST_S = 30.0
 """The pauses between a death and the next start: short enough for one accident, long enough that a
 broken installation does not burn a core."""
 
-HEALTHY_S = 60.0
-"""Who has lived so long did not die of how it was started: the next pause is the first one again."""
+FORGIVEN_S = 5.0
+"""So much life makes up for one death: a worker that somebody kills every few seconds is back at once each
+time, and one that dies of how it was started is not."""
+
+MOST_FAILURES = 9.0
+"""Beyond it the pause has long reached its limit; so a minute of life is enough to begin anew."""
 
 MOST_DEATHS = 10
 WITHIN_S = 60.0
-"""So many deaths in so much time, over all processes, and the daemon gives up."""
+"""So many deaths in so much time, over all processes, and the daemon gives up. What somebody else killed
+(SIGKILL: an operator, or the kernel for want of memory) did not die of itself and is not counted: giving up
+would take from all clients what one worker's clients have back in a tenth of a second."""
 
 
 class Backoff:
@@ -28,22 +35,21 @@ class Backoff:
     __slots__ = ("_failures",)
 
     def __init__(self) -> None:
-        self._failures = 0
+        self._failures = 0.0
 
     def next_s(self, lived_s: float, fraction: float) -> float:
         """Return how long to wait after a process died that had lived `lived_s` seconds.
 
         `fraction` in [0, 1) is chance: it takes up to half away, so that many do not come back at once.
         """
-        if lived_s >= HEALTHY_S:
-            self._failures = 0
-        whole_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._failures, 16))
+        self._failures = max(0.0, min(self._failures, MOST_FAILURES) - lived_s / FORGIVEN_S)
+        whole_s = min(LONGEST_S, FIRST_S * exp2(self._failures))
         self._failures += 1
         return max(FIRST_S, whole_s * (1.0 - fraction / 2))
 
 
 class Deaths:
-    """The deaths of the last `WITHIN_S` seconds."""
+    """The deaths of the last `WITHIN_S` seconds that count."""
 
     __slots__ = ("_times",)
 

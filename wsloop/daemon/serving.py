@@ -15,16 +15,18 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, joint, log_block, logs, observing, watchdog
+from wsloop.daemon import banner, compose, control, joint, log_block, logs, observing, watchdog
 from wsloop.daemon.config import Sources
 from wsloop.daemon.reload import Reloading
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.shares import share_of
 from wsloop.daemon.signals import SignalHandling
+from wsloop.daemon.steering import AloneSteering
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
+    from wsloop.daemon.reload import Outcome
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
@@ -106,10 +108,11 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
         server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
         _tell_progress(reactor, server)
 
-    def reload() -> None:
+    def reload() -> Outcome:
         role.steward.reloading()
-        reloading.run()
+        outcome = reloading.run()
         role.steward.reloaded()
+        return outcome
 
     is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.
@@ -118,6 +121,9 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
     handling = SignalHandling(
         reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
+    if role.control is not None:
+        steering = AloneSteering(server, drain, reload, role.steward.restart)
+        control.listen(role.control, house, steering)
     try:
         role.steward.attach(house, drain)
         banner.show(role.banner)

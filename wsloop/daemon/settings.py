@@ -62,13 +62,14 @@ class ServerSettings(Section, frozen=True):
     limit_accept_rate: Live[Count | None] = None  # new ones a second, 0: any; default 200, any with --dev
     timeout_graceful_shutdown: Live[Seconds] = 30.0  # the drain window
     allowed_origins: Live[Texts] = ()  # pages that may connect: "https://example.org"; --dev adds its own
-    memory_limit: Memory | None = None  # bytes of all processes; at 80 % nobody new, at 90 % the slowest go
-    watchdog: Grace = 0.1  # s after which the stack of what holds up a turn is logged; 0: never
+    memory_limit: Memory | None = None  # of all processes; at 80 % nobody new, at 90 % the slowest go
+    watchdog: Grace = 0.1  # how long a turn may be held up before the stack is logged; 0: any time
     workers: Workers = 1  # processes that serve clients, or "auto": one a core; also $WEB_CONCURRENCY
     pid_file: FilePath | None = None  # where the number of the first process is written
     proxy_headers: bool | None = None  # believe listed proxies about clients; default: if any is listed
     forwarded_allow_ips: Texts = ()  # those: addresses, networks, "unix" for all Unix sockets
     forwarded_header: ForwardedHeader = "x-forwarded-for"  # the one they write; the other may be a client's
+    control: str | None = None  # Unix socket of `wsloop ctl`, "" for none; default: see control.md
     poller: Backend = "auto"  # which readiness interface of the kernel
 
 

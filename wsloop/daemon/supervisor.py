@@ -15,7 +15,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, serving
+from wsloop.daemon import banner, compose, logs, serving
 from wsloop.daemon.bounds import MAX_WORKERS
 from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
 from wsloop.daemon.crew import Crew, Patience, Slot
@@ -79,7 +79,7 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
             reactor, wakeup.write_fileno(), supervisor.stop, supervisor.stop_now, supervisor.reload,
             {
                 signal.SIGCHLD: supervisor.reap,
-                signal.SIGUSR1: functools.partial(supervisor.notify, signal.SIGUSR1),
+                signal.SIGUSR1: supervisor.reopen_logs,
                 signal.SIGUSR2: functools.partial(supervisor.notify, signal.SIGUSR2),
                 signal.SIGTTIN: supervisor.add_worker,
                 signal.SIGTTOU: supervisor.remove_worker,
@@ -205,6 +205,11 @@ class Supervisor:
             self.notify(signal.SIGHUP)
         self.first.reloaded()
         return outcome
+
+    def reopen_logs(self) -> None:
+        """Open the log's file again, here and in every process."""
+        logs.reopen()
+        self.notify(signal.SIGUSR1)
 
     def notify(self, number: int) -> None:
         """Pass a signal on to every process."""

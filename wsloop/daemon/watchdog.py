@@ -64,7 +64,7 @@ class Watchdog(threading.Thread):
         told_s = 0.0  # when the turn that was told of began
         while not self._stopped:
             began_s = watch.began_s
-            left_s = began_s + watch.limit_s - time.monotonic()
+            left_s = max(began_s + watch.limit_s, self._quiet_until_s) - time.monotonic()
             if not began_s or began_s == told_s:
                 self._sleep_with_the_loop(told_s)
             elif left_s > 0:
@@ -85,10 +85,10 @@ class Watchdog(threading.Thread):
             self._bell.release()
 
     def _tell(self, began_s: float) -> None:
-        """Log what the loop's thread does now, unless it is done or a stack was logged just now."""
+        """Log what the loop's thread does now, unless it is done."""
         now_s = time.monotonic()
         frame = sys._current_frames().get(self._loop_thread)
-        if frame is None or self._watch.began_s != began_s or now_s < self._quiet_until_s:
+        if frame is None or self._watch.began_s != began_s:
             return
         self._quiet_until_s = now_s + STACK_EVERY_S
         stack = "".join(traceback.format_stack(frame, MAX_FRAMES)).rstrip()

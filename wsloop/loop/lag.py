@@ -1,6 +1,6 @@
 """How long turns last, from the wake-up to the next sleep: while one does, nobody else is served.
 
-Costs a look at the clock before each sleep and two hooks, some 0.3 us a turn. Whoever wants to know of a
+Costs a look at the clock before each sleep and two hooks, some 1 us a turn. Whoever wants to know of a
 turn while it lasts, such as a watching thread, reads `began_s`, and leaves an `alarm` to be called when
 the loop wakes next; so it can sleep as long as the loop does (docs/internals/watchdog.md).
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from wsloop.loop.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,15 +34,21 @@ class TurnWatch:
     """Measures the turns of `reactor` by `clock`; those over `limit_s` are counted and logged.
 
     `began_s` is when the present turn began, 0.0 while the loop sleeps. `alarm` is called once, on the
-    loop's thread, at the next wake-up.
+    loop's thread, at the next wake-up; `on_end` at the end of each turn's work, with the time. `durations`
+    has all turns.
     """
 
-    __slots__ = ("_clock", "_longest_s", "_reactor", "_slow_turns_total", "alarm", "began_s", "limit_s")
+    __slots__ = (
+        "_clock", "_longest_s", "_reactor", "_slow_turns_total", "alarm", "began_s", "durations", "limit_s",
+        "on_end",
+    )  # fmt: skip
 
     def __init__(self, reactor: Reactor, clock: Clock, limit_s: float) -> None:
         self.limit_s = limit_s
         self.began_s = 0.0
+        self.durations = Histogram()
         self.alarm: Callable[[], object] | None = None
+        self.on_end: Callable[[float], object] | None = None
         self._reactor = reactor
         self._clock = clock
         self._slow_turns_total = 0
@@ -62,7 +70,11 @@ class TurnWatch:
         began_s, self.began_s = self.began_s, 0.0
         if not began_s:
             return  # the first turn had no sleep before it
-        lasted_s = self._clock.now() - began_s
+        now_s = self._clock.now()
+        lasted_s = now_s - began_s
+        self.durations.observe(lasted_s)
+        if self.on_end is not None:
+            self.on_end(now_s)
         self._longest_s = max(self._longest_s, lasted_s)
         if lasted_s >= self.limit_s:
             self._slow_turns_total += 1

@@ -1,11 +1,8 @@
-"""How long the loop's turns take, and how late it is: the one look at the clock that the loop does not make.
+"""How late the loop is, and how long a fan-out takes.
 
-A turn begins when the clock is read behind the poll (phase 4), and its work ends before the next sleep. So
-one look at the clock, in the hook before the sleep, measures the turn; and it is the moment at which what
-the fan-out has sent in phase 1 is out. A turn costs some 0.3 us more for it.
-
-Lag is what a client feels: how late a timer is that is due twice a second. Must not know what the turns
-are for.
+Lag is what a client feels: how late a timer is that is due twice a second. The end of a turn's work, before
+the sleep, is the moment at which what the fan-out has sent in phase 1 is out; `TurnWatch`, which looks at
+the clock then, tells it. Must not know what the turns are for.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING
 from wsloop.loop.histogram import Histogram
 
 if TYPE_CHECKING:
-    from wsloop.loop.clock import Clock
+    from wsloop.loop.lag import TurnWatch
     from wsloop.loop.reactor import Reactor
     from wsloop.server.fan_out import PacedFanOut
 
@@ -24,34 +21,28 @@ LAG_EVERY_S = 0.5
 
 
 class LoopWatch:
-    """Watches `reactor`, whose clock is `clock`, and `fan_out`, from the reactor's next turn on.
+    """Watches `reactor`, with `turns`, and `fan_out`.
 
-    `turn`, `lag` and `fan_out` are the histograms; `lag_s` is the last lag.
+    `lag` and `fan_out` are the histograms; `lag_s` is the last lag.
     """
 
-    __slots__ = ("_clock", "_due_s", "_ended", "_reactor", "fan_out", "lag", "lag_s", "turn")
+    __slots__ = ("_due_s", "_ended", "_reactor", "fan_out", "lag", "lag_s", "turns")
 
-    def __init__(self, reactor: Reactor, clock: Clock, fan_out: PacedFanOut) -> None:
-        self.turn = Histogram()
+    def __init__(self, reactor: Reactor, turns: TurnWatch, fan_out: PacedFanOut) -> None:
+        self.turns = turns
         self.lag = Histogram()
         self.fan_out = Histogram()
         self.lag_s = 0.0
         self._reactor = reactor
-        self._clock = clock
-        self._ended: list[float] = []
         self._due_s = 0.0
+        self._ended: list[float] = []
         fan_out.ended = self._ended
-        # Not at once: what came before the first turn is not its work.
-        reactor.call_soon(self._begin)
+        turns.on_end = self._on_turn_end
+        # Not at once: what comes before the first turn is no lag.
+        reactor.call_soon(self._wait)
 
-    def _begin(self) -> None:
-        self._reactor.before_sleep.append(self._on_turn_end)
-        self._wait()
-
-    def _on_turn_end(self) -> None:
-        """Note how long the turn has worked, and the publications that have reached everybody in it."""
-        now_s = self._clock.now()
-        self.turn.observe(now_s - self._reactor.now)
+    def _on_turn_end(self, now_s: float) -> None:
+        """Note the publications that have reached everybody in this turn."""
         ended = self._ended
         if ended:
             for began_s in ended:

@@ -135,7 +135,7 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
         (
             _counter("loop_turns", "Turns of the loops"),
             _counter("loop_errors", "Exceptions that a loop caught: each is a bug"),
-            _counter("loop_blocked", "Times that a callback held up a loop for too long"),
+            _counter("loop_blocked", "Turns that held up a loop for too long"),
             _gauge("loop_descriptors", "Descriptors registered with the loops"),
             _gauge("loop_timers", "Timers waiting"),
             _gauge("loop_callbacks", "Callbacks waiting"),
@@ -151,7 +151,7 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
         "Processes",
         (
             Metric("wsloop_build_info", Kind.GAUGE, "Always 1; the version that runs", "version", Merge.MAX),
-            _gauge("workers", "Workers that run"),
+            _gauge("workers", "Workers that have reached the hub process"),
             _counter("worker_deaths", "Workers that ended without being told to"),
             _gauge("link_up", "Whether a worker reaches the hub process", "process"),
             _counter("link_reconnects", "Times that a worker has reached the hub process again"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from wsloop import __version__
+from wsloop.loop.lag import TurnWatch
 from wsloop.observe import sources
 from wsloop.observe.loop_watch import LoopWatch
 from wsloop.observe.snapshot import Snapshot, snapshot_of
@@ -23,7 +25,8 @@ class Observer:
     """Collects the numbers of one process; watches its loop from the next turn on.
 
     `process` is its name, `life` what tells it from others that had the name before it.
-    `house` is what runs in it, `clock` the one of its reactor. `has_broker` tells that the house's broker
+    `house` is what runs in it, `clock` the one of its reactor, which is looked at if
+    nobody watches the turns yet. `has_broker` tells that the house's broker
     lives in this process, so that its numbers are told by nobody else.
     """
 
@@ -32,7 +35,8 @@ class Observer:
     ) -> None:
         self._process = process
         self._life = life
-        watch = LoopWatch(house.reactor, clock, house.server.fan_out)
+        turns = house.lag or TurnWatch(house.reactor, clock, math.inf)
+        watch = LoopWatch(house.reactor, turns, house.server.fan_out)
         self._contributors: list[Contributor] = [
             lambda: {"wsloop_build_info": {__version__: 1}},
             lambda: sources.server_numbers(house.server),

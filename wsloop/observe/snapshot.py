@@ -68,7 +68,7 @@ def _listed(kind: Kind, number: Number) -> list[float]:
         return [*number.counts, number.sum_s]
     if kind is Kind.HISTOGRAM:
         raise ValueError("a histogram is told as a Histogram")
-    return [number]
+    return [float(number)]
 
 
 def _add(values: Values, name: str, label: str, numbers: list[float]) -> None:

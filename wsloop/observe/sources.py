@@ -103,7 +103,7 @@ def loop_numbers(reactor: Reactor, watch: LoopWatch, process: str) -> Numbers:
         "wsloop_loop_descriptors": statistics.descriptors,
         "wsloop_loop_timers": statistics.timers,
         "wsloop_loop_callbacks": statistics.callbacks,
-        "wsloop_loop_turn_seconds": watch.turn,
+        "wsloop_loop_turn_seconds": watch.turns.durations,
         "wsloop_loop_lag_seconds": watch.lag,
         "wsloop_fan_out_seconds": watch.fan_out,
         "wsloop_process_loop_lag_seconds": {process: watch.lag_s},

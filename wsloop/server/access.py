@@ -38,9 +38,14 @@ def is_on() -> bool:
 
 
 def answered(
-    connection: Connection, request: Request | None, status: int, size_bytes: int, duration_s: float
+    connection: Connection,
+    peer: str,
+    request: Request | None,
+    status: int,
+    size_bytes: int,
+    duration_s: float,
 ) -> None:
-    """Note an answer to a request, None for one that could not be read: `size_bytes` of body.
+    """Note an answer to a request of `peer`, None for one that could not be read: `size_bytes` of body.
 
     `duration_s`: from the end of the request to the answer, in turns of the loop; 0 is the same turn.
     """
@@ -53,9 +58,9 @@ def answered(
     story = connection.story or _NO_STORY
     log.info(
         '%s "%s %s" %d %d %g ms "%s"',
-        connection.peer, method, path, status, size_bytes, duration_ms, story.agent,
+        peer, method, path, status, size_bytes, duration_ms, story.agent,
         extra={
-            **fields(connection), "peer": connection.peer, "method": method, "path": path, "status": status,
+            **fields(connection), "peer": peer, "method": method, "path": path, "status": status,
             "bytes": size_bytes, "duration_ms": duration_ms, "user_agent": story.agent,
         },
     )  # fmt: skip

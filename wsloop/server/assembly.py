@@ -37,6 +37,7 @@ from wsloop.server.health import Health
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.messaging import MessagingHandler
 from wsloop.server.overload import Overload
+from wsloop.server.peers import ServerPeers
 from wsloop.server.server import OutboxMarks, Server
 
 if TYPE_CHECKING:
@@ -70,11 +71,17 @@ def _no_usage() -> Process:
     return Process(cpu=0.0, rss=0)
 
 
+def _no_traffic(_fd: int) -> tuple[int, int]:
+    """Return zeros: nobody counts a virtual socket's bytes."""
+    return 0, 0
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What comes from outside: time, readiness, sockets, entropy, a way to be woken, what is used.
 
-    `memory` None: it is not watched.
+    `traffic` tells how many bytes the socket with a descriptor has received and sent; `memory` None: it is
+    not watched.
     """
 
     clock: Clock
@@ -84,6 +91,7 @@ class Ports:
     unix_s: WallClock = unix_time
     wakeup: WakeupPort | None = None
     process: Callable[[], Process] = _no_usage
+    traffic: Callable[[int], tuple[int, int]] = _no_traffic
     memory: MemoryGauge | None = None
 
 
@@ -281,6 +289,7 @@ def assemble(ports: Ports, options: Options) -> House:
         name=options.node_name,
         process=ports.process,
         slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
+        peers=ServerPeers(server, hub, ports.traffic),
     )
     health.add(lambda: "draining" if server.draining else "")
     overload = Overload(reactor, server, ports.memory) if ports.memory is not None else None

@@ -79,7 +79,7 @@ def _connections(house: House) -> list[tuple[str, str]]:
         ("memory", str(memory) if memory is not None else "no limit, or not measured yet"),
         (
             "receive rings",
-            f"{rings.lent} lent, {rings.idle} idle, {rings.peak_lent} at most, {rings.exhausted_total} denied",
+            f"{rings.lent} lent, {rings.idle} idle, {rings.peak_lent} peak, {rings.exhausted_total} denied",
         ),
         (
             "slow peers",

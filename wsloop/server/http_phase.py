@@ -16,6 +16,7 @@ from wsloop.errors import HandshakeError
 from wsloop.protocol.deflate_offers import negotiate
 from wsloop.protocol.handshake import Handshake
 from wsloop.server import access, pages
+from wsloop.server.forwarded import Sender
 from wsloop.server.story import fields, of_request
 
 if TYPE_CHECKING:
@@ -67,11 +68,10 @@ class HttpPhase:
             )
         self._handshake = Handshake(server.http_limits, wanted=wanted)
         self._has_begun = self._is_last = False
-        # Whom the upgrade request came from, once it is known to be told by a listed proxy.
-        self._sender = ""
         self._owed: _Owed | None = None
-        # The one that is being answered, and since when.
+        # The one that is being answered, whom it came from, and since when.
         self._request: Request | None = None
+        self._sender = Sender("", is_secure=False)
         self._asked_s = 0.0
 
     def receive(self, data: bytes) -> None:
@@ -142,16 +142,28 @@ class HttpPhase:
             self._connection.enqueue((interim,))
 
     def _begin(self, request: Request) -> None:
-        """Take note of a request, for the log."""
+        """Take note of a request, and whom it came from."""
+        connection = self._connection
         self._request = request
+        self._sender = self._server.proxies.sender(
+            request, connection.peer_host, is_secure=connection.is_secure
+        )
         self._asked_s = self._server.reactor.now
         self._connection.story = of_request(request, is_logged=access.is_on())
 
     def _note(self, status: int, size_bytes: int) -> None:
         """Have the answer in the access log; what comes next belongs to another request."""
+        peer = self._peer()
         request, self._request = self._request, None
         duration_s = self._server.reactor.now - self._asked_s if request is not None else 0.0
-        access.answered(self._connection, request, status, size_bytes, duration_s)
+        access.answered(self._connection, peer, request, status, size_bytes, duration_s)
+
+    def _peer(self) -> str:
+        """Return whom the present request came from, for logs: the peer, or who is behind it."""
+        connection = self._connection
+        peer, host = connection.peer, self._sender.host
+        is_behind = self._request is not None and host != connection.peer_host
+        return f"{host} via {peer}" if is_behind else peer
 
     def _ask(self, service: Service, request: Request) -> bool:
         """Have a service answer; return whether the next request may be looked at now."""
@@ -190,10 +202,7 @@ class HttpPhase:
     def _refuse(self, error: HandshakeError) -> None:
         connection = self._connection
         self._server.tally.responses[error.status // 100] += 1
-        peer = connection.peer
-        if self._sender and not connection.sender:
-            peer = f"{self._sender} via {peer}"
-        log.info("%s refused: %s", peer, str(error), extra=fields(connection))
+        log.info("%s refused: %s", self._peer(), str(error), extra=fields(connection))
         connection.enqueue((self._handshake.refuse(error),))
         self._note(error.status, len(error.reason) + 1)
         self._connection.finish()
@@ -201,9 +210,7 @@ class HttpPhase:
     def _upgrade(self, request: Request) -> None:
         """Turn the connection into a WebSocket; raises HandshakeError to refuse."""
         connection = self._connection
-        server, peer_host = self._server, connection.peer_host
-        sender = server.proxies.sender(request, peer_host, is_secure=connection.is_secure)
-        self._sender = sender.host if sender.host != peer_host else ""
+        server, peer_host, sender = self._server, connection.peer_host, self._sender
         route = pages.route(self._app, request, peer_host, is_secure=sender.is_secure)
         server.check_draining()
         if server.proxies.lists(peer_host):

@@ -131,7 +131,7 @@ class Overload:
 
     def reason(self) -> str:
         """Return why the process is not ready for more clients; "" if it is (`Health`)."""
-        return "" if self._level is Level.NORMAL else f"memory at {self._memory}"
+        return "" if self._level is Level.NORMAL else f"overloaded: memory at {self._memory}"
 
     def statistics(self) -> OverloadStatistics:
         """Return a snapshot; costs nothing."""
@@ -187,7 +187,7 @@ class Overload:
         self._used_before = memory.used_bytes
         self._excess_bytes = memory.used_bytes - int(SHED_UNTIL * memory.limit_bytes)
         self._doomed = worst[::-1]
-        self._shed_some()
+        self._server.turn.go_on_later(self._shed_some)
 
     def _shed_some(self) -> None:
         """Close a few, and the next in the next turn, until enough is free or nobody is left."""

@@ -175,14 +175,16 @@ class Server:
         """Where clients are accepted now."""
         return tuple(self._listeners)
 
-    def listen_admin(self, bind: Bind, app: App, *, secure: bool = False) -> Listener:
+    def listen_admin(
+        self, bind: Bind, app: App, *, secure: bool = False, admits: Callable[[Transport], bool] | None = None
+    ) -> Listener:
         """Listen on `bind` for the operator's own software, which is served `app`; raises as `listen` does.
 
         Its connections neither count against the clients' limits nor are they refused by them: a server
         that is full must still be told what to do. There may be ADMIN_CONNECTIONS of them.
-        `secure` makes it speak TLS, if there are certificates.
+        `secure` makes it speak TLS, if there are certificates. Whom `admits` does not let in is dropped.
         """
-        listener = self._listen(bind, functools.partial(self._on_accept_admin, app), secure=secure)
+        listener = self._listen(bind, functools.partial(self._on_accept_admin, app, admits), secure=secure)
         self._admin_listeners.append(listener)
         return listener
 
@@ -212,9 +214,14 @@ class Server:
         elif self._add(transport, self.app) is not None:
             self._admission.enter(key)
 
-    def _on_accept_admin(self, app: App, transport: Transport) -> None:
+    def _on_accept_admin(
+        self, app: App, admits: Callable[[Transport], bool] | None, transport: Transport
+    ) -> None:
         """Make a connection of what the operator's software has opened."""
         self._accepted_total += 1
+        if admits is not None and not admits(transport):
+            transport.abort()
+            return
         if len(self._admin_ids) >= ADMIN_CONNECTIONS:
             self._refuser.refuse(transport, Refusal.FULL)
             return

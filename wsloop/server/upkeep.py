@@ -42,6 +42,16 @@ class Upkeep(Slowness):
         self._waiting: Ring | bytes | None = None
         self._waits_since_s = 0.0
 
+    @property
+    def began_s(self) -> float:
+        """When it was accepted or, if it is open, opened, on the reactor's clock."""
+        return self._began_s
+
+    @property
+    def descriptor(self) -> int:
+        """Its socket's, -1 once that is closed."""
+        return self._transport.fileno()
+
     def start_beating(self) -> None:
         """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
 

@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from wsloop.errors import ConfigError, StartupError
@@ -54,9 +54,10 @@ class TcpBind:
 
 @dataclass(frozen=True, slots=True)
 class UnixBind:
-    """Listen on a Unix stream socket at `path`."""
+    """Listen on a Unix stream socket at `path`, whose file gets `mode`."""
 
     path: str
+    mode: int = field(default=UNIX_MODE, compare=False)
 
     def __str__(self) -> str:
         return f"unix:{self.path}"
@@ -176,17 +177,18 @@ class UnixListeningSocket(ListeningSocket):
     And only while the path is still this socket's, not that of a successor.
     """
 
-    __slots__ = ("_claim",)
+    __slots__ = ("_claim", "_mode")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mode: int = UNIX_MODE) -> None:
         """Lock `path`; raises BlockingIOError if another daemon has it, OSError if it cannot be locked."""
         self._claim: PathClaim | None = PathClaim(path, PathLock(path))
+        self._mode = mode
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def bind(self, address: SocketAddress) -> None:
         """Bind to the path `address`, and remember it. Raises OSError."""
         super().bind(address)
-        os.chmod(address, UNIX_MODE)
+        os.chmod(address, self._mode)
         assert self._claim is not None
         self._claim.bound()
 
@@ -296,7 +298,7 @@ def _listen_unix(bind: UnixBind, backlog: int) -> socket.socket:
         hint = f"a socket path holds at most {UNIX_PATH_BYTES} bytes; use a shorter one, such as under /run"
         raise StartupError(f"the socket path {bind.path} is too long", hint)
     try:
-        sock = UnixListeningSocket(bind.path)
+        sock = UnixListeningSocket(bind.path, bind.mode)
     except BlockingIOError:  # EAGAIN: the lock is another's
         raise AddressInUseError(bind.path, 0) from None
     except OSError as error:

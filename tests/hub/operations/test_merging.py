@@ -81,7 +81,7 @@ def test_an_answer_survives_its_journey() -> None:
 
 @pytest.mark.parametrize("name", sorted(table.MERGES))
 def test_every_merged_method_exists(name: str) -> None:
-    assert name in table.METHODS
+    assert name in table.METHODS or name in table.CONTROL_METHODS
     assert set(table.MERGES) >= table.NOTED
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wsloop.hub import codes, replies
+from wsloop.hub.operations.peers import NoPeers
 from wsloop.hub.operations.results import Result
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from wsloop.hub.client import Client
     from wsloop.hub.hub import Hub
+    from wsloop.hub.operations.peers import Peers
     from wsloop.hub.operations.results import Process, SlowConnection
 
 Finished = Callable[[Result | codes.Code], object]
@@ -49,13 +51,14 @@ class Operations:
     """What the operations act on.
 
     Arguments: `hub`; `later` has a callable called in the next turn; `uid` and `name` of this process,
-    for `info`; `process` tells what it uses; `slowest` returns that many connections, the worst first.
+    for `info`; `process` tells what it uses; `slowest` returns that many connections, the worst first;
+    `peers` are all connections of this process.
 
     `everywhere` is set where other processes hold the connections: what is about connections is then
     asked of them, and their answers are put together.
     """
 
-    __slots__ = ("everywhere", "hub", "later", "name", "process", "slowest", "uid")
+    __slots__ = ("everywhere", "hub", "later", "name", "peers", "process", "slowest", "uid")
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Operations:
         name: str,
         process: Callable[[], Process],
         slowest: Callable[[int], list[SlowConnection]],
+        peers: Peers | None = None,
     ) -> None:
         self.hub = hub
         self.later = later
@@ -73,6 +77,7 @@ class Operations:
         self.name = name
         self.process = process
         self.slowest = slowest
+        self.peers = peers or NoPeers()
         self.everywhere: Everywhere | None = None
 
     def in_portions(

@@ -21,9 +21,12 @@ from wsloop.hub.operations.results import (
     EmptyResult,
     Failure,
     InfoResult,
+    KickResult,
+    PeersResult,
     Result,
     SlowestResult,
 )
+from wsloop.hub.operations.steering import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         AcksRequest,
         ChannelsRequest,
         ConnectionsRequest,
+        PeersRequest,
         SlowestRequest,
     )
 
@@ -112,6 +116,18 @@ def slowest(request: SlowestRequest, found: Sequence[SlowestResult]) -> SlowestR
     everybody = (peer for each in found for peer in each.connections)
     worst = nlargest(request.limit, everybody, key=lambda peer: (peer.queued_bytes, peer.dropped))
     return SlowestResult(connections=worst)
+
+
+def peers(request: PeersRequest, found: Sequence[PeersResult]) -> PeersResult:
+    """List those with the most of all."""
+    everybody = (peer for each in found for peer in each.connections)
+    most = nlargest(request.limit, everybody, key=ORDERS[request.sort])
+    return PeersResult(connections=most, total=sum(each.total for each in found))
+
+
+def kick(_request: object, found: Sequence[KickResult]) -> KickResult:
+    """Add up."""
+    return KickResult(closed=sum(each.closed for each in found))
 
 
 def info(_request: object, found: Sequence[InfoResult]) -> InfoResult:

@@ -6,7 +6,7 @@ newer clients send them. The comment behind a field is its documentation in the 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Raw
@@ -236,6 +236,27 @@ class SlowestRequest(Request, frozen=True, kw_only=True):
     """List the connections for which most waits."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20  # how many at most
+
+
+class PeersRequest(Request, frozen=True, kw_only=True):
+    """List connections of every kind. Of `wsloop ctl`, not of the API."""
+
+    user: str = ""  # only this user's
+    channel: str = ""  # only subscribers of this channel
+    address: str = ""  # only from this address, with or without the port
+    sort: Literal["age", "bytes", "outbox"] = "age"  # what there is most of comes first
+    limit: Page = 1000  # how many at most
+
+
+class KickRequest(Request, frozen=True, kw_only=True):
+    """Close connections. Of `wsloop ctl`, not of the API."""
+
+    user: str = ""  # this user's
+    client: str = ""  # or this messaging client
+    connection: Natural = 0  # or the one with this number
+    node: str = ""  # in the process with this uid only
+    code: CloseCode = 3503  # 3500-3999 and 4500-4999: clients do not come back
+    reason: str = "force disconnect"  # at most 123 bytes
 
 
 class BatchRequest(Request, frozen=True, kw_only=True):

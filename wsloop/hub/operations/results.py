@@ -189,6 +189,36 @@ class SlowestResult(Result, frozen=True):
     connections: list[SlowConnection]  # the worst first; none for which nothing waits
 
 
+class PeerInfo(msgspec.Struct):
+    """A connection as the server sees it."""
+
+    connection: int  # its number in the logs
+    client: str  # "" if it is not messaging
+    user: str  # "" if anonymous
+    address: str  # the peer's, with its port
+    state: str  # of its life: handshaking, open, closing
+    age_s: float  # seconds since it was accepted or opened
+    queued_bytes: int  # what waits for it
+    queued_messages: int  # how many of others' messages wait
+    received_bytes: int  # by TCP's own count; 0 where there is none
+    sent_bytes: int  # acknowledged by its kernel; 0 where there is no count
+    channels: int  # subscriptions
+    node: str = ""  # uid of the process that holds it
+
+
+class PeersResult(Result, frozen=True):
+    """Connections, those first that have the most of what was asked for."""
+
+    connections: list[PeerInfo]  # as many as were asked for
+    total: int  # how many there are in all
+
+
+class KickResult(Result, frozen=True):
+    """How many connections were asked to close."""
+
+    closed: int = 0  # messaging clients and others
+
+
 class BatchResult(Result, frozen=True):
     """What became of each command, in order. Not inside `result`: it is the whole answer."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wsloop.hub import codes
-from wsloop.hub.operations import merging, publishing, reading, requests, results, tokens, users
+from wsloop.hub.operations import merging, publishing, reading, requests, results, steering, tokens, users
 from wsloop.hub.operations.core import Finished, Operations, bad_request
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _begin(operations: Operations, name: str, params: msgspec.Raw, done: Finishe
     """Decode a request and carry it out; raises ReplyError."""
     if name in NOT_OFFERED:
         raise codes.ReplyError(codes.NOT_AVAILABLE)
-    method = METHODS.get(name)
+    method = METHODS.get(name) or CONTROL_METHODS.get(name)
     if method is None:
         raise codes.ReplyError(codes.METHOD_NOT_FOUND)
     try:
@@ -216,6 +216,12 @@ METHODS: dict[str, Method] = {
 }
 """Name -> method, in the order of the reference."""
 
+CONTROL_METHODS: dict[str, Method] = {
+    "peers": Method(requests.PeersRequest, results.PeersResult, steering.peers),
+    "kick": Method(requests.KickRequest, results.KickResult, steering.kick),
+}
+"""Those of `wsloop ctl`. The API does not offer them: they are about this machine's processes."""
+
 NOT_OFFERED = frozenset(
     {
         "rpc",
@@ -250,6 +256,8 @@ MERGES: dict[str, merging.Merge] = {
     "revoke_token": merging.nothing,
     "invalidate_user_tokens": merging.nothing,
     "slowest": merging.slowest,
+    "peers": merging.peers,
+    "kick": merging.kick,
     "info": merging.info,
 }
 """Method -> what puts together the results of several processes. What is not here, one process carries out

@@ -1,0 +1,42 @@
+"""The port through which operations see the connections of this process, whatever they speak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsloop.hub.operations.results import PeerInfo
+
+
+class Peers(Protocol):
+    """The connections of this process."""
+
+    def snapshot(self) -> Sequence[Any]:
+        """Return them all, as `describe` and `close` take them."""
+        ...
+
+    def describe(self, peer: Any) -> PeerInfo:  # noqa: ANN401 - what `snapshot` gives
+        """Return what is told of one; `node` is left to the caller."""
+        ...
+
+    def close(self, peer: Any, code: int, reason: str) -> None:  # noqa: ANN401 - what `snapshot` gives
+        """Close one; it may be gone already."""
+        ...
+
+
+class NoPeers:
+    """`Peers` where nobody can connect."""
+
+    def snapshot(self) -> Sequence[Any]:
+        """See `Peers.snapshot`."""
+        return ()
+
+    def describe(self, peer: Any) -> PeerInfo:  # noqa: ANN401 - as the port has it
+        """See `Peers.describe`; never called."""
+        raise NotImplementedError
+
+    def close(self, peer: Any, code: int, reason: str) -> None:  # noqa: ANN401 - as the port has it
+        """See `Peers.close`; never called."""
+        raise NotImplementedError
