@@ -30,7 +30,7 @@ class Ship:
         self.done: list[str] = []
         self.outcome = Outcome((Change("log.level", "info -> debug"),))
         self.refusal = ""
-        self.roster = Roster(ROWS, deaths=1)
+        self.roster = Roster(ROWS)
         self.helm = Helm(
             self.house.reactor,
             drain=lambda: self.done.append("drain"),
@@ -87,13 +87,12 @@ def test_a_restart_tells_its_line(ship: Ship) -> None:
 def test_workers_and_progress_are_those_of_the_roster(ship: Ship) -> None:
     assert told(ship.steering.workers) == list(ROWS)
     assert ship.steering.progress() == (0, 0)
-    ship.roster = Roster(ROWS, deaths=2, drained_from=25)
+    ship.roster = Roster(ROWS, drained_from=25)
     ship.steering.begin()
     assert ship.steering.progress() == (10, 25)
-    ship.roster = Roster(ROWS[:1], deaths=2, drained_from=25)
+    ship.roster = Roster(ROWS[:1], drained_from=25)
     ship.house.run_for(2 * ROSTER_EVERY_S)
     assert ship.steering.progress() == (7, 25)
-    assert ship.steering.roster.deaths == 2
 
 
 def test_what_nobody_knows_is_refused(ship: Ship) -> None:

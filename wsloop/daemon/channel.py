@@ -75,7 +75,9 @@ class Drain(_Message, frozen=True, tag="drain"):
 
 
 class HandOver(_Message, frozen=True, tag="hand-over"):
-    """Accept nobody of the operator's software any more: a successor does."""
+    """Accept nobody any more, since a successor does; if it `drains`, drain when those who came are in."""
+
+    drains: bool = True
 
 
 class Listen(_Message, frozen=True, tag="listen"):

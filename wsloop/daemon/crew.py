@@ -54,7 +54,7 @@ class Patience:
 
 @dataclass(slots=True)
 class Slot:
-    """A place to be filled. `timer` runs while it is empty and waits for the next try."""
+    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it."""
 
     kind: Kind
     number: int = 0

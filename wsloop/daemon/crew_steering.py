@@ -29,10 +29,9 @@ ROSTER_EVERY_S = 1.0
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """Who is there. `deaths` of processes since the start; `drained_from`: clients when the drain began."""
+    """Who is there. `drained_from`: how many clients there were when the drain began."""
 
     rows: tuple[WorkerRow, ...] = ()
-    deaths: int = 0
     drained_from: int = 0
 
 
@@ -48,7 +47,7 @@ def roster_of(crew: Crew, now_s: float, drained_from: int) -> Roster:
     """Return who is there, workers only, by name."""
     rows = [_row(child, now_s) for child in crew.of(Kind.WORKER)]
     rows.sort(key=lambda row: (row.name, row.pid))
-    return Roster(tuple(rows), crew.deaths, drained_from)
+    return Roster(tuple(rows), drained_from)
 
 
 def _row(child: Child, now_s: float) -> WorkerRow:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
 from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
+from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
 
@@ -109,7 +110,7 @@ class Beats(Steward):
             for key in message.keys:
                 self._listeners.pop(key).close()
         elif isinstance(message, HandOver):
-            self._house.server.leave_admin()
+            retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
         elif isinstance(message, Toll):
@@ -118,3 +119,7 @@ class Beats(Steward):
             done = self._asked.pop(message.number, None)
             if done is not None:
                 done(message.is_done, message.text)
+
+
+def _nothing() -> None:
+    """Do nothing: the hub process serves the workers until it is told to drain."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.reactor import Reactor
-    from wsloop.observe.observer import Observer
     from wsloop.server.assembly import House, Options
     from wsloop.server.server import Server
 
@@ -80,7 +79,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         # The changes of several processes are told by their supervisor, once.
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
-        crew = _crew(house, role, observer)
+        crew = _crew(house, role)
         _serve(reloading, house, wakeup, role, crew)
     return 0
 
@@ -96,7 +95,7 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
+def _crew(house: House, role: Role) -> CrewSteering | None:
     """Return what steers the processes of which this one is the hub; None in every other."""
     if role.kind is not Kind.HUB:
         return None
@@ -105,9 +104,7 @@ def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
-    crew = CrewSteering(house.reactor, role.steward)
-    observer.add(lambda: {"wsloop_worker_deaths_total": crew.roster.deaths})
-    return crew
+    return CrewSteering(house.reactor, role.steward)
 
 
 def _serve(

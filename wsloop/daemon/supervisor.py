@@ -33,6 +33,7 @@ from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
 from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.server.lifecycle import Deadlines
 from wsloop.server.pulse import Jitter
 from wsloop.transport.bind import FdBind
 
@@ -229,23 +230,25 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let the workers drain, then the hub process end; kill who does not."""
-        if self._is_stopping:
-            return
+        if not self._is_stopping:
+            self._crew.signal(signal.SIGTERM, Kind.WORKER)
+            self._begin_stopping(self.settings.server.timeout_graceful_shutdown)
+
+    def _leave(self) -> None:
+        """Do the same for a successor, who serves: whoever has come here is let in before."""
+        for child in self._crew.children.values():
+            child.line.send(HandOver(drains=child.slot.kind is Kind.WORKER))
+        window_s = self.settings.server.timeout_graceful_shutdown
+        self._begin_stopping(window_s + Deadlines().handshake_s)
+
+    def _begin_stopping(self, window_s: float) -> None:
         self._is_stopping = True
         self._drained_from = sum(row.connections for row in self._roster().rows)
         self.first.stopping()
-        window_s = self.settings.server.timeout_graceful_shutdown
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
-        self._crew.signal(signal.SIGTERM, Kind.WORKER)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
         self._go_on_stopping()
-
-    def _leave(self) -> None:
-        """Drain, since a successor serves."""
-        for child in self._crew.of(Kind.HUB):
-            child.line.send(HandOver())
-        self.stop()
 
     def stop_now(self) -> None:
         """Let nobody drain."""

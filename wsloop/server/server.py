@@ -132,6 +132,7 @@ class Server:
         self._listeners: list[Listener] = []
         self.listened = Listened()
         self._admin_listeners: list[Listener] = []
+        self._has_left_operator = False
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
@@ -148,9 +149,18 @@ class Server:
         self._listeners.append(listener)
         return listener
 
-    def leave_admin(self) -> None:
-        """Accept nobody of the operator's software any more: another process does. Who is there is served."""
+    def retire(self) -> None:
+        """Accept nobody any more, neither clients nor the operator's software: another process does.
+
+        It listens on the same sockets. Who has come is served, and may still become a WebSocket.
+        """
+        _close_all(self._listeners)
         _close_all(self._admin_listeners)
+
+    def arriving(self) -> int:
+        """Return how many clients have come and are no WebSocket yet; costs a walk over all."""
+        early = (State.ACCEPTING, State.HANDSHAKING)
+        return sum(each.state in early for each in self.client_connections())
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -299,8 +309,9 @@ class Server:
     def _end_drain_if_empty(self) -> None:
         if not self.draining or self.clients or self._on_drained is None:
             return
-        if self._admin_listeners:
-            _close_all(self._admin_listeners)
+        _close_all(self._admin_listeners)
+        if not self._has_left_operator:
+            self._has_left_operator = True
             for connection in self.registry.snapshot():
                 connection.shut_down()
         if not len(self.registry) and self._on_drained is not None:
