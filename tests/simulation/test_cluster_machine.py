@@ -30,6 +30,8 @@ STEPS_PER_HISTORY = 50
 SLOTS = (0, 1)
 SLOT = st.sampled_from(SLOTS)
 
+FAULTS = NetworkFaults(max_delay_s=0.005, max_read_bytes=3000, max_write_bytes=3000, eagain_chance=0.05)
+
 LIMITS = LinkLimits(queue_bytes=20_000)
 """So small that a worker that is stopped for a while is cut off."""
 
@@ -80,9 +82,7 @@ class Cluster(RuleBasedStateMachine):
         self.server_life = 0
         self.stopped: set[int] = set()
         self.hub_is_stopped = False
-        self.cluster = MemoryCluster(
-            len(SLOTS), options=OPTIONS, limits=LIMITS, faults=NetworkFaults(max_delay_s=0.005)
-        )
+        self.cluster = MemoryCluster(len(SLOTS), options=OPTIONS, limits=LIMITS, faults=FAULTS)
 
     def _run(self, duration_s: float) -> None:
         self.cluster.run_for(duration_s)
