@@ -15,6 +15,7 @@ from wsloop.daemon import logs, process
 from wsloop.daemon.roles import Kind
 from wsloop.observe import service
 from wsloop.observe.observer import Observer
+from wsloop.server.overload import Level
 
 if TYPE_CHECKING:
     from wsloop.cluster.uplink import Uplink
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from wsloop.observe.service import Gather
     from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import House, Ports
+
+
+LEVELS = (Level.NORMAL, Level.REFUSING, Level.SHEDDING)
+"""As the metric has them: 0, 1, 2."""
 
 
 def observe(house: House, ports: Ports, role: Role) -> Observer:
@@ -51,11 +56,14 @@ def with_metrics(house: House, observer: Observer, gather: Gather | None = None)
 
 
 def _strain(house: House) -> Numbers:
-    """Return what tells that the process is at its limits and that the server below does not tell itself."""
-    lost = {"wsloop_log_lines_lost_total": logs.statistics().lost_total}
-    if house.overload is not None:
-        return lost
-    return {**lost, "wsloop_overload": 0, "wsloop_connections_shed_total": 0}
+    """Return what tells that the process is at its limits: memory, the loop, the log."""
+    overload = house.overload.statistics() if house.overload is not None else None
+    return {
+        "wsloop_log_lines_lost_total": logs.statistics().lost_total,
+        "wsloop_loop_blocked_total": house.lag.statistics().slow_turns_total if house.lag is not None else 0,
+        "wsloop_overload": LEVELS.index(overload.level) if overload is not None else 0,
+        "wsloop_connections_shed_total": overload.shed_total if overload is not None else 0,
+    }
 
 
 def _link_numbers(name: str, link: Uplink) -> Numbers:
