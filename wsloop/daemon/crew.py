@@ -61,6 +61,7 @@ class Slot:
     child: Child | None = None
     backoff: Backoff = field(default_factory=Backoff)
     timer: Timer | None = None
+    deaths: int = 0
 
     @property
     def name(self) -> str:
@@ -261,6 +262,7 @@ class Crew:
             return
         if code:
             self.deaths += 1
+            slot.deaths += 1
             is_own_fault = code != -signal.SIGKILL or child.is_hung
             if is_own_fault and self._recent.add(self._reactor.now):
                 log.error("%s %s", child, _end_of(code))

@@ -59,11 +59,11 @@ class Beats(Steward):
 
     def restart(self, done: Done) -> None:
         """See `Steward.restart`: the supervisor is asked."""
-        self._ask("restart", "", done)
+        self.ask("restart", "", done)
 
     def add_workers(self, count: int, done: Done) -> None:
         """See `Steward.add_workers`."""
-        self._ask("add_workers", str(count), done)
+        self.ask("add_workers", str(count), done)
 
     def stopping(self) -> None:
         """See `Steward.stopping`: the supervisor is told at once, and fills the slot anew."""
@@ -83,7 +83,8 @@ class Beats(Steward):
             )
         )
 
-    def _ask(self, what: str, argument: str, done: Done) -> None:
+    def ask(self, what: str, argument: str, done: Done) -> None:
+        """Ask the supervisor (`crew_steering.Helm`), once attached; `done` is given its answer."""
         self._numbers += 1
         self._asked[self._numbers] = done
         self._channel.send(Ask(self._numbers, what, argument))

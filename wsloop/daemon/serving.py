@@ -26,11 +26,13 @@ from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
+    from wsloop.daemon.crew_steering import CrewSteering
     from wsloop.daemon.reload import Outcome
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.reactor import Reactor
+    from wsloop.observe.observer import Observer
     from wsloop.server.assembly import House, Options
     from wsloop.server.server import Server
 
@@ -53,7 +55,9 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
-        options = dataclasses.replace(options, domain=joint.domain(role, options.broker))
+        if role.kind is not Kind.ALONE:
+            name = f"{options.node_name}_{role.name}"
+            options = dataclasses.replace(options, node_name=name, domain=joint.domain(role, options.broker))
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)
@@ -76,7 +80,8 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         # The changes of several processes are told by their supervisor, once.
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
-        _serve(reloading, house, wakeup, role)
+        crew = _crew(house, role, observer)
+        _serve(reloading, house, wakeup, role, crew)
     return 0
 
 
@@ -91,7 +96,27 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: Role) -> None:
+def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
+    """Return what steers the processes of which this one is the hub; None in every other."""
+    if role.kind is not Kind.HUB:
+        return None
+    # Imported here: a daemon of one process needs none of it.
+    from wsloop.daemon.crew_steering import CrewSteering  # noqa: PLC0415
+    from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
+
+    assert isinstance(role.steward, Beats)
+    crew = CrewSteering(house.reactor, role.steward)
+    observer.add(lambda: {"wsloop_worker_deaths_total": crew.roster.deaths})
+    return crew
+
+
+def _serve(
+    reloading: Reloading,
+    house: House,
+    wakeup: SocketpairWakeup,
+    role: Role,
+    crew: CrewSteering | None,
+) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
     reactor, server = house.reactor, house.server
 
@@ -122,10 +147,12 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
         reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
     if role.control is not None:
-        steering = AloneSteering(server, drain, reload, role.steward.restart)
-        control.listen(role.control, house, steering)
+        alone = AloneSteering(server, drain, reload, role.steward.restart)
+        control.listen(role.control, house, crew or alone)
     try:
         role.steward.attach(house, drain)
+        if crew is not None:
+            crew.begin()
         banner.show(role.banner)
         _settle_the_heap()
         reactor.run()
