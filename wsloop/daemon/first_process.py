@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import inheritance
+from wsloop.daemon.handover import Successor
 from wsloop.daemon.pid_file import PidFile
 from wsloop.daemon.steward import Steward
 from wsloop.daemon.systemd import Notifier
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsloop.daemon.config import Sources
-    from wsloop.daemon.handover import Successor
     from wsloop.daemon.inheritance import Inheritance
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.sockets import Sockets
@@ -131,8 +131,6 @@ class FirstProcess(Steward):
         if refusal:
             done(False, refusal)
             return
-        from wsloop.daemon.handover import Successor  # noqa: PLC0415 - loads subprocess, for this alone
-
         left = inheritance.Inheritance(
             inheritance.bequeath(self.sockets.places),
             pid_file=self._pid_file.path if self._pid_file is not None else "",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsloop.daemon")
 
+READY_EVERY_S = 0.05
+"""Until the process is ready, and for as long as it is not again: somebody waits for it."""
+
 BEAT_EVERY_S = 1.0
 """Ten of them fit into the silence that a worker is killed for."""
 
@@ -40,6 +43,7 @@ class Beats(Steward):
         self._fd = fd
         self._asked: dict[int, Done] = {}
         self._numbers = 0
+        self._is_ready = self._is_stopping = False
         self._house: House
         self._drain: Callable[[], object]
         self._channel: Channel
@@ -62,17 +66,19 @@ class Beats(Steward):
         self._ask("add_workers", str(count), done)
 
     def stopping(self) -> None:
-        """See `Steward.stopping`: the supervisor is told at once."""
+        """See `Steward.stopping`: the supervisor is told at once, and fills the slot anew."""
+        self._is_stopping = True
         self._say()
 
     def _say(self) -> None:
         server = self._house.server
+        self._is_ready = not self._house.health.reasons()
         self._channel.send(
             Beat(
                 connections=server.clients,
-                is_draining=server.draining,
-                draining_left=server.clients if server.draining else 0,
-                is_ready=not self._house.health.reasons(),
+                is_draining=self._is_stopping,
+                draining_left=server.clients if self._is_stopping else 0,
+                is_ready=self._is_ready,
                 rss=process.usage().rss,
             )
         )
@@ -87,7 +93,8 @@ class Beats(Steward):
             if not self._channel.is_stuck:
                 self._say()
         finally:  # a fault is logged by the reactor, and the next beat comes
-            self._house.reactor.call_later(BEAT_EVERY_S, self._beat)
+            pause_s = BEAT_EVERY_S if self._is_ready or self._is_stopping else READY_EVERY_S
+            self._house.reactor.call_later(pause_s, self._beat)
 
     def _on_end(self) -> None:
         log.warning("the supervisor is gone: ending")

@@ -125,8 +125,8 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
         steering = AloneSteering(server, drain, reload, role.steward.restart)
         control.listen(role.control, house, steering)
     try:
-        banner.show(role.banner)
         role.steward.attach(house, drain)
+        banner.show(role.banner)
         _settle_the_heap()
         reactor.run()
     finally:

@@ -185,8 +185,8 @@ class Supervisor:
         elif not self._is_announced and self._crew.is_ready():
             self._is_announced = True
             log.info("%d workers serve", self._workers)
-            banner.show(self._said)
             self.first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
+            banner.show(self._said)
 
     # -- signals -----------------------------------------------------------------------------
 
