@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8765
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: screenshot debian clean
+.PHONY: show-kills show-drain show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -65,6 +65,16 @@ bench: $(VENV)/.bench  ## measure wsloop beside its peers, 25 minutes, into docs
 
 bench-quick: $(VENV)/.bench  ## the same in three minutes: does it all work?
 	$(BIN)/python -m tools.bench.run --quick $(ARGS) --json tools/bench/build/results.json >/dev/null
+
+# The operator's promises (docs/operate): each prints JSON and ends with 1 if one was not kept. ARGS are its options.
+show-kills: $(VENV)/.dev  ## kill -9 of a random worker every 2 s for 2 minutes: nothing is missed
+	$(BIN)/python -m tools.shows.kills $(ARGS)
+
+show-drain: $(VENV)/.dev  ## SIGTERM with 5,000 clients and traffic; a second daemon takes them over
+	$(BIN)/python -m tools.shows.drain $(ARGS)
+
+show-100k: $(VENV)/.dev debian  ## 102,400 connections for five minutes, and messages to all of them
+	$(BIN)/python -m tools.shows.crowded $(ARGS)
 
 conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
 	$(BIN)/python -m tools.conformance $(ARGS)

@@ -28,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.flaky(reruns=RERUNS_COUNT))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why a test was tried once more: a second try that passes says nothing of the first."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_sep("_", f"first try: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+
+
 def needs_the_machine(item: pytest.Item) -> bool:
     marks = ("system", "browser")
     return TOOLS in item.path.parents or any(item.get_closest_marker(mark) for mark in marks)

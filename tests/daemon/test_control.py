@@ -46,7 +46,7 @@ class ControlledHouse(ApiHouse):
         assert "subscribe" in self.ask(client, subscribe={"channel": "chat:a"})
 
     def request(self, line: str, body: bytes = b"{}") -> tuple[int, Any]:
-        client = self.dial(at=PLACE)  # type: ignore[call-overload] # any address
+        client = self.dial(at=PLACE)
         client.send_bytes(
             f"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         )
@@ -228,7 +228,7 @@ def test_only_the_owner_and_root_may_steer(
 def test_whom_the_socket_does_not_admit_is_dropped_at_once(house: ControlledHouse) -> None:
     place = UnixBind("/run/other.sock")
     house.server.listen_admin(place, house.admin, admits=lambda _transport: False)
-    client = house.dial(at=place)  # type: ignore[call-overload] # any address
+    client = house.dial(at=place)
     client.send_bytes(b"POST /ctl/stats HTTP/1.1\r\nHost: a\r\n\r\n")
     house.run_until(lambda: client.is_gone)
     assert client.http == b""

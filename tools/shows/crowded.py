@@ -1,9 +1,8 @@
 """`make show-100k`: 102,400 real connections on this machine, what they cost, and a message to all of them.
 
 Six workers hold them, as a process has at most 20,000 descriptors here, and six processes in C are the
-clients, from 100 addresses 127.0.0.x. They answer pings for five minutes, of which the last third hears a
-message every few seconds. Kept promises: nobody is lost, everybody answers pings, each message comes to
-everybody.
+clients, from 100 addresses 127.0.0.x. They answer pings for five minutes of silence, and then hear ten
+messages. Kept promises: nobody is lost, everybody answers pings, each message comes to everybody.
 """
 
 from __future__ import annotations
