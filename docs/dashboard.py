@@ -183,7 +183,7 @@ PANELS = (
     Panel(
         "Overload",
         "short",
-        "0: well, 1: new connections are refused, 2: slow ones are closed. And callbacks that blocked a loop.",
+        "0: well, 1: new connections are refused, 2: slow ones are closed. And what blocked a loop.",
         (
             (f"max by (instance) ({chosen('wsloop_overload')})", "{{instance}}"),
             (f"sum (increase({chosen('wsloop_loop_blocked_total')}[$__rate_interval]))", "loop blocked"),

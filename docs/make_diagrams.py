@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from wsloop.client.breaker import BREAKER_TRANSITIONS, BreakerState
+from wsloop.cluster.uplink_states import UPLINK_TRANSITIONS, UplinkState
 from wsloop.hub.client_state import CLIENT_TRANSITIONS, ClientState
 from wsloop.protocol.session_states import SESSION_TRANSITIONS, SessionState
 from wsloop.server.lifecycle import DEADLINE_OF_STATE, TRANSITIONS, Deadlines, State
@@ -236,12 +237,23 @@ def breaker() -> Diagram:
     return Diagram("A circuit breaker's states", [state.value for state in BreakerState], steps)
 
 
+def uplink() -> Diagram:
+    """Return how a worker's end of the link breaks and comes back."""
+    steps = [
+        (before.value, taken.value, after.value)
+        for before, row in UPLINK_TRANSITIONS.items()
+        for taken, after in row.items()
+    ]
+    return Diagram("A worker's end of the link", [state.value for state in UplinkState], steps)
+
+
 DIAGRAMS = {
     "breaker-states.svg": breaker,
     "client-states.svg": client,
     "connection-states.svg": connection,
     "session-states.svg": session,
     "tls-states.svg": tls,
+    "uplink-states.svg": uplink,
 }
 
 

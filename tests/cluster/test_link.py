@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wsloop.cluster.codec import LinkError, MessageReader, encode
 from wsloop.cluster.link import Link
 from wsloop.cluster.link_states import LINK_TRANSITIONS, LinkLimits, LinkState, LinkStep, Traffic
-from wsloop.cluster.messages import Answer, Ask, Cast, FromWorker, Message, Ping
+from wsloop.cluster.messages import Answer, Ask, Cast, Message, Ping
 from wsloop.errors import StateError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
@@ -21,6 +21,8 @@ from wsloop.loop.reactor import Reactor
 from wsloop.testing.machine import Machine
 from wsloop.testing.network import NetworkFaults
 from wsloop.transport.tcp import TcpTransport
+
+KINDS = Ping | Ask | Answer | Cast
 
 
 class Owner:
@@ -73,7 +75,7 @@ class Pair:
             self.reactors[index],
             TcpTransport(self.socks[index]),
             self.owners[index],
-            MessageReader(FromWorker),
+            MessageReader(KINDS),
             self.limits,
             self.traffic[index],
             pings=index == 0,
@@ -205,7 +207,7 @@ def test_a_link_without_greetings_ends() -> None:
     other.add(reactor, poller)
     owner = Owner()
     near, _ = other.network.pair()
-    Link(reactor, TcpTransport(near), owner, MessageReader(FromWorker), pair.limits, Traffic(), pings=True)
+    Link(reactor, TcpTransport(near), owner, MessageReader(KINDS), pair.limits, Traffic(), pings=True)
     other.run_for(6)
     assert owner.ended == ["no greeting within 5 s"]
 
@@ -271,7 +273,7 @@ def test_a_link_over_a_real_socket_leaves_no_descriptor() -> None:
     near.setblocking(False)
     reactor = Reactor(MonotonicClock(), make_poller())
     link = Link(
-        reactor, TcpTransport(near), Owner(), MessageReader(FromWorker), LinkLimits(), Traffic(), pings=True
+        reactor, TcpTransport(near), Owner(), MessageReader(KINDS), LinkLimits(), Traffic(), pings=True
     )
     link.send(Cast("a", b"b"))
     link.close()

@@ -15,6 +15,7 @@ from wsloop.cluster.departures import LEAVE_AFTER_S
 from wsloop.cluster.link_states import LinkLimits
 from wsloop.cluster.session import SESSION_TRANSITIONS, SessionState, SessionStep
 from wsloop.hub.broker import Draft
+from wsloop.hub.history import HistoryQuery
 from wsloop.testing.contracts.broker_harness import KEEP_3
 from wsloop.testing.machine import Machine
 
@@ -470,3 +471,19 @@ def test_closing_leaves_nothing() -> None:
         assert (statistics.descriptors, statistics.timers, statistics.errors) == (0, 0, 0)
     assert rig.machine.network.open_descriptors() == {}
     assert isinstance(rig.machine, Machine)
+
+
+def test_an_answer_of_the_broker_that_is_too_long_fails_alone() -> None:
+    rig = Workers()
+    end = rig.link()
+    answers: list[Any] = []
+    for _ in range(3):
+        end.broker.publish("c", Draft(b"x" * 6_000_000), KEEP_3, answers.append)
+        rig.settle()
+    end.broker.history("c", HistoryQuery(100), KEEP_3, answers.append)
+    rig.settle()
+    assert [type(answer).__name__ for answer in answers] == ["Appended"] * 3 + ["Unavailable"]
+    assert "too long for the link" in answers[-1].reason
+    end.broker.history("c", HistoryQuery(1), KEEP_3, answers.append)
+    rig.settle()
+    assert len(answers[-1].publications) == 1

@@ -148,6 +148,11 @@ def test_its_commands_are_wsloops() -> None:
     (entry,), (arguments,) = instructions("ENTRYPOINT"), instructions("CMD")
     assert yaml.safe_load(entry) == ["wsloop"]
     assert_is_a_command(yaml.safe_load(arguments))
+    probe = re.search(r"^HEALTHCHECK .*\\\n +CMD (.+)$", DOCKERFILE, re.MULTILINE)
+    assert probe
+    name, *words = yaml.safe_load(probe[1])
+    assert name == "wsloop"
+    assert_is_a_command(words)
 
 
 # -- all of them -----------------------------------------------------------------------------

@@ -127,12 +127,12 @@ def test_from_80_percent_new_connections_are_refused_until_75(
     house.run_until(lambda: waiting.is_gone)
     assert waiting.http.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in waiting.http.lower()
-    assert house.house.health.reasons() == ["memory at 84 % of 512 MiB"]
+    assert house.house.health.reasons() == ["overloaded: memory at 84 % of 512 MiB"]
     inside.send_text("still served")
     house.run_until(lambda: inside.texts)
     gauge.used = 0.76
     house.run_for(1.5)
-    assert house.house.health.reasons() == ["memory at 76 % of 512 MiB"]
+    assert house.house.health.reasons() == ["overloaded: memory at 76 % of 512 MiB"]
     gauge.used = 0.74
     house.run_for(1.5)
     assert house.house.health.reasons() == []
@@ -221,7 +221,7 @@ def test_what_the_allocator_only_keeps_costs_nobody_the_connection(house: Memory
     house.run_for(1.5)
     assert gauge.given_back == 1
     assert alive(house) == {1}
-    assert house.house.health.reasons() == ["memory at 82 % of 512 MiB"]
+    assert house.house.health.reasons() == ["overloaded: memory at 82 % of 512 MiB"]
 
 
 def test_who_keeps_up_is_never_shed(house: MemoryServer, gauge: Gauge) -> None:

@@ -3,8 +3,9 @@
     python tests/system/confined.py ALLOWED COMMAND...
 
 ALLOWED is a file with the names of the system calls that are allowed, one a line; any other fails with
-EPERM, and socket(2) with EAFNOSUPPORT for a family but AF_UNIX, AF_INET and AF_INET6. Memory is writable or
-executable, never both. What systemd does with SystemCallFilter=, SystemCallErrorNumber=EPERM,
+EPERM, and so does socket(2) for a family but AF_UNIX, AF_INET and AF_INET6. Memory is writable or
+executable, never both, if the kernel can (Linux 6.3). What systemd does with SystemCallFilter=,
+SystemCallErrorNumber=EPERM,
 RestrictAddressFamilies=, MemoryDenyWriteExecute= and NoNewPrivileges= becomes of it the same way: a
 filter of libseccomp, and prctl(2).
 """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -10,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from tests.hub.token_kit import public_pem, sign
 from tests.system import confined, fronts
 from tests.system.application import Application
-from tests.system.daemon import Daemon
+from tests.system.daemon import PATIENCE_S, Daemon
 from tests.system.fronts import DEPLOY
+from tests.system.peers import MESSAGING
 from tests.system.test_application import Talk
 from wsloop.daemon.config import load
 
@@ -83,6 +88,31 @@ class Confined(Daemon):
         self._command = [sys.executable, confined.__file__, str(calls), *self._command]
 
 
+FORBIDDEN = """
+import mmap, os, socket
+for attempt in (
+    lambda: socket.socket(socket.AF_NETLINK),
+    lambda: os.sched_setaffinity(0, {0}),
+    lambda: os.chroot("/"),
+    lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC),
+):
+    try:
+        attempt()
+        print("done")
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_the_restrictions_are_in_force(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    calls.write_text("\n".join(allowed_calls()), encoding="ascii")
+    command = [sys.executable, confined.__file__, str(calls), sys.executable, "-c", FORBIDDEN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    is_old = "PR_SET_MDWE" in done.stderr
+    assert done.stdout.split() == ["refused"] * 3 + ["done" if is_old else "refused"]
+
+
 def test_a_daemon_with_workers_tokens_and_hooks_serves_under_its_restrictions(tmp_path: Path) -> None:
     assert settings("RestrictAddressFamilies") == [" ".join(family.name for family in confined.FAMILIES)]
     assert settings("SystemCallErrorNumber") == ["EPERM"]
@@ -114,3 +144,54 @@ def test_a_daemon_with_workers_tokens_and_hooks_serves_under_its_restrictions(tm
             talk.close()
             application.wait_for(lambda: application.asked)  # over a name that a helper thread has looked up
             assert "Traceback" not in daemon.stderr()
+
+
+def test_the_socket_that_systemd_holds_is_served_and_systemd_is_told(tmp_path: Path) -> None:
+    """systemd's own tool opens the socket under the unit's name, and the daemon when somebody comes."""
+    tool = fronts.tool("systemd-socket-activate", "systemd")
+    calls, file, notify = tmp_path / "calls", tmp_path / "wsloop.toml", str(tmp_path / "notify")
+    calls.write_text("\n".join(allowed_calls()), encoding="ascii")
+    file.write_text("[client]\nallow_anonymous = true\n[admin]\nenabled = false\n", encoding="utf-8")
+    port, (name,) = fronts.free_port(), settings("FileDescriptorName", SOCKET)
+    command = [tool, "--listen", f"127.0.0.1:{port}", f"--fdname={name}"]
+    command += [f"--setenv={variable}" for variable in ("PATH", "PYTHONPATH", "NOTIFY_SOCKET")]
+    command += [sys.executable, confined.__file__, str(calls)]
+    command += [sys.executable, "-m", "wsloop", "serve", "-c", str(file)]
+    environment = {**os.environ, "NOTIFY_SOCKET": notify, "PYTHONPATH": str(DEPLOY.parents[1])}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, (tmp_path / "said").open("wb") as said:
+        told.bind(notify)
+        told.settimeout(PATIENCE_S)
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        try:
+            with connected(port) as peer:
+                peer.send('{"id":1,"connect":{}}')
+                assert '"connect"' in str(peer.recv(PATIENCE_S))
+                assert hears(told, "READY=1")
+                process.terminate()
+                assert hears(told, "STOPPING=1")
+            assert process.wait(PATIENCE_S) == 0, (tmp_path / "said").read_text(encoding="utf-8")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def hears(told: socket.socket, line: str) -> bool:
+    """Wait until systemd is told that line."""
+    while line not in told.recv(65536).decode().split("\n"):
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def connected(port: int) -> Iterator[ClientConnection]:
+    """Connect as soon as somebody listens."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            peer = connect(f"ws://127.0.0.1:{port}{MESSAGING}", proxy=None, open_timeout=PATIENCE_S)
+            break
+        except ConnectionRefusedError:  # the tool has not come so far
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+    with peer:
+        yield peer

@@ -1,7 +1,7 @@
 """What is said on a link between a worker and the hub process: the vocabulary.
 
-There are two directions with their own kinds of messages; what both sides say (`Ask`, `Answer`, `Cast`) has
-one meaning in both. Questions carry a number, unique on the link, which the answer repeats.
+There are two directions with their own kinds of messages; what both sides say (`Ask`, `Answer`) has one
+meaning in both. Questions carry a number, unique on the link, which the answer repeats.
 
 The conversation: a worker says `Hello`, is told `Welcome` (or `Refused`), says again what it had said on
 an earlier link (`Interests`, `Members`), ends that with `Restored`, and from then on says what its hub
@@ -48,7 +48,7 @@ class Answer(Numbered, frozen=True, tag=2):
 
 
 class Cast(Message, frozen=True, tag=3):
-    """Like `Ask`, but nobody waits for an answer."""
+    """Like `Ask`, but nobody waits for an answer. From the hub process."""
 
     name: str
     body: bytes
@@ -276,10 +276,10 @@ class Failed(Numbered, frozen=True, tag=50):
     reason: str
 
 
-Both = Ping | Ask | Answer | Cast
-
 FromWorker = (
-    Both
+    Ping
+    | Ask
+    | Answer
     | Hello
     | Interests
     | Disinterest
@@ -298,7 +298,9 @@ FromWorker = (
 """What a worker says."""
 
 FromService = (
-    Both
+    Ask
+    | Answer
+    | Cast
     | Welcome
     | Refused
     | Pong

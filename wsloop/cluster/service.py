@@ -76,7 +76,7 @@ class Service:
     """The messaging domain of several workers.
 
     Arguments: `entropy(n)` returns n random bytes; `broker_limits` of what is kept; `limits` of each link.
-    `listen` gives it a socket. `handler` answers what workers ask and hears what they cast; `on_link` gives
+    `listen` gives it a socket. `handler` answers what workers ask; `on_link` gives
     what a newly linked one must be told first. `broker` and `presence` are the ports for the hub of this
     process itself.
     """

@@ -257,9 +257,6 @@ class Session:
     def _on_answer(self, answer: messages.Answer) -> None:
         self._service.calls.receive(self, answer)
 
-    def _on_cast(self, cast: messages.Cast) -> None:
-        asking.hear(cast, self._service.handler)
-
     def _step(self, taken: SessionStep) -> None:
         try:
             self.state = SESSION_TRANSITIONS[self.state][taken]
@@ -279,6 +276,5 @@ _RECEIVERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Ping: Session._on_ping,
     messages.Ask: Session._on_ask,
     messages.Answer: Session._on_answer,
-    messages.Cast: Session._on_cast,
 }
 """What is no question to a port, and who receives it."""

@@ -47,30 +47,30 @@ class SharedBroker(BrokerEvents):
         self.broker = broker
         self.on_occupied: ChannelHook | None = None
         self.on_vacated: ChannelHook | None = None
-        self._registry: Registry[Consumer] = Registry()
+        self._registry: Registry[Consumer | LocalBroker] = Registry()
         self.local = LocalBroker(self)
         broker.attach(self)
 
-    def subscribe(self, channel: str, consumer: Consumer) -> None:
+    def subscribe(self, channel: str, consumer: Consumer | LocalBroker) -> None:
         """Give a consumer the channel's events."""
         if self._registry.add(channel, consumer):
             self.broker.subscribe(channel)
             if self.on_occupied is not None:
                 self.on_occupied(channel)
 
-    def unsubscribe(self, channel: str, consumer: Consumer) -> None:
+    def unsubscribe(self, channel: str, consumer: Consumer | LocalBroker) -> None:
         """Stop giving them."""
         if self._registry.remove(channel, consumer):
             self.broker.unsubscribe(channel)
             if self.on_vacated is not None:
                 self.on_vacated(channel)
 
-    def subscribe_pattern(self, pattern: str, consumer: Consumer) -> None:
+    def subscribe_pattern(self, pattern: str, consumer: Consumer | LocalBroker) -> None:
         """Give a consumer the publications of a pattern's channels."""
         if self._registry.add_pattern(pattern, consumer):
             self.broker.subscribe_pattern(pattern)
 
-    def unsubscribe_pattern(self, pattern: str, consumer: Consumer) -> None:
+    def unsubscribe_pattern(self, pattern: str, consumer: Consumer | LocalBroker) -> None:
         """Stop giving what it has for this pattern only."""
         if self._registry.remove_pattern(pattern, consumer):
             self.broker.unsubscribe_pattern(pattern)
@@ -106,7 +106,9 @@ class SharedBroker(BrokerEvents):
     def on_interrupted(self) -> None:
         """See `BrokerEvents.on_interrupted`: a memory broker loses nothing."""
 
-    def _hand_out(self, consumers: tuple[Consumer, ...], event: Callable[[], messages.Message]) -> bool:
+    def _hand_out(
+        self, consumers: tuple[Consumer | LocalBroker, ...], event: Callable[[], messages.Message]
+    ) -> bool:
         """Send an event to all consumers over links; return whether this process's hub wants it as well.
 
         That hears it last: what it does then comes behind the event for all.
@@ -114,7 +116,7 @@ class SharedBroker(BrokerEvents):
         is_wanted_here = False
         data = b""
         for consumer in consumers:
-            if consumer is self.local:
+            if isinstance(consumer, LocalBroker):
                 is_wanted_here = True
                 continue
             if not data:
@@ -136,10 +138,6 @@ class LocalBroker(Broker):
     def __init__(self, shared: SharedBroker) -> None:
         self._shared = shared
         self._interests: set[str] = set()
-
-    def deliver(self, data: bytes, /) -> None:
-        """See `Consumer.deliver`; events are given to `events` as they are."""
-        raise NotImplementedError
 
     def attach(self, events: BrokerEvents) -> None:
         """See `Broker.attach`."""

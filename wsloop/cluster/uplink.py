@@ -313,9 +313,6 @@ class Uplink:
             evicted=pong.evicted,
         )
 
-    def _on_ping(self, _ping: messages.Ping) -> None:
-        raise LinkError("the hub process does not ping")
-
     def _on_ask(self, question: messages.Ask) -> None:
         assert self._link is not None
         asking.answer(self._link, question, self.handler)
@@ -329,7 +326,6 @@ _RECEIVERS: dict[type, Callable[[Uplink, Any], None]] = {
     messages.Joined: Uplink._on_joined,
     messages.Left: Uplink._on_left,
     messages.Pong: Uplink._on_pong,
-    messages.Ping: Uplink._on_ping,
     messages.Ask: Uplink._on_ask,
     messages.Cast: Uplink._on_cast,
 }

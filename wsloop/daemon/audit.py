@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wsloop.daemon import compose, validity
-from wsloop.daemon.table import all_keys
+from wsloop.daemon.printing import present
 from wsloop.transport.bind import UnixBind, parse_bind
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FILES = (
 
 
 class Check(msgspec.Struct, frozen=True):
-    """`is_odd` tells whether the key `path`, if it was set, should be warned of."""
+    """`is_odd` tells whether the key `path`, if it is not at its default, should be warned of."""
 
     path: str
     is_odd: Callable[[Settings], bool]
@@ -84,7 +84,7 @@ CHECKS = (
     Check("token.jwks_interval", lambda s: not s.token.jwks_url, "has no effect without token.jwks_url"),
     Check("token.jwks_ca_file", lambda s: not s.token.jwks_url, "has no effect without token.jwks_url"),
 )  # fmt: skip
-"""A key at its default is not asked about, unless it was written."""
+"""A key at its default is not asked about."""
 
 
 def warnings(loaded: Loaded, path: Path) -> list[str]:
@@ -96,10 +96,11 @@ def warnings(loaded: Loaded, path: Path) -> list[str]:
     settings = loaded.settings
     with _heard() as found:
         compose.options(settings, compose.tokens(settings))
+    changed = {key.path for key, value in present(settings) if value != key.default}
     found += [
         f"{_where(loaded, check.path)}{check.path}: {check.text}"
         for check in CHECKS
-        if check.path in loaded.origins and check.is_odd(settings)
+        if check.path in changed and check.is_odd(settings)
     ]
     found += _of_ways_in(settings)
     found += _of_certificate(loaded)
@@ -154,8 +155,8 @@ def _of_secrets(loaded: Loaded, path: Path) -> Iterator[str]:
         yield f"others on this machine can read the private key in {keyfile}: chmod o= {keyfile}"
     held = [
         key.path
-        for key in all_keys()
-        if key.is_secret and loaded.origins.get(key.path, "").startswith(f"{path}")
+        for key, value in present(loaded.settings)
+        if key.is_secret and value and loaded.origins.get(key.path, "").startswith(f"{path}:")
     ]
     if held and path.stat().st_mode & OTHERS:
         yield f"others on this machine can read {held[0]} in {path}: chmod o= {path}"

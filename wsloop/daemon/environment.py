@@ -27,7 +27,10 @@ PREFIX = "WSLOOP_"
 KEY_PASSWORD = "WSLOOP_TLS__KEY_PASSWORD"
 """Of an encrypted private key. In no file and on no command line, where others could read it."""
 
-NO_SETTINGS = {KEY_PASSWORD: "password of tls.keyfile, if that is encrypted; in no file"}
+NO_SETTINGS = {
+    KEY_PASSWORD: "password of tls.keyfile, if that is encrypted; in no file",
+    "WSLOOP_TOKEN": "the token that wsloop pub, sub and chat show",
+}
 """Variables that are read elsewhere, with their meaning."""
 
 WORKERS = "WEB_CONCURRENCY"
@@ -94,10 +97,15 @@ def _is_kubernetes(name: str, text: str) -> bool:
 
 
 def _did_you_mean(name: str, known: Mapping[str, Key]) -> str:
-    table = name.removeprefix(PREFIX).rpartition("__")[0]
-    options = namespace_keys(
-        table.lower() if table == "CHANNELS" else table.replace("NAMESPACES__", "namespaces.", 1)
-    )
-    beside = [key.variable for key in options] if table.startswith(("NAMESPACES__", "CHANNELS")) else []
-    near = difflib.get_close_matches(name, [*known, *NO_SETTINGS, *beside], n=1)
-    return f"did you mean {near[0]}?" if near else "wsloop config env lists those there are"
+    rest = name.removeprefix(PREFIX)
+    table, _, _ = rest.rpartition("__")
+    if table.startswith("NAMESPACES__"):
+        beside = namespace_keys(table.replace("NAMESPACES__", "namespaces.", 1))
+    else:
+        beside, rest = namespace_keys("channels"), rest.upper()
+    # Without what all of them begin with, which would make any two alike.
+    names = [each.removeprefix(PREFIX) for each in (*known, *NO_SETTINGS, *(key.variable for key in beside))]
+    near = difflib.get_close_matches(rest, names, n=1) or [
+        each for each in names if each.endswith(f"__{rest}")
+    ]
+    return f"did you mean {PREFIX}{near[0]}?" if near else "wsloop config env lists those there are"

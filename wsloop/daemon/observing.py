@@ -40,8 +40,8 @@ def observe(house: House, ports: Ports, role: Role) -> Observer:
     if isinstance(house.domain, WorkerDomain):
         observer.add(functools.partial(_link_numbers, role.name, house.domain.link))
     if isinstance(house.domain, HubDomain):
-        service = house.domain.service
-        observer.add(lambda: {"wsloop_workers": len(service.slots)})
+        links = house.domain.service
+        observer.add(lambda: {"wsloop_workers": len(links.slots)})
     return observer
 
 

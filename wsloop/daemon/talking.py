@@ -7,7 +7,6 @@ is lost later is made again for as long as it takes.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import signal
 import sys
@@ -85,7 +84,6 @@ class Talk(ClientEvents):
 
     def run(self) -> int:
         """Connect, work until `end`, and return the exit code; raises StartupError for a failure."""
-        logging.getLogger("wsloop").addHandler(logging.NullHandler())
         before = [
             (number, signal.signal(number, self._on_signal)) for number in (signal.SIGINT, signal.SIGTERM)
         ]

@@ -9,7 +9,6 @@ import calendar
 import ssl
 import time
 
-SEQUENCE = 0x30
 VERSION = 0xA0
 UTC_TIME = 0x17
 """GeneralizedTime is 0x18; other times there are none (RFC 5280 section 4.1.2.5)."""
@@ -23,8 +22,15 @@ def dates(pem: str) -> tuple[int, int]:
     Raises ValueError for what cannot be read.
     """
     first = pem[pem.find("-----BEGIN CERTIFICATE-----") :].partition(END)[0] + END
-    certificate = _content(ssl.PEM_cert_to_DER_cert(first), 0)[0]
-    fields = _content(certificate, 0)[0]
+    try:
+        return _dates(ssl.PEM_cert_to_DER_cert(first))
+    except IndexError:
+        raise ValueError("the certificate is cut off") from None
+
+
+def _dates(der: bytes) -> tuple[int, int]:
+    certificate, _ = _content(der, 0)
+    fields, _ = _content(certificate, 0)
     at = 0
     if fields[0] == VERSION:
         at = _content(fields, at)[1]
@@ -37,16 +43,16 @@ def dates(pem: str) -> tuple[int, int]:
 
 
 def _content(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return the content of the element at `at`, and where the next one begins (X.690 section 8.1)."""
-    try:
-        length, start = data[at + 1], at + 2
-        if length & 0x80:
-            start += length & 0x7F
-            length = int.from_bytes(data[at + 2 : start], "big")
-    except IndexError:
-        raise ValueError("the certificate is cut off") from None
+    """Return the content of the element at `at`, and where the next one begins (X.690 section 8.1).
+
+    Raises IndexError if that is beyond the end.
+    """
+    length, start = data[at + 1], at + 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[at + 2 : start], "big")
     if start + length > len(data):
-        raise ValueError("the certificate is cut off")
+        raise IndexError
     return data[start : start + length], start + length
 
 

@@ -1,6 +1,6 @@
 """How long turns last, from the wake-up to the next sleep: while one does, nobody else is served.
 
-Costs a look at the clock before each sleep and two hooks, some 0.5 us a turn. Whoever wants to know of a
+Costs a look at the clock before each sleep and two hooks, some 1 us a turn. Whoever wants to know of a
 turn while it lasts, such as a watching thread, reads `began_s`, and leaves an `alarm` to be called when
 the loop wakes next; so it can sleep as long as the loop does (docs/internals/watchdog.md).
 """

@@ -43,9 +43,6 @@ class Observer:
             lambda: sources.hub_numbers(house.hub),
             lambda: sources.loop_numbers(house.reactor, watch, process),
         ]
-        overload = house.overload
-        if overload is not None:
-            self.add(lambda: sources.overload_numbers(overload.statistics()))
         if has_broker:
             self.add(lambda: sources.broker_numbers(house.domain.broker.statistics()))
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from wsloop.hub import codes
 from wsloop.hub.rate_limits import Operation
 from wsloop.protocol.close import CloseCode
-from wsloop.server.overload import Level
 from wsloop.server.tally import STATUS_CLASSES
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from wsloop.loop.reactor import Reactor
     from wsloop.observe.loop_watch import LoopWatch
     from wsloop.observe.snapshot import Numbers
-    from wsloop.server.overload import OverloadStatistics
     from wsloop.server.server import Server
 
 OTHER = "other"
@@ -105,19 +103,10 @@ def loop_numbers(reactor: Reactor, watch: LoopWatch, process: str) -> Numbers:
         "wsloop_loop_descriptors": statistics.descriptors,
         "wsloop_loop_timers": statistics.timers,
         "wsloop_loop_callbacks": statistics.callbacks,
-        "wsloop_loop_blocked_total": watch.turns.statistics().slow_turns_total,
         "wsloop_loop_turn_seconds": watch.turns.durations,
         "wsloop_loop_lag_seconds": watch.lag,
         "wsloop_fan_out_seconds": watch.fan_out,
         "wsloop_process_loop_lag_seconds": {process: watch.lag_s},
-    }
-
-
-def overload_numbers(overload: OverloadStatistics) -> Numbers:
-    """Return what is done for want of memory."""
-    return {
-        "wsloop_overload": list(Level).index(overload.level),
-        "wsloop_connections_shed_total": overload.shed_total,
     }
 
 

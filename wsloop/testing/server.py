@@ -15,7 +15,7 @@ from wsloop.testing.clock import FakeClock
 from wsloop.testing.machine import StillPoller
 from wsloop.testing.network import MemoryNetwork, NetworkFaults
 from wsloop.testing.poller import FakePoller
-from wsloop.transport.bind import TcpBind
+from wsloop.transport.bind import TcpBind, UnixBind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,18 +75,18 @@ class MemoryServer:
             self._turn = machine.turn
 
     @overload
-    def dial(self, *, at: TcpBind | None = None, source_host: str = SOURCE) -> MemoryClient: ...
+    def dial(self, *, at: TcpBind | UnixBind | None = None, source_host: str = SOURCE) -> MemoryClient: ...
 
     @overload
     def dial(
-        self, kind: type[AnyClient], *, at: TcpBind | None = None, source_host: str = SOURCE
+        self, kind: type[AnyClient], *, at: TcpBind | UnixBind | None = None, source_host: str = SOURCE
     ) -> AnyClient: ...
 
     def dial(
         self,
         kind: type[MemoryClient] = MemoryClient,
         *,
-        at: TcpBind | None = None,
+        at: TcpBind | UnixBind | None = None,
         source_host: str = SOURCE,
     ) -> MemoryClient:
         """Return a client that is connected, to the listener at `at`, but has not said a word yet.
