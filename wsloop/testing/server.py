@@ -36,7 +36,7 @@ class MemoryServer:
     not watched if None.
     `clock`, `network`, `reactor`, `server` and `hub` are there to be looked at and moved; `admin` is
     what an admin listener would serve, `house` all that was put together. With a `machine` it is one of its
-    processes, and turning it turns them all; `at` is where it listens.
+    processes, and turning it turns them all; `at` is where it listens, and then its `address`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MemoryServer:
         self.house = house = assemble(ports, options or Options(dev=True))
         self.reactor, self.server, self.hub, self.admin = house.reactor, house.server, house.hub, house.admin
         self.server.listen(at)
-        self._at = at
+        self.address = at
         self._turn: Callable[[], None] = self.reactor.run_once
         if machine is not None:
             assert isinstance(poller, StillPoller)
@@ -93,7 +93,7 @@ class MemoryServer:
 
         `source_host` is the address that it comes from.
         """
-        client = kind(self.reactor, self.network.connect(at or self._at, source_host), self._chance)
+        client = kind(self.reactor, self.network.connect(at or self.address, source_host), self._chance)
         self._clients.append(client)
         return client
 
