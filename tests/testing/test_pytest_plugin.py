@@ -7,8 +7,15 @@ import sys
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+# Here by name, so that it does not matter whether the plugin is loaded already.
+from wsloop.testing.pytest_plugin import virtual_clock, ws_client, ws_options, ws_server  # noqa: F401
+
+if TYPE_CHECKING:
+    import pytest
+
+    from wsloop.testing import Server, TestClient, VirtualClock
 
 pytest_plugins = "pytester"
 
@@ -58,22 +65,18 @@ def entry_points() -> dict[str, str]:
     return dict(line.replace(" ", "").split("=") for line in lines if line)
 
 
-@pytest.fixture
-def loading(request: pytest.FixtureRequest) -> list[str]:
-    """What makes pytest load the plugin: nothing, where wsloop is installed with its entry point."""
-    return [] if request.config.pluginmanager.hasplugin("wsloop") else ["-p", MODULE]
-
-
 def test_the_entry_point_is_the_plugin() -> None:
     assert entry_points() == {"wsloop": MODULE}
     assert hasattr(import_module(MODULE), "ws_server")
 
 
-def test_tests_are_given_servers_clients_and_clocks(pytester: pytest.Pytester, loading: list[str]) -> None:
-    pytester.makepyfile(test_users=USERS, test_options=OPTIONS, test_left_open=LEFT_OPEN)
-    result = pytester.runpytest_inprocess(*loading, "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=4, errors=1)
-    result.stdout.fnmatch_lines(["*test_leaves_a_socket_open*", "*AssertionError: left open:*"])
+def test_the_fixtures_hang_together(
+    ws_server: Server,  # noqa: F811
+    ws_client: TestClient,  # noqa: F811
+    virtual_clock: VirtualClock,  # noqa: F811
+) -> None:
+    assert ws_client.server is ws_server
+    assert virtual_clock is ws_server.clock
 
 
 def test_loading_it_costs_two_small_modules() -> None:
@@ -97,5 +100,8 @@ def test_pytest_finds_it_by_its_entry_point(
     lines = [f"{name} = {place}" for name, place in entry_points().items()]
     (installed / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines, ""]))
     monkeypatch.setenv("PYTHONPATH", f"{installed.parent}:{ROOT}")
-    pytester.makepyfile(USERS)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.makepyfile(test_users=USERS, test_options=OPTIONS, test_left_open=LEFT_OPEN)
+    # In a process of its own: modules that are loaded within pytester's are thrown away after it.
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*AssertionError: left open:*"])
