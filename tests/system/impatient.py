@@ -2,8 +2,8 @@
 
     python -m tests.system.impatient serve ...
 
-A worker's silence ends it after $IMPATIENT_S seconds, 1.5 by default, and its drain is over one second late; the signal `RESTART` hands over to a
-new daemon, as `wsloop ctl restart` does.
+A worker's silence ends it after $IMPATIENT_S seconds, 1.5 by default, and a drain is late after one second.
+The signal `RESTART` hands over to a new daemon, as `wsloop ctl restart` does.
 """
 
 from __future__ import annotations

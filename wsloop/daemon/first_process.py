@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wsloop.daemon import inheritance
 from wsloop.daemon.handover import Successor
 from wsloop.daemon.pid_file import PidFile
+from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.daemon.systemd import Notifier
 
@@ -69,12 +70,7 @@ class FirstProcess(Steward):
 
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """See `Steward.attach`; this process is the only one."""
-
-        def leave() -> None:
-            house.server.leave_admin()
-            drain()
-
-        self.begin(house.reactor, leave)
+        self.begin(house.reactor, functools.partial(retire, house.server, drain))
 
     def begin(self, reactor: Reactor, leave: Callable[[], object], status: str = "serving") -> None:
         """Tell everybody that the daemon serves; `leave` stops accepting and drains."""

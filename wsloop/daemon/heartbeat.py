@@ -12,7 +12,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen
+from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
+from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
 
@@ -59,11 +60,11 @@ class Beats(Steward):
 
     def restart(self, done: Done) -> None:
         """See `Steward.restart`: the supervisor is asked."""
-        self._ask("restart", "", done)
+        self.ask("restart", "", done)
 
     def add_workers(self, count: int, done: Done) -> None:
         """See `Steward.add_workers`."""
-        self._ask("add_workers", str(count), done)
+        self.ask("add_workers", str(count), done)
 
     def stopping(self) -> None:
         """See `Steward.stopping`: the supervisor is told at once, and fills the slot anew."""
@@ -83,7 +84,8 @@ class Beats(Steward):
             )
         )
 
-    def _ask(self, what: str, argument: str, done: Done) -> None:
+    def ask(self, what: str, argument: str, done: Done) -> None:
+        """Ask the supervisor (`crew_steering.Helm`), once attached; `done` is given its answer."""
         self._numbers += 1
         self._asked[self._numbers] = done
         self._channel.send(Ask(self._numbers, what, argument))
@@ -108,10 +110,16 @@ class Beats(Steward):
             for key in message.keys:
                 self._listeners.pop(key).close()
         elif isinstance(message, HandOver):
-            self._house.server.leave_admin()
+            retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
+        elif isinstance(message, Toll):
+            self.deaths = message.deaths
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:
                 done(message.is_done, message.text)
+
+
+def _nothing() -> None:
+    """Do nothing: the hub process serves the workers until it is told to drain."""
