@@ -34,6 +34,7 @@ class Guest:
         "_room",
         "_sock",
         "close_code",
+        "is_closing",
         "is_gone",
         "is_subscribed",
         "is_upgraded",
@@ -45,7 +46,7 @@ class Guest:
         self._reactor = reactor
         self._room = room
         self._buffer = b""
-        self.is_upgraded = self.is_subscribed = self.is_gone = False
+        self.is_upgraded = self.is_subscribed = self.is_closing = self.is_gone = False
         self.replies = 0
         self.offsets: list[int] = []
         self.close_code = 0
@@ -63,7 +64,8 @@ class Guest:
         self._sock.sendall(b"".join(frames))
 
     def say_goodbye(self) -> None:
-        """Begin the close handshake."""
+        """Begin the close handshake; nothing is sent behind it, which would reset the connection."""
+        self.is_closing = True
         self._sock.sendall(masked_frame(OPCODE_CLOSE, b"\x03\xe8", MASK))
 
     def vanish(self) -> None:
@@ -84,7 +86,10 @@ class Guest:
             self._reactor.set_interest(self._sock.fileno(), READ)
             self._sock.sendall(upgrade_request(MESSAGING))
             return
-        data = self._sock.recv(65536)
+        try:
+            data = self._sock.recv(65536)
+        except ConnectionResetError:
+            data = b""  # gone without a close frame, which whoever wants one sees by the code
         if not data:
             self.leave()
             return
@@ -129,7 +134,7 @@ class Guest:
             self.is_subscribed = True
         elif "id" in message:
             self.replies += 1
-        else:
+        elif not self.is_closing:
             self._sock.sendall(_command({}))
 
 
@@ -185,6 +190,8 @@ class Party:
 def turn_until(reactor: Reactor, is_over: Callable[[], bool]) -> None:
     """Turn the loop until `is_over()`; AssertionError if that takes too long."""
     deadline_s = time.monotonic() + PATIENCE_S
+    alarm = reactor.call_later(PATIENCE_S, lambda: None)  # a loop that has nothing to do sleeps until then
     while not is_over():
         assert time.monotonic() < deadline_s, "nothing more happens"
         reactor.run_once()
+    reactor.cancel(alarm)

@@ -75,15 +75,20 @@ class CrowdError(Exception):
 
 
 class Crowd:
-    """`clients` connections to a port, held by `processes`; they are there when `opened` returns."""
+    """`clients` connections to a port, held by `processes`; they are there when `opened` returns.
 
-    def __init__(self, port: int, clients: int, processes: int, *, pace: int, sources: int) -> None:
+    `more` are further options of the program.
+    """
+
+    def __init__(
+        self, port: int, clients: int, processes: int, *, pace: int, sources: int, more: Sequence[str] = ()
+    ) -> None:
         program = str(build.build_c(generator.LOAD / "crowd.c", build.BUILD / "crowd"))
         self._processes: list[subprocess.Popen[bytes]] = []
         for number in range(processes):
             share = clients // processes + (number < clients % processes)
             command = [program, f"--port={port}", f"--connections={share}", f"--sources={sources}"]
-            command.append(f"--pace={max(1, pace // processes)}")
+            command += [f"--pace={max(1, pace // processes)}", *more]
             self._processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
     def __enter__(self) -> Crowd:
@@ -112,6 +117,14 @@ class Crowd:
     def clear(self) -> None:
         """Have all forget their latencies and counts."""
         self._tell("clear")
+
+    def flood(self) -> None:
+        """Have each process publish, as fast as its clients are served, until `calm`."""
+        self._tell("flood")
+
+    def calm(self) -> None:
+        """Have no more published; what is under way still comes."""
+        self._tell("calm")
 
     def _tell(self, word: str) -> None:
         for process in self._processes:

@@ -92,7 +92,13 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave
+class Toll(_Message, frozen=True, tag="toll"):
+    """So many processes have died since the daemon began: told to the hub process, for its metrics."""
+
+    deaths: int
+
+
+Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

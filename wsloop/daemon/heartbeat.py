@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen
+from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
 from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
@@ -85,7 +85,7 @@ class Beats(Steward):
         )
 
     def ask(self, what: str, argument: str, done: Done) -> None:
-        """Ask the supervisor for something; `done` is given whether it was done, and one line about it."""
+        """Ask the supervisor (`crew_steering.Helm`), once attached; `done` is given its answer."""
         self._numbers += 1
         self._asked[self._numbers] = done
         self._channel.send(Ask(self._numbers, what, argument))
@@ -113,6 +113,8 @@ class Beats(Steward):
             retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
+        elif isinstance(message, Toll):
+            self.deaths = message.deaths
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:

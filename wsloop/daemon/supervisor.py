@@ -19,6 +19,7 @@ from wsloop.daemon import banner, compose, logs, serving
 from wsloop.daemon.bounds import MAX_WORKERS
 from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
 from wsloop.daemon.crew import Crew, Patience, Slot
+from wsloop.daemon.crew_steering import Helm, Roster, roster_of
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
@@ -139,6 +140,15 @@ class Supervisor:
         ]
         self._crew: Crew
         self._is_announced = self._is_stopping = self._is_hub_told = False
+        self._drained_from = 0
+        self._helm = Helm(
+            reactor,
+            drain=self.stop,
+            reload=self.reload,
+            restart=first.restart,
+            resize=self._resize,
+            roster=self._roster,
+        )
 
     # -- beginning ---------------------------------------------------------------------------
 
@@ -233,6 +243,7 @@ class Supervisor:
 
     def _begin_stopping(self, window_s: float) -> None:
         self._is_stopping = True
+        self._drained_from = sum(row.connections for row in self._roster().rows)
         self.first.stopping()
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
@@ -322,9 +333,7 @@ class Supervisor:
         def answer(is_done: bool, text: str) -> None:
             child.line.send(Answer(ask.number, is_done, text))
 
-        if ask.what == "restart":
-            self.first.restart(answer)
-        elif ask.what == "add_workers":
-            self._resize(int(ask.argument), answer)
-        else:
-            answer(False, f"unknown: {ask.what}")
+        self._helm.carry_out(ask.what, ask.argument, answer)
+
+    def _roster(self) -> Roster:
+        return roster_of(self._crew, self._reactor.now, self._drained_from)

@@ -2,9 +2,13 @@
  * publication comes. Several of these processes share a crowd that is too large for one's descriptors.
  *
  * Commands come on standard input, one a line. "report" is answered with one line of JSON: what is known since
- * the last "clear", which forgets latencies and counts of deliveries and pings. "quit", or the end of input, ends
- * it. When all are subscribed, or the first has failed, it reports unasked. A publication's data is
- * {"t": N}, N the time of CLOCK_MONOTONIC in nanoseconds when it was sent. --pace: connects a second.
+ * the last "clear", which forgets latencies and counts of deliveries and pings. "flood" begins to publish through
+ * the first client, --inflight at a time, each following one when all clients together have had as many messages;
+ * meanwhile it reads every --settle seconds only, so that its own share of the machine is small. "calm" ends that.
+ * "quit", or the end of input, ends it. When all are subscribed, or the first has failed, it reports unasked.
+ *
+ * A publication's data is {"t": N}, N the time of CLOCK_MONOTONIC in nanoseconds when it was sent. --pace:
+ * connects a second.
  *
  * Exit code: 0, or 1 if anything went wrong, or 2 for bad usage.
  */
@@ -28,8 +32,9 @@ struct client {
 
 static struct client *clients;
 static int greeted, opened, subscribed;
-static uint64_t deliveries, pings, began_ns, last_delivery_ns;
-static bool quitting;
+static uint64_t deliveries, pings, began_ns;
+static uint64_t flooded, received;    /* messages published, and all deliveries since the flood began */
+static bool flooding, quitting;
 
 static void put_text(struct link *l, const char *text, size_t length)
 {
@@ -52,7 +57,7 @@ static void take_publication(const char *line, size_t length, uint64_t now)
         return;
     }
     deliveries++;
-    last_delivery_ns = now;
+    received++;
     record(now - sent);
 }
 
@@ -69,7 +74,7 @@ static void take_line(struct client *c, const char *line, size_t length, uint64_
     } else if (begins(line, length, "{\"id\":2,\"subscribe\":") && c->connected && !c->subscribed) {
         c->subscribed = true;
         subscribed++;
-    } else {
+    } else if (!begins(line, length, "{\"id\":3,\"publish\":")) {
         fail(&c->link, &faults.wrong, "not expected: %.*s", (int)(length < 120 ? length : 120), line);
     }
 }
@@ -125,6 +130,14 @@ static void clear(void)
         clients[i].pings = 0;
 }
 
+static void publish(void)
+{
+    char line[120];
+    int length = snprintf(line, sizeof line, "{\"id\":3,\"publish\":{\"channel\":\"all\",\"data\":{\"t\":%" PRIu64 "}}}", now_ns());
+    put_text(&clients[0].link, line, (size_t)length);
+    flooded++;
+}
+
 static void obey(void)
 {
     char line[LINE_BYTES];
@@ -134,6 +147,10 @@ static void obey(void)
         report();
     else if (strcmp(line, "clear\n") == 0)
         clear();
+    else if (strcmp(line, "flood\n") == 0)
+        flooding = true, flooded = received = 0;
+    else if (strcmp(line, "calm\n") == 0)
+        flooding = false;
 }
 
 static void turn(int timeout_ms)
@@ -198,7 +215,12 @@ int main(int argc, char **argv)
     began_ns = now_ns();
     open_all();
     report();
-    while (!quitting)
-        turn(1000);
+    while (!quitting) {
+        turn(flooding ? 1 : 1000);
+        while (flooding && flooded * (uint64_t)opt.connections < received + (uint64_t)(opt.inflight * opt.connections))
+            publish();
+        if (flooding)
+            usleep((useconds_t)(opt.settle_s * 1e6));
+    }
     return any_fault();
 }
