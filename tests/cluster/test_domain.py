@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from wsloop.cluster.departures import LEAVE_AFTER_S
@@ -12,6 +14,7 @@ from wsloop.errors import StartupError
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
 from wsloop.server.assembly import Options
+from wsloop.server.following import follow
 from wsloop.testing.cluster import LINK, MemoryCluster
 
 if TYPE_CHECKING:
@@ -194,3 +197,38 @@ def test_the_kinds_of_domains() -> None:
         assert isinstance(cluster.domain(0), WorkerDomain)
         assert cluster.domain(1).link_up
         assert LINK.path
+
+
+def test_the_ceiling_of_history_is_the_hub_processs_whoever_publishes() -> None:
+    def held() -> int:
+        return cluster.hub_domain.broker.statistics().bytes
+
+    with MemoryCluster(options=OPTIONS) as cluster:
+        ann = joined(cluster, 0)
+        for number in range(20):
+            result(cluster, 0, ann, publish={"channel": f"c{number}", "data": "x" * 1000})
+        before = held()
+        for domain in (cluster.domain(0), cluster.domain(1)):
+            domain.limit_history(1)
+        result(cluster, 0, ann, publish={"channel": "c0", "data": "y"})
+        assert held() >= before
+        cluster.hub_domain.limit_history(before // 4)
+        result(cluster, 0, ann, publish={"channel": "c0", "data": "z"})
+        assert held() <= before // 4
+
+
+def test_workers_follow_other_namespaces_and_the_presence_of_all_is_complete() -> None:
+    silent = msgspec.structs.replace(
+        OPEN, presence=False, allow_presence_for_client=False, allow_presence_for_anonymous=False
+    )
+    with MemoryCluster(options=dataclasses.replace(OPTIONS, namespaces={"": silent})) as cluster:
+        clients = [joined(cluster, slot) for slot in (0, 1, 1)]
+        for server in (cluster.hub, *cluster.workers.values()):
+            follow(server.house, OPTIONS)
+        found = result(cluster, 0, clients[0], presence={"channel": "c"})
+        assert len(found["presence"]) == 3
+        for server in (cluster.hub, *cluster.workers.values()):
+            follow(server.house, dataclasses.replace(OPTIONS, namespaces={}))
+        cluster.run_for(1.0)
+        assert [pushed(client, "unsubscribe")[0]["code"] for client in clients] == [2502] * 3
+        assert not any(client.is_gone for client in clients)

@@ -9,8 +9,8 @@ import pytest
 from tests.hub.support import CountedEntropy
 from wsloop.cluster.codec import MAX_MESSAGE_BYTES, MessageReader
 from wsloop.cluster.messages import FromService, Joined, Left, Message, Published
-from wsloop.cluster.shared import SharedBroker
-from wsloop.hub.broker import Draft
+from wsloop.cluster.shared import MAX_PAYLOAD_BYTES, SharedBroker
+from wsloop.hub.broker import Appended, Draft, Unavailable
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.testing.clock import FakeClock
 from wsloop.testing.contracts.broker_harness import KEEP_3, BrokerLog
@@ -82,15 +82,27 @@ def test_joins_and_leaves_are_of_channels_only(shared: SharedBroker, order: list
     assert pattern.heard == []
 
 
-def test_what_is_too_long_for_a_link_is_heard_here_only(
+def test_what_is_too_long_for_a_link_is_not_appended(shared: SharedBroker, order: list[str]) -> None:
+    answers: list[object] = []
+    shared.local.subscribe("c")
+    for size in (MAX_PAYLOAD_BYTES + 1, MAX_PAYLOAD_BYTES):
+        shared.subscribe("c" * 255, remote := Remote(order))
+        shared.local.publish("c" * 255, Draft(b"x" * size), KEEP_3, answers.append)
+        shared.unsubscribe("c" * 255, remote)
+    assert [type(answer) for answer in answers] == [Unavailable, Appended]
+    assert len(remote.heard) == 1
+
+
+def test_a_join_that_is_too_long_is_heard_here_only(
     shared: SharedBroker, order: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     remote = Remote(order)
     shared.subscribe("c", remote)
     shared.local.subscribe("c")
-    shared.local.publish("c", Draft(b"x" * MAX_MESSAGE_BYTES), KEEP_3, lambda _: None)
+    shared.local.publish_join("c", b"x" * MAX_MESSAGE_BYTES)
     assert remote.heard == []
-    assert order == ["here"]
+    assert isinstance(shared.local.events, Here)
+    assert len(shared.local.events.of("join")) == 1
     assert "an event reaches no worker" in caplog.text
 
 

@@ -91,6 +91,10 @@ def test_nothing_is_said_of_what_is_good(warned: Callable[[str], list[str]], tmp
          "wsloop.toml:3: proxy.ca_file: cannot read /no/such/file: No such file or directory"),
         ("[hooks]\nurl = 'http://127.0.0.1:1/h'\nspool = '/no/such/folder/spool'\n",
          "wsloop.toml:3: hooks.spool: there is no folder /no/such/folder"),
+        ("[log]\nfile = '/no/such/folder/log'\n",
+         "wsloop.toml:2: log.file: there is no folder /no/such/folder"),
+        ("[server]\npid_file = '/no/such/folder/p'\n",
+         "wsloop.toml:2: server.pid_file: there is no folder /no/such/folder"),
     ],
 )  # fmt: skip
 def test_what_is_hardly_meant_is_told_with_its_line(

@@ -39,7 +39,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ask, counts, st.text(max_size=20), st.text(max_size=20)),
     st.builds(Answer, counts, st.booleans(), st.text(max_size=80)),
     st.builds(Drain),
-    st.builds(HandOver),
+    st.builds(HandOver, st.booleans()),
     st.builds(Listen, keys),
     st.builds(Leave, keys),
 )

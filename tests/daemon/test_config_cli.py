@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -137,6 +139,15 @@ def test_a_file_that_is_not_there_or_a_folder_is_78(run: Run, tmp_path: Path) ->
     code, _, errors = run("check-config", str(tmp_path))
     assert code in (2, 78)
     assert "directory" in errors[0]
+
+
+def test_a_file_that_may_not_be_read_is_78(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path, **_how: str) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(type(path), "read_text", refuse)
+    code, _, errors = run("check-config", str(path))
+    assert (code, errors[0]) == (78, f"error: cannot read {path}: Permission denied")
 
 
 def test_a_mistake_in_the_environment_is_78_too(

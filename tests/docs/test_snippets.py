@@ -13,6 +13,7 @@ import pytest
 
 from wsloop.daemon.cli import cli
 from wsloop.daemon.config import load
+from wsloop.daemon.units import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -85,7 +86,10 @@ def test_a_file_of_settings_is_one_that_the_daemon_takes(text: str, tmp_path: Pa
 
 def assert_taken(values: dict[str, object], section: object) -> None:
     for key, value in values.items():
-        assert getattr(section, key) == (tuple(value) if isinstance(value, list) else value)
+        taken = getattr(section, key)
+        if isinstance(value, str) and isinstance(taken, int | float):
+            value = parse(value, "B" if isinstance(taken, int) else "s")
+        assert taken == (tuple(value) if isinstance(value, list) else value)
 
 
 def wsloop_commands() -> list[tuple[str, str]]:

@@ -161,3 +161,24 @@ def test_a_broker_that_says_it_lost_something_is_asked_at_once(before: int) -> N
     world.hub.on_interrupted()
     seconds_pass(world, 1)
     assert all(is_told(peer) for peer in peers)
+
+
+def test_a_broker_that_tells_of_losses_is_asked_until_it_has_answered() -> None:
+    world = lossy()
+    names = [f"c{number}" for number in range(20)]
+    peers = [subscribed(world, name) for name in names]
+    world.broker.may_lose_events = False
+    lose_one(world, names[7])
+    seconds_pass(world, 20)
+    assert not any(is_told(peer) for peer in peers)
+    world.broker.failing = True
+    world.hub.on_interrupted()
+    seconds_pass(world, 10)
+    assert not any(is_told(peer) for peer in peers)
+    world.broker.failing = False
+    seconds_pass(world, 2)
+    assert [name for name, peer in zip(names, peers, strict=True) if is_told(peer)] == [names[7]]
+    asked: list[object] = []
+    world.memory_broker.history = lambda *args: asked.append(args)  # type: ignore[method-assign]
+    seconds_pass(world, 10)
+    assert asked == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -55,3 +57,13 @@ def test_buckets_count_all_that_is_below_them(durations_s: list[float]) -> None:
         assert samples[f"{name}_bucket", (("le", str(bound_s)),)] == below
     assert samples[f"{name}_bucket", (("le", "+Inf"),)] == samples[f"{name}_count", ()] == len(durations_s)
     assert samples[f"{name}_sum", ()] == histogram.sum_s
+
+
+def test_the_library_is_loaded_for_the_first_scrape_and_brings_no_asyncio() -> None:
+    program = (
+        "import sys; from wsloop.observe import service; from wsloop.observe.snapshot import Snapshot;"
+        "before = 'prometheus_client' in sys.modules; service.exposition(Snapshot());"
+        "print(before, 'prometheus_client' in sys.modules, 'asyncio' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True False\n"

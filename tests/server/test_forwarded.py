@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import random
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.forwarded import HOPS, Header, Proxies, Sender, network_of
 from wsloop.testing.client import MessagingMemoryClient
 from wsloop.testing.server import MemoryServer
+from wsloop.transport.bind import UnixBind
 
 LISTED = ("10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1", "unix")
 PROXY = "10.0.0.1"
@@ -239,6 +241,25 @@ def test_a_proxy_that_says_nothing_is_counted_itself_and_a_client_that_lies_too(
             assert house.come(peer, claimed).is_open
         assert house.come(PROXY, "").http.startswith(b"HTTP/1.1 429 ")
         assert house.come("192.0.2.7", "1.1.1.3").http.startswith(b"HTTP/1.1 429 ")
+
+
+def test_whoever_uses_a_listed_unix_socket_is_believed() -> None:
+    with House() as house:
+        house.server.listen(UnixBind("/run/s"))
+        clients = [
+            MessagingMemoryClient(
+                house.reactor, house.network.connect(UnixBind("/run/s")), random.Random(each)
+            )
+            for each in range(3)
+        ]
+        for client in clients:
+            client.upgrade(CONNECTION_PATH, (("X-Forwarded-For", CLIENT),))
+        house.run_until(lambda: all(client.is_open or client.is_gone for client in clients))
+        assert [client.is_open for client in clients] == [True, True, False]
+        assert [client.subscriber.address for client in house.hub.all_clients()] == [CLIENT, CLIENT]
+        for client in clients:
+            client.close()
+        house.run_until(lambda: not house.server.statistics().connections)
 
 
 def test_requests_before_the_upgrade_are_each_judged_and_none_is_counted_twice() -> None:

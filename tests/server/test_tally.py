@@ -8,7 +8,6 @@ import pytest
 
 from wsloop.server.tally import STATUS_CLASSES, Tally
 from wsloop.testing.server import MemoryServer
-from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,14 +34,3 @@ def test_what_a_handler_hands_back_is_counted_once(house: MemoryServer) -> None:
     client.send_text('{"id":5000,"publish":{"channel":"a","data":1}}')
     house.run_until(lambda: 5000 in client.replies)
     assert house.server.tally.messages_received == before + 2
-
-
-def test_a_listener_that_is_closed_keeps_its_counts_in_the_totals(house: MemoryServer) -> None:
-    listener = house.server.listen(TcpBind("127.0.0.1", 9999))
-    listener.pause()
-    assert house.server.totals().paused == 1
-    listener._shed = 3  # what a shortage of descriptors would have counted
-    listener.close()
-    for _ in range(2):
-        totals = house.server.totals()
-        assert (totals.shed, totals.paused) == (3, 0)

@@ -24,11 +24,13 @@ from wsloop.server.assembly import SWEEP_EVERY_S
 from wsloop.testing.cluster import MemoryCluster
 from wsloop.testing.network import NetworkFaults
 
-STEPS = int(os.environ.get("STEPS", "800"))
+STEPS = int(os.environ.get("STEPS", "600"))
 STEPS_PER_HISTORY = 50
 
 SLOTS = (0, 1)
 SLOT = st.sampled_from(SLOTS)
+
+FAULTS = NetworkFaults(max_delay_s=0.005, max_read_bytes=3000, max_write_bytes=3000, eagain_chance=0.05)
 
 LIMITS = LinkLimits(queue_bytes=20_000)
 """So small that a worker that is stopped for a while is cut off."""
@@ -80,9 +82,7 @@ class Cluster(RuleBasedStateMachine):
         self.server_life = 0
         self.stopped: set[int] = set()
         self.hub_is_stopped = False
-        self.cluster = MemoryCluster(
-            len(SLOTS), options=OPTIONS, limits=LIMITS, faults=NetworkFaults(max_delay_s=0.005)
-        )
+        self.cluster = MemoryCluster(len(SLOTS), options=OPTIONS, limits=LIMITS, faults=FAULTS)
 
     def _run(self, duration_s: float) -> None:
         self.cluster.run_for(duration_s)
@@ -125,6 +125,48 @@ class Cluster(RuleBasedStateMachine):
             person.publish(self.cluster.clock.now())
             self._run(0.012)
             self.cluster.cut(person.slot)
+
+    @rule(order=st.permutations(range(len(NAMES))), back=PERSON)
+    def speak_at_once(self, order: list[int], back: int) -> None:
+        """Publish all, while one comes back: the hub process finds everything in one turn."""
+        self.let_the_hub_go_on()
+        self.cluster.machine.stop(self.cluster.hub.reactor)
+        for who in order:
+            person = self.people[who]
+            if not self._can_speak(person) or person.phone is None or person.slot is None:
+                continue
+            if who == back:
+                person.phone.reset()
+                self._run(0.02)
+                person.connect(self.cluster.workers[person.slot])
+            else:
+                person.publish(self.cluster.clock.now())
+        self._run(0.1)
+        self.let_the_hub_go_on()
+        self._run(0.1)
+
+    @rule(slot=SLOT, count=st.integers(1, 3))
+    def miss_on_a_link(self, slot: int, count: int) -> None:
+        """Break a link, and publish on the others before it is back."""
+        self.cluster.cut(slot)
+        for person in self.people:
+            for _ in range(count):
+                if self._can_speak(person) and person.slot != slot:
+                    person.publish(self.cluster.clock.now())
+                    self._run(0.02)
+
+    @rule()
+    def be_quiet(self) -> None:
+        """Let links be made again, and then ten seconds pass: P6, whoever missed something has been told."""
+        self.let_the_hub_go_on()
+        for slot in SLOTS:
+            self.let_a_worker_go_on(slot)
+        self._run(10.0)
+        self._run(10.0)
+        self._run(1.0)
+        top = self._top()
+        here = [person.reader.position for person in self.people if person.is_subscribed]
+        assert all(position == top for position in here), f"P6: {here}, but the top is {top}"
 
     @rule(who=PERSON)
     def reset(self, who: int) -> None:
@@ -199,17 +241,11 @@ class Cluster(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Stop all faults: everybody gets to the top, and everything is acknowledged."""
-        self.let_the_hub_go_on()
-        for slot in SLOTS:
-            self.let_a_worker_go_on(slot)
-        self._run(20.0)
+        self.be_quiet()
         for who, person in enumerate(self.people):
             if not person.is_connected:
                 self.connect(who, who % len(SLOTS))
-        self._run(10.0)
-        self._run(1.0)
-        tops: set[Any] = {self._top(), *(person.reader.position for person in self.people)}
-        assert len(tops) == 1, f"P6: after ten quiet seconds not everybody is at the top: {tops}"
+        self.be_quiet()
         for person in self.people:
             person.publish(self.cluster.clock.now())
             self._run(1.0)

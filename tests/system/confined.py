@@ -5,9 +5,8 @@
 ALLOWED is a file with the names of the system calls that are allowed, one a line; any other fails with
 EPERM, and so does socket(2) for a family but AF_UNIX, AF_INET and AF_INET6. Memory is writable or
 executable, never both, if the kernel can (Linux 6.3). What systemd does with SystemCallFilter=,
-SystemCallErrorNumber=EPERM,
-RestrictAddressFamilies=, MemoryDenyWriteExecute= and NoNewPrivileges= becomes of it the same way: a
-filter of libseccomp, and prctl(2).
+SystemCallErrorNumber=EPERM, RestrictAddressFamilies=, MemoryDenyWriteExecute= and NoNewPrivileges= comes
+to the same: a filter of libseccomp, and prctl(2).
 """
 
 from __future__ import annotations

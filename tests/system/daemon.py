@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import signal
     from types import TracebackType
+    from typing import Self
 
 PATIENCE_S = 30.0
 """How long a loaded machine may take for what takes milliseconds on an idle one."""
@@ -53,7 +54,7 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -2,8 +2,8 @@
 
     python -m tests.system.impatient serve ...
 
-A worker's silence ends it after $IMPATIENT_S seconds, 1.5 by default; the signal `RESTART` hands over to a
-new daemon, as `wsloop ctl restart` does.
+A worker's silence ends it after $IMPATIENT_S seconds, 1.5 by default, and a drain is late after one second.
+The signal `RESTART` hands over to a new daemon, as `wsloop ctl restart` does.
 """
 
 from __future__ import annotations
@@ -45,5 +45,6 @@ def _begin_and_listen(
 if __name__ == "__main__":
     silence_s = float(os.environ.get("IMPATIENT_S", "1.5"))
     supervisor.PATIENCE = Patience(worker_s=silence_s, hub_s=2 * silence_s)
+    supervisor.GRACE_S = 1.0
     FirstProcess.begin = _begin_and_listen  # type: ignore[method-assign] # a hook of the tests alone
     cli.main()

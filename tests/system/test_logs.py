@@ -43,6 +43,11 @@ def messages(path: Path) -> str:
     return "\n".join(line["message"] for line in lines(path))
 
 
+def processes(path: Path, text: str = "") -> set[str]:
+    """Return which processes have written a line with `text`."""
+    return {line["process"] for line in lines(path) if text in line["message"]}
+
+
 def test_the_access_log_goes_to_the_file_and_usr1_opens_it_again(tmp_path: Path) -> None:
     path, rotated = tmp_path / "wsloop.log", tmp_path / "wsloop.log.1"
     options = ("--log-file", str(path), "--log-format", "json", "--access-log")
@@ -118,8 +123,10 @@ def test_the_processes_of_a_daemon_share_a_file_and_are_told_apart(tmp_path: Pat
     options = ("--log-file", str(path), "--log-format", "json", "--access-log", "--workers", "2")
     with Daemon(*options) as daemon:
         wait_for(lambda: http(daemon, GET)[0] == 200 and "/healthz" in messages(path))
+        assert processes(path) & {"worker-0", "worker-1"}
+        path.rename(tmp_path / "wsloop.log.1")
+        daemon.send_signal(signal.SIGUSR1)
+        wait_for(lambda: processes(path, "reopened") == {"supervisor", "hub", "worker-0", "worker-1"})
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait() == 0
-    processes = {line["process"] for line in lines(path)}
-    assert "supervisor" in processes
-    assert processes & {"worker-0", "worker-1"}
+    assert messages(path).count("stopped") == 4

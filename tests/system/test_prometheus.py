@@ -194,6 +194,7 @@ def test_the_numbers_are_those_of_all_workers_and_do_not_fall_when_one_is_killed
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: len({*children(daemon)} - {worker}) == 3)
         wait_for(lambda: parsed(scraped(daemon).decode())["wsloop_workers", ()] == 2)
+        wait_for(lambda: parsed(scraped(daemon).decode())["wsloop_worker_deaths_total", ()] == 1)
         after = parsed(scraped(daemon).decode())
         assert other in children(daemon)
         counted = {key: value for key, value in counters(text).items() if "process" not in dict(key[1])}

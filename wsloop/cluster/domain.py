@@ -107,3 +107,4 @@ class HubDomain:
     def close(self) -> None:
         """See `Domain.close`."""
         self.service.close()
+        self._sock.close()  # the service's own, unless nobody has joined

@@ -22,11 +22,12 @@ class RemoteBroker(Broker):
     """The broker of the hub process, for the one hub of this worker.
 
     What has an answer is answered `Unavailable` while there is no link; joins and leaves are lost then. It
-    knows its interests itself, and tells them again on each link. Of the statistics, all but the
-    interests are the hub process's, a second old.
+    knows its interests itself, and tells them again on each link. A link is one stream, which loses nothing
+    but by its end, and that the hub is told of: so it need not look for losses. Of the statistics, all but
+    the interests are the hub process's, a second old.
     """
 
-    may_lose_events = True
+    may_lose_events = False
 
     def __init__(self, uplink: Uplink) -> None:
         self._uplink = uplink

@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from wsloop.cluster import messages
-from wsloop.cluster.codec import LinkError, encode
+from wsloop.cluster.codec import MAX_MESSAGE_BYTES, LinkError, encode
 from wsloop.cluster.interests import Registry
-from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
+from wsloop.hub.broker import (
+    Appended,
+    Broker,
+    BrokerEvents,
+    BrokerStatistics,
+    Done,
+    Draft,
+    Retention,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsloop.cluster")
 
 ChannelHook = Callable[[str], object]
+
+MAX_PAYLOAD_BYTES = MAX_MESSAGE_BYTES - 4096
+"""Of a publication: its data, info and tags. What else is in the message takes less than 4 KiB."""
 
 
 class Consumer(Protocol):
@@ -122,7 +134,7 @@ class SharedBroker(BrokerEvents):
             if not data:
                 try:
                     data = encode(event())
-                except LinkError as error:  # positions tell that it is missing
+                except LinkError as error:  # of a join: `LocalBroker` and workers bound publications
                     log.error("an event reaches no worker: %s", error.reason)
                     return self.local in consumers
             consumer.deliver(data)
@@ -162,8 +174,11 @@ class LocalBroker(Broker):
         self._shared.unsubscribe_pattern(pattern, self)
 
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
-        """See `Broker.publish`."""
-        self._shared.broker.publish(channel, draft, retention, done)
+        """See `Broker.publish`. What no link could carry is not appended."""
+        if len(draft.data) + len(draft.info) + len(draft.tags) > MAX_PAYLOAD_BYTES:
+            done(Unavailable("the publication is too long for a link"))
+        else:
+            self._shared.broker.publish(channel, draft, retention, done)
 
     def publish_join(self, channel: str, info: bytes) -> None:
         """See `Broker.publish_join`."""

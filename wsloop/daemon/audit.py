@@ -36,6 +36,9 @@ FILES = (
 )  # fmt: skip
 """Files that are first read when something is asked of somebody."""
 
+MADE = ("hooks.spool", "log.file", "server.pid_file")
+"""Files that the daemon makes, in folders that must be there."""
+
 
 class Check(msgspec.Struct, frozen=True):
     """`is_odd` tells whether the key `path`, if it is not at its default, should be warned of."""
@@ -142,9 +145,10 @@ def _of_files(loaded: Loaded) -> Iterator[str]:
                 Path(file).read_bytes()
             except OSError as error:
                 yield f"{_where(loaded, name)}{name}: cannot read {file}: {error.strerror}"
-    spool = loaded.settings.hooks.spool
-    if spool is not None and not Path(spool).parent.is_dir():
-        yield f"{_where(loaded, 'hooks.spool')}hooks.spool: there is no folder {Path(spool).parent}"
+    for name in MADE:
+        file = _value(loaded.settings, name)
+        if file and not Path(file).parent.is_dir():
+            yield f"{_where(loaded, name)}{name}: there is no folder {Path(file).parent}"
 
 
 def _of_secrets(loaded: Loaded, path: Path) -> Iterator[str]:

@@ -75,7 +75,9 @@ class Drain(_Message, frozen=True, tag="drain"):
 
 
 class HandOver(_Message, frozen=True, tag="hand-over"):
-    """Accept nobody of the operator's software any more: a successor does."""
+    """Accept nobody any more, since a successor does; if it `drains`, drain when those who came are in."""
+
+    drains: bool = True
 
 
 class Listen(_Message, frozen=True, tag="listen"):
@@ -90,7 +92,13 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave
+class Toll(_Message, frozen=True, tag="toll"):
+    """So many processes have died since the daemon began: told to the hub process, for its metrics."""
+
+    deaths: int
+
+
+Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

@@ -17,7 +17,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from wsloop.daemon.channel import Ask, Beat
+from wsloop.daemon.channel import Ask, Beat, Toll
 from wsloop.daemon.heartbeat import BEAT_EVERY_S
 from wsloop.daemon.respawn import MOST_DEATHS, WITHIN_S, Backoff, Deaths
 from wsloop.daemon.roles import Kind
@@ -54,13 +54,14 @@ class Patience:
 
 @dataclass(slots=True)
 class Slot:
-    """A place to be filled. `timer` runs while it is empty and waits for the next try."""
+    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it."""
 
     kind: Kind
     number: int = 0
     child: Child | None = None
     backoff: Backoff = field(default_factory=Backoff)
     timer: Timer | None = None
+    deaths: int = 0
 
     @property
     def name(self) -> str:
@@ -261,6 +262,8 @@ class Crew:
             return
         if code:
             self.deaths += 1
+            slot.deaths += 1
+            self._tell_toll()
             is_own_fault = code != -signal.SIGKILL or child.is_hung
             if is_own_fault and self._recent.add(self._reactor.now):
                 log.error("%s %s", child, _end_of(code))
@@ -269,6 +272,11 @@ class Crew:
                 return
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
         log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
+
+    def _tell_toll(self) -> None:
+        """Tell the hub process how many have died; a new one is told when it is ready."""
+        for child in self.of(Kind.HUB):
+            child.line.send(Toll(self.deaths))
 
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""
@@ -291,6 +299,7 @@ class Crew:
             while child.owed:
                 self._processes.kill(child.pid, child.owed.pop())
             if child.is_ready and not was_ready:
+                self._tell_toll()
                 self._on_change()
             if message.is_draining and child.slot.child is child and not self._is_dismissed:
                 self._replace(child)

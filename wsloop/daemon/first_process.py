@@ -11,7 +11,9 @@ import os
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import inheritance
+from wsloop.daemon.handover import Successor
 from wsloop.daemon.pid_file import PidFile
+from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.daemon.systemd import Notifier
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsloop.daemon.config import Sources
-    from wsloop.daemon.handover import Successor
     from wsloop.daemon.inheritance import Inheritance
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.sockets import Sockets
@@ -69,12 +70,7 @@ class FirstProcess(Steward):
 
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """See `Steward.attach`; this process is the only one."""
-
-        def leave() -> None:
-            house.server.leave_admin()
-            drain()
-
-        self.begin(house.reactor, leave)
+        self.begin(house.reactor, functools.partial(retire, house.server, drain))
 
     def begin(self, reactor: Reactor, leave: Callable[[], object], status: str = "serving") -> None:
         """Tell everybody that the daemon serves; `leave` stops accepting and drains."""
@@ -131,8 +127,6 @@ class FirstProcess(Steward):
         if refusal:
             done(False, refusal)
             return
-        from wsloop.daemon.handover import Successor  # noqa: PLC0415 - loads subprocess, for this alone
-
         left = inheritance.Inheritance(
             inheritance.bequeath(self.sockets.places),
             pid_file=self._pid_file.path if self._pid_file is not None else "",

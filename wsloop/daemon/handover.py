@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,23 @@ READY_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.05
 LOOKS = 100
 """How often, and how many times, a process that has closed the pipe is looked for: it has all but ended."""
+
+
+def _spawn(command: list[str], environ: dict[str, str], descriptors: tuple[int, ...]) -> int:
+    """Start a program that inherits `descriptors`; return its pid. Raises OSError.
+
+    Nothing else is inherited, since all that Python opens is closed by exec(2), nor are the signals that
+    the interpreter ignores.
+    """
+    try:
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        return os.posix_spawn(
+            command[0], command, environ, setsigmask=(), setsigdef=(signal.SIGPIPE, signal.SIGXFSZ)
+        )
+    finally:
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
 
 
 class Successor:
@@ -65,9 +82,7 @@ class Successor:
         environ = {name: value for name, value in os.environ.items() if name not in OF_ONE_PROCESS}
         environ[VARIABLE] = msgspec.json.encode(left).decode()
         try:
-            self._process = subprocess.Popen(
-                command or [sys.executable, *sys.orig_argv[1:]], pass_fds=left.descriptors(), env=environ
-            )
+            self.pid = _spawn(command or [sys.executable, *sys.orig_argv[1:]], environ, left.descriptors())
         except OSError:
             os.close(self._pipe)
             raise
@@ -76,15 +91,10 @@ class Successor:
         reactor.register(self._pipe, READ, self._on_pipe)
         self._timer = reactor.call_later(ready_within_s, self._on_late)
 
-    @property
-    def pid(self) -> int:
-        """The new process."""
-        return self._process.pid
-
     def cancel(self) -> None:
         """End the new process, without a word to anybody: it is not wanted any more."""
         self._forget()
-        self._process.kill()
+        self._kill()
 
     def _on_pipe(self, _events: int) -> None:
         said = os.read(self._pipe, 64)
@@ -97,23 +107,27 @@ class Successor:
 
     def _look(self) -> None:
         """See how the process ended that has closed the pipe."""
-        code = self._process.poll()
-        if code is None and self._looks_left:
+        gone, status = os.waitpid(self.pid, os.WNOHANG)
+        if gone:
+            code = os.waitstatus_to_exitcode(status)
+            self._on_failed(f"the new process ended with exit status {code} before it served")
+        elif self._looks_left:
             self._looks_left -= 1
             self._timer = self._reactor.call_later(LOOK_EVERY_S, self._look)
-        elif code is None:
-            self._fail("closed its pipe and did not end")
         else:
-            self._on_failed(f"the new process ended with exit status {code} before it served")
+            self._fail("closed its pipe and did not end")
 
     def _on_late(self) -> None:
         self._forget()
         self._fail("did not serve in time")
 
     def _fail(self, what: str) -> None:
-        self._process.kill()
-        self._process.wait()  # it has been killed: this is over in a moment
+        self._kill()
         self._on_failed(f"the new process (pid {self.pid}) {what}, and was killed")
+
+    def _kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)  # over in a moment: nothing holds up a process that is killed
 
     def _forget(self) -> None:
         self._reactor.cancel(self._timer)

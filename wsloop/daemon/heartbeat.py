@@ -12,7 +12,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen
+from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
+from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from wsloop.transport.listener import Listener
 
 log = logging.getLogger("wsloop.daemon")
+
+READY_EVERY_S = 0.05
+"""Until the process is ready, and for as long as it is not again: somebody waits for it."""
 
 BEAT_EVERY_S = 1.0
 """Ten of them fit into the silence that a worker is killed for."""
@@ -40,6 +44,7 @@ class Beats(Steward):
         self._fd = fd
         self._asked: dict[int, Done] = {}
         self._numbers = 0
+        self._is_ready = self._is_stopping = False
         self._house: House
         self._drain: Callable[[], object]
         self._channel: Channel
@@ -55,29 +60,32 @@ class Beats(Steward):
 
     def restart(self, done: Done) -> None:
         """See `Steward.restart`: the supervisor is asked."""
-        self._ask("restart", "", done)
+        self.ask("restart", "", done)
 
     def add_workers(self, count: int, done: Done) -> None:
         """See `Steward.add_workers`."""
-        self._ask("add_workers", str(count), done)
+        self.ask("add_workers", str(count), done)
 
     def stopping(self) -> None:
-        """See `Steward.stopping`: the supervisor is told at once."""
+        """See `Steward.stopping`: the supervisor is told at once, and fills the slot anew."""
+        self._is_stopping = True
         self._say()
 
     def _say(self) -> None:
         server = self._house.server
+        self._is_ready = not self._house.health.reasons()
         self._channel.send(
             Beat(
                 connections=server.clients,
-                is_draining=server.draining,
-                draining_left=server.clients if server.draining else 0,
-                is_ready=not self._house.health.reasons(),
+                is_draining=self._is_stopping,
+                draining_left=server.clients if self._is_stopping else 0,
+                is_ready=self._is_ready,
                 rss=process.usage().rss,
             )
         )
 
-    def _ask(self, what: str, argument: str, done: Done) -> None:
+    def ask(self, what: str, argument: str, done: Done) -> None:
+        """Ask the supervisor (`crew_steering.Helm`), once attached; `done` is given its answer."""
         self._numbers += 1
         self._asked[self._numbers] = done
         self._channel.send(Ask(self._numbers, what, argument))
@@ -87,7 +95,8 @@ class Beats(Steward):
             if not self._channel.is_stuck:
                 self._say()
         finally:  # a fault is logged by the reactor, and the next beat comes
-            self._house.reactor.call_later(BEAT_EVERY_S, self._beat)
+            pause_s = BEAT_EVERY_S if self._is_ready or self._is_stopping else READY_EVERY_S
+            self._house.reactor.call_later(pause_s, self._beat)
 
     def _on_end(self) -> None:
         log.warning("the supervisor is gone: ending")
@@ -101,10 +110,16 @@ class Beats(Steward):
             for key in message.keys:
                 self._listeners.pop(key).close()
         elif isinstance(message, HandOver):
-            self._house.server.leave_admin()
+            retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
+        elif isinstance(message, Toll):
+            self.deaths = message.deaths
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:
                 done(message.is_done, message.text)
+
+
+def _nothing() -> None:
+    """Do nothing: the hub process serves the workers until it is told to drain."""

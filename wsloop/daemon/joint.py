@@ -7,6 +7,7 @@ operator has blocked is known to the hub process and told to every worker that l
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from wsloop.observe.observer import Observer
     from wsloop.observe.service import Gather
     from wsloop.server.assembly import Domain, House, Ports
+
+log = logging.getLogger("wsloop.daemon")
 
 METRICS = "metrics"
 RIGHTS = "rights"
@@ -87,9 +90,18 @@ def _join_as_hub(house: House, joined: HubDomain, observer: Observer) -> Gather:
 
     def gather(done: Callable[[list[Snapshot]], object]) -> None:
         def answered(answers: dict[int, bytes | None]) -> None:
-            told = [each for each in answers.values() if each is not None]
-            done([observer.snapshot(), *(msgspec.msgpack.decode(each, type=Snapshot) for each in told)])
+            told = (_snapshot(each) for each in answers.values() if each is not None)
+            done([observer.snapshot(), *(each for each in told if each is not None)])
 
         service.call_all(METRICS, b"", METRICS_TIMEOUT_S, answered)
 
     return gather
+
+
+def _snapshot(answer: bytes) -> Snapshot | None:
+    """Return a worker's numbers; None, and a line in the log, for what is none."""
+    try:
+        return msgspec.msgpack.decode(answer, type=Snapshot)
+    except msgspec.MsgspecError as error:
+        log.error("a worker's numbers cannot be read: %s", error)
+        return None

@@ -41,7 +41,12 @@ def observe(house: House, ports: Ports, role: Role) -> Observer:
         observer.add(functools.partial(_link_numbers, role.name, house.domain.link))
     if isinstance(house.domain, HubDomain):
         links = house.domain.service
-        observer.add(lambda: {"wsloop_workers": len(links.slots)})
+        observer.add(
+            lambda: {
+                "wsloop_workers": len(links.slots),
+                "wsloop_worker_deaths_total": role.steward.deaths,
+            }
+        )
     return observer
 
 

@@ -26,6 +26,7 @@ from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
+    from wsloop.daemon.crew_steering import CrewSteering
     from wsloop.daemon.reload import Outcome
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
@@ -53,7 +54,9 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
-        options = dataclasses.replace(options, domain=joint.domain(role, options.broker))
+        if role.kind is not Kind.ALONE:
+            name = f"{options.node_name}_{role.name}"
+            options = dataclasses.replace(options, node_name=name, domain=joint.domain(role, options.broker))
         wakeup = SocketpairWakeup()
         stack.callback(wakeup.close)
         ports = compose.real_ports(settings, wakeup)
@@ -76,7 +79,8 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         # The changes of several processes are told by their supervisor, once.
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
-        _serve(reloading, house, wakeup, role)
+        crew = _crew(house, role)
+        _serve(reloading, house, wakeup, role, crew)
     return 0
 
 
@@ -91,7 +95,25 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: Role) -> None:
+def _crew(house: House, role: Role) -> CrewSteering | None:
+    """Return what steers the processes of which this one is the hub; None in every other."""
+    if role.kind is not Kind.HUB:
+        return None
+    # Imported here: a daemon of one process needs none of it.
+    from wsloop.daemon.crew_steering import CrewSteering  # noqa: PLC0415
+    from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
+
+    assert isinstance(role.steward, Beats)
+    return CrewSteering(house.reactor, role.steward)
+
+
+def _serve(
+    reloading: Reloading,
+    house: House,
+    wakeup: SocketpairWakeup,
+    role: Role,
+    crew: CrewSteering | None,
+) -> None:
     """Print where the daemon is and turn the loop until it is told to stop."""
     reactor, server = house.reactor, house.server
 
@@ -122,11 +144,13 @@ def _serve(reloading: Reloading, house: House, wakeup: SocketpairWakeup, role: R
         reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
     if role.control is not None:
-        steering = AloneSteering(server, drain, reload, role.steward.restart)
-        control.listen(role.control, house, steering)
+        alone = AloneSteering(server, drain, reload, role.steward.restart)
+        control.listen(role.control, house, crew or alone)
     try:
-        banner.show(role.banner)
         role.steward.attach(house, drain)
+        if crew is not None:
+            crew.begin()
+        banner.show(role.banner)
         _settle_the_heap()
         reactor.run()
     finally:

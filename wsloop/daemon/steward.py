@@ -16,7 +16,10 @@ class Steward:
     """Nobody's: a process that was started by hand, in a test. What matters is done by those derived.
 
     `heartbeat.Beats` speaks to a supervisor, `first_process.FirstProcess` to systemd and to the operator.
+    `deaths` counts the processes of the daemon that have ended without being told to, as far as is known.
     """
+
+    deaths = 0
 
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """Be told that the process serves: everything listens, and the loop is about to turn.

@@ -19,6 +19,7 @@ from wsloop.daemon import banner, compose, logs, serving
 from wsloop.daemon.bounds import MAX_WORKERS
 from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
 from wsloop.daemon.crew import Crew, Patience, Slot
+from wsloop.daemon.crew_steering import Helm, Roster, roster_of
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
@@ -32,6 +33,7 @@ from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
 from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.server.lifecycle import Deadlines
 from wsloop.server.pulse import Jitter
 from wsloop.transport.bind import FdBind
 
@@ -138,6 +140,15 @@ class Supervisor:
         ]
         self._crew: Crew
         self._is_announced = self._is_stopping = self._is_hub_told = False
+        self._drained_from = 0
+        self._helm = Helm(
+            reactor,
+            drain=self.stop,
+            reload=self.reload,
+            restart=first.restart,
+            resize=self._resize,
+            roster=self._roster,
+        )
 
     # -- beginning ---------------------------------------------------------------------------
 
@@ -185,8 +196,8 @@ class Supervisor:
         elif not self._is_announced and self._crew.is_ready():
             self._is_announced = True
             log.info("%d workers serve", self._workers)
-            banner.show(self._said)
             self.first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
+            banner.show(self._said)
 
     # -- signals -----------------------------------------------------------------------------
 
@@ -219,22 +230,25 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let the workers drain, then the hub process end; kill who does not."""
-        if self._is_stopping:
-            return
-        self._is_stopping = True
-        self.first.stopping()
-        window_s = self.settings.server.timeout_graceful_shutdown
-        self._crew.dismiss()
-        self._sockets.close(Purpose.CLIENTS)
-        self._crew.signal(signal.SIGTERM, Kind.WORKER)
-        self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
-        self._go_on_stopping()
+        if not self._is_stopping:
+            self._crew.signal(signal.SIGTERM, Kind.WORKER)
+            self._begin_stopping(self.settings.server.timeout_graceful_shutdown)
 
     def _leave(self) -> None:
-        """Drain, since a successor serves."""
-        for child in self._crew.of(Kind.HUB):
-            child.line.send(HandOver())
-        self.stop()
+        """Do the same for a successor, who serves: whoever has come here is let in before."""
+        for child in self._crew.children.values():
+            child.line.send(HandOver(drains=child.slot.kind is Kind.WORKER))
+        window_s = self.settings.server.timeout_graceful_shutdown
+        self._begin_stopping(window_s + Deadlines().handshake_s)
+
+    def _begin_stopping(self, window_s: float) -> None:
+        self._is_stopping = True
+        self._drained_from = sum(row.connections for row in self._roster().rows)
+        self.first.stopping()
+        self._crew.dismiss()
+        self._sockets.close(Purpose.CLIENTS)
+        self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
+        self._go_on_stopping()
 
     def stop_now(self) -> None:
         """Let nobody drain."""
@@ -319,9 +333,7 @@ class Supervisor:
         def answer(is_done: bool, text: str) -> None:
             child.line.send(Answer(ask.number, is_done, text))
 
-        if ask.what == "restart":
-            self.first.restart(answer)
-        elif ask.what == "add_workers":
-            self._resize(int(ask.argument), answer)
-        else:
-            answer(False, f"unknown: {ask.what}")
+        self._helm.carry_out(ask.what, ask.argument, answer)
+
+    def _roster(self) -> Roster:
+        return roster_of(self._crew, self._reactor.now, self._drained_from)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 import types
 import typing
 from typing import Annotated, Any, Literal
@@ -110,7 +111,17 @@ def keys_of(section: str, kind: type[msgspec.Struct], *, is_live: bool) -> tuple
 
 def meanings(kind: type[msgspec.Struct]) -> dict[str, str]:
     """Return the comment behind each field of a struct."""
-    return dict(re.findall(r"^    (\w+): .*?#\s*(.+)$", inspect.getsource(kind), re.MULTILINE))
+    body = re.search(
+        rf"^class {kind.__name__}\b.*\n((?:[ \t].*\n|\n)*)", _source(kind.__module__), re.MULTILINE
+    )
+    assert body is not None
+    return dict(re.findall(r"^    (\w+): .*?#\s*(.+)$", body[1], re.MULTILINE))
+
+
+@functools.cache
+def _source(module: str) -> str:
+    """Return the text of a module: much sooner than that of each class, for which all would be parsed."""
+    return inspect.getsource(sys.modules[module])
 
 
 def struct_in(declared: object) -> type[msgspec.Struct] | None:

@@ -100,7 +100,7 @@ class BrokerEvents(Protocol):
     def on_interrupted(self) -> None:
         """Hear that events may have been lost, of any channel: positions are worth comparing now.
 
-        Only from a broker that `may_lose_events`. What is asked of it from here on is answered as
+        Only from a broker that is not in this process. What is asked of it from here on is answered as
         promised again.
         """
         ...
@@ -129,8 +129,8 @@ class Broker(Protocol):
     """
 
     may_lose_events: bool
-    """Whether an event may fail to reach the hub, as over a link that breaks: then the hub compares
-    its positions with the broker's from time to time."""
+    """Whether an event may fail to reach the hub and nobody tells (`on_interrupted`), as where the store
+    drops them: then the hub compares its positions with the broker's from time to time."""
 
     def attach(self, events: BrokerEvents) -> None:
         """Name the hub that hears of events; called once, before anything else."""

@@ -8,7 +8,7 @@ the event of k.
 
 Channels are walked in their order, a portion each second, so the questions are spread evenly
 and no two processes that started together ask all of theirs at one moment. A broker that
-cannot lose an event is never asked.
+loses no event without saying so is asked when it says so, and then until it has answered for every channel.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PositionCheck:
 
         Returns how many were looked at; BATCH means that there are more.
         """
-        if not self._hub.broker.may_lose_events:
+        if not self._round and not self._hub.broker.may_lose_events:
             return 0
         if now_s >= self._ends_s and not self._round:
             self._round.extend(self._hub.channel_names())
@@ -82,5 +82,8 @@ class PositionCheck:
         self._hub.broker.history(name, HistoryQuery(), channel.rules.retention, done)
 
     def _compare(self, channel: Channel, view: StreamView | Unavailable) -> None:
-        if not isinstance(view, Unavailable) and len(channel):
+        if isinstance(view, Unavailable):
+            if not self._hub.broker.may_lose_events:  # there is no next round
+                self._round.append(channel.name)
+        elif len(channel):
             joining.end_broken(channel.compare(view.top))

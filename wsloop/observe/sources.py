@@ -33,11 +33,13 @@ ERROR_CODES = frozenset(code for code in _OWN_CODES if code < 2000)
 
 def server_numbers(server: Server) -> Numbers:
     """Return what a server counts: connections, traffic, slow peers, listeners, TLS."""
-    totals, tally, slow, rings = server.totals(), server.tally, server.slow, server.pool.statistics()
+    listened, tally, slow = server.listened.totals(), server.tally, server.slow
+    rings = server.pool.statistics()
+    tls = server.certificates.statistics() if server.certificates is not None else None
     return {
         "wsloop_connections": server.clients,
-        "wsloop_connections_accepted_total": totals.accepted,
-        "wsloop_connections_refused_total": totals.refused,
+        "wsloop_connections_accepted_total": server.accepted_total,
+        "wsloop_connections_refused_total": server.refusals(),
         "wsloop_http_responses_total": {
             f"{each}xx": tally.responses[each] for each in range(1, STATUS_CLASSES)
         },
@@ -46,9 +48,9 @@ def server_numbers(server: Server) -> Numbers:
         "wsloop_websockets_compressed_total": tally.compressed,
         "wsloop_websocket_closes_total": by_code(tally.closes, CLOSE_CODES),
         "wsloop_handshake_seconds": tally.handshake,
-        "wsloop_tls_handshakes_total": totals.tls.handshakes if totals.tls else 0,
-        "wsloop_tls_handshake_failures_total": sum(totals.tls.failures.values()) if totals.tls else 0,
-        "wsloop_tls_reloads_total": totals.tls.reloads if totals.tls else 0,
+        "wsloop_tls_handshakes_total": tls.handshakes if tls else 0,
+        "wsloop_tls_handshake_failures_total": sum(tls.failures.values()) if tls else 0,
+        "wsloop_tls_reloads_total": tls.reloads if tls else 0,
         "wsloop_received_bytes_total": tally.bytes_received,
         "wsloop_sent_bytes_total": tally.bytes_sent,
         "wsloop_messages_received_total": tally.messages_received,
@@ -60,10 +62,10 @@ def server_numbers(server: Server) -> Numbers:
         "wsloop_slow_peers_closed_total": slow.closed_total,
         "wsloop_messages_dropped_total": slow.dropped_total,
         "wsloop_subscriptions_cut_total": slow.cut_total,
-        "wsloop_listener_shed_total": totals.shed,
-        "wsloop_listener_aborted_total": totals.aborted,
-        "wsloop_listener_back_offs_total": totals.back_offs,
-        "wsloop_listeners_paused": totals.paused,
+        "wsloop_listener_shed_total": listened.shed,
+        "wsloop_listener_aborted_total": listened.aborted,
+        "wsloop_listener_back_offs_total": listened.back_offs,
+        "wsloop_listeners_paused": listened.paused,
     }
 
 

@@ -21,6 +21,7 @@ from wsloop.errors import HandshakeError
 from wsloop.hub import codes
 from wsloop.hub.operations import table
 from wsloop.hub.operations.results import BatchResult, Failure
+from wsloop.protocol import trace
 from wsloop.server.app import Response, Service
 
 if TYPE_CHECKING:
@@ -87,7 +88,12 @@ class Api(Service):
             failure = codes.Code(codes.BAD_REQUEST.code, f"{codes.BAD_REQUEST.message}: {error}")
             done(Response(HTTPStatus.BAD_REQUEST, _error(failure, by_status=by_status), HEADERS))
         except Exception:
-            log.exception("internal error in the API's %s", name)
+            given = trace.parse(request.header(trace.HEADER))
+            log.exception(
+                "internal error in the API's %s",
+                name,
+                extra={"trace_id": trace.trace_id(given)} if given else None,
+            )
             finished(codes.INTERNAL_ERROR)
 
 

@@ -190,12 +190,8 @@ class Connection(Upkeep):
         self._limits = route.limits
         self._send_limit_bytes = self._server.outbox.hard_bytes + route.limits.message_bytes
         self.state = step(self.state, Step.UPGRADE)
-        now_s, tally = self._server.reactor.now, self._server.tally
-        tally.opened += 1
-        tally.handshake.observe(now_s - self._began_s)
-        if deflate is not None:
-            tally.compressed += 1
-        self._began_s = now_s
+        self._server.tally.note_open(self._server.reactor.now - self._began_s, is_compressed=bool(deflate))
+        self._began_s = self._server.reactor.now
         self._handler = handler = route.make_handler(self, request)
         if handler.stale_after_s is not None:
             self._wake_by(self._began_s + handler.stale_after_s)

@@ -21,6 +21,7 @@ from wsloop.server.draining import Drain
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.server.forwarded import Proxies
 from wsloop.server.lifecycle import Deadlines, State
+from wsloop.server.listened import Listened
 from wsloop.server.pulse import Jitter
 from wsloop.server.refusing import RETRY_AFTER, STATUS, Refuser
 from wsloop.server.registry import Registry
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from wsloop.server.app import App
     from wsloop.transport.base import SocketAddress, SocketLike, Transport
     from wsloop.transport.bind import Bind, Network
-    from wsloop.transport.certificates import Certificates, TlsStatistics
+    from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.server")
 
@@ -82,24 +83,6 @@ class ServerStatistics:
     accepted_total: int
     refused_total: int
     rings_lent: int
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTotals:
-    """What a server knows without a walk over its connections; besides `Server.tally`, `slow` and `turn`.
-
-    `refused` by the names of `Refusal`. `shed`, `aborted` and `back_offs` are sums over all listeners there
-    ever were (see `ListenerStatistics`), `paused` counts those that are open and do not accept now.
-    `tls` is None where there is none.
-    """
-
-    accepted: int
-    refused: dict[str, int]
-    shed: int
-    aborted: int
-    back_offs: int
-    paused: int
-    tls: TlsStatistics | None
 
 
 class Server:
@@ -147,9 +130,9 @@ class Server:
         self._backlog = backlog
         self.certificates = certificates
         self._listeners: list[Listener] = []
-        self._listened: list[Listener] = []  # of all kinds, until their totals are in the next
-        self._closed_totals = (0, 0, 0)
+        self.listened = Listened()
         self._admin_listeners: list[Listener] = []
+        self._has_left_operator = False
         self._drain: Drain | None = None
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
@@ -166,9 +149,18 @@ class Server:
         self._listeners.append(listener)
         return listener
 
-    def leave_admin(self) -> None:
-        """Accept nobody of the operator's software any more: another process does. Who is there is served."""
+    def retire(self) -> None:
+        """Accept nobody any more, neither clients nor the operator's software: another process does.
+
+        It listens on the same sockets. Who has come is served, and may still become a WebSocket.
+        """
+        _close_all(self._listeners)
         _close_all(self._admin_listeners)
+
+    def arriving(self) -> int:
+        """Return how many clients have come and are no WebSocket yet; costs a walk over all."""
+        early = (State.ACCEPTING, State.HANDSHAKING)
+        return sum(each.state in early for each in self.client_connections())
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -196,7 +188,7 @@ class Server:
         listener = Listener(
             self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
         )
-        self._listened.append(listener)
+        self.listened.add(listener)
         return listener
 
     def _on_accept(self, transport: Transport) -> None:
@@ -317,8 +309,9 @@ class Server:
     def _end_drain_if_empty(self) -> None:
         if not self.draining or self.clients or self._on_drained is None:
             return
-        if self._admin_listeners:
-            _close_all(self._admin_listeners)
+        _close_all(self._admin_listeners)
+        if not self._has_left_operator:
+            self._has_left_operator = True
             for connection in self.registry.snapshot():
                 connection.shut_down()
         if not len(self.registry) and self._on_drained is not None:
@@ -348,24 +341,14 @@ class Server:
             len(self.registry), by_state, self._accepted_total, refused_total, self.pool.lent
         )
 
-    def totals(self) -> ServerTotals:
-        """Return a snapshot of what is counted anyway; costs next to nothing."""
-        shed, aborted, back_offs = self._closed_totals
-        for listener in [each for each in self._listened if each.is_closed]:
-            last = listener.statistics()
-            shed, aborted, back_offs = shed + last.shed, aborted + last.aborted, back_offs + last.back_offs
-            self._listened.remove(listener)
-        self._closed_totals = shed, aborted, back_offs
-        listeners = [listener.statistics() for listener in self._listened]
-        return ServerTotals(
-            accepted=self._accepted_total,
-            refused={refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal},
-            shed=shed + sum(each.shed for each in listeners),
-            aborted=aborted + sum(each.aborted for each in listeners),
-            back_offs=back_offs + sum(each.back_offs for each in listeners),
-            paused=sum(each.paused for each in listeners),
-            tls=self.certificates.statistics() if self.certificates is not None else None,
-        )
+    @property
+    def accepted_total(self) -> int:
+        """How many connections were accepted, those included that were refused at once."""
+        return self._accepted_total
+
+    def refusals(self) -> dict[str, int]:
+        """Return how many connections were refused, by the names of `Refusal` in lower case."""
+        return {refusal.name.lower(): self._refuser.totals[refusal] for refusal in Refusal}
 
     def slowest(self, count: int = SLOWEST) -> list[SlowPeer]:
         """Return the `count` connections for which most waits, the worst first; costs a walk over all."""

@@ -39,3 +39,9 @@ class Tally:
         self.responses = [0] * STATUS_CLASSES
         self.closes: Counter[int] = Counter()
         self.handshake = Histogram()
+
+    def note_open(self, handshake_s: float, *, is_compressed: bool) -> None:
+        """Count a connection that has become a WebSocket, so long after it was accepted."""
+        self.opened += 1
+        self.compressed += is_compressed
+        self.handshake.observe(handshake_s)

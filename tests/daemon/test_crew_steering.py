@@ -1,0 +1,102 @@
+"""Steering several processes: both ends, joined by a line that carries texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from wsloop.daemon.crew_steering import ROSTER_EVERY_S, CrewSteering, Helm, Roster
+from wsloop.daemon.reload import Change, Outcome
+from wsloop.daemon.steering import SteeringError, WorkerRow
+from wsloop.testing.server import MemoryServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wsloop.daemon.steward import Done
+
+ROWS = (
+    WorkerRow("worker-0", 41, "serving", 7, 0, 0.5, 1),
+    WorkerRow("worker-1", 42, "draining", 3, 3, 0.1, 0),
+)
+
+
+class Ship:
+    """A supervisor that notes what it was told, and the hub process that tells it."""
+
+    def __init__(self) -> None:
+        self.house = MemoryServer()
+        self.done: list[str] = []
+        self.outcome = Outcome((Change("log.level", "info -> debug"),))
+        self.refusal = ""
+        self.roster = Roster(ROWS)
+        self.helm = Helm(
+            self.house.reactor,
+            drain=lambda: self.done.append("drain"),
+            reload=lambda: self.outcome,
+            restart=self.restart,
+            resize=lambda by, done: done(True, f"{by:+}"),
+            roster=lambda: self.roster,
+        )
+        self.steering = CrewSteering(self.house.reactor, self)
+
+    def ask(self, what: str, argument: str, done: Done) -> None:
+        self.helm.carry_out(what, argument, done)
+
+    def restart(self, done: Done) -> None:
+        done(not self.refusal, self.refusal or "pid 43 serves")
+
+
+@pytest.fixture
+def ship() -> Iterator[Ship]:
+    made = Ship()
+    yield made
+    made.house.close()
+
+
+def told(method: Callable[[Callable[[Any], object]], object]) -> Any:
+    outcomes: list[Any] = []
+    method(outcomes.append)
+    (outcome,) = outcomes
+    return outcome
+
+
+def test_a_drain_begins_behind_its_answer(ship: Ship) -> None:
+    assert told(ship.steering.drain) == []
+    assert ship.done == []
+    ship.house.run_for(1.0)
+    assert ship.done == ["drain"]
+
+
+def test_a_reload_tells_what_has_changed_or_what_is_wrong(ship: Ship) -> None:
+    assert told(ship.steering.reload) == ["log.level: info -> debug"]
+    ship.outcome = Outcome(error="wsloop.toml:3: unknown key 'prot'", hint="did you mean 'port'?")
+    refused = told(ship.steering.reload)
+    assert isinstance(refused, SteeringError)
+    assert refused.message == "wsloop.toml:3: unknown key 'prot'; nothing was changed"
+    assert refused.hint == "did you mean 'port'?"
+
+
+def test_a_restart_tells_its_line(ship: Ship) -> None:
+    assert told(ship.steering.restart) == ["pid 43 serves"]
+    ship.refusal = "a restart is under way"
+    assert told(ship.steering.restart).message == "a restart is under way"
+
+
+def test_workers_and_progress_are_those_of_the_roster(ship: Ship) -> None:
+    assert told(ship.steering.workers) == list(ROWS)
+    assert ship.steering.progress() == (0, 0)
+    ship.roster = Roster(ROWS, drained_from=25)
+    ship.steering.begin()
+    assert ship.steering.progress() == (10, 25)
+    ship.roster = Roster(ROWS[:1], drained_from=25)
+    ship.house.run_for(2 * ROSTER_EVERY_S)
+    assert ship.steering.progress() == (7, 25)
+
+
+def test_what_nobody_knows_is_refused(ship: Ship) -> None:
+    answers: list[tuple[bool, str]] = []
+    ship.helm.carry_out("scuttle", "", lambda is_done, text: answers.append((is_done, text)))
+    ship.helm.carry_out("add_workers", "-2", lambda is_done, text: answers.append((is_done, text)))
+    assert answers == [(False, "unknown: scuttle"), (True, "-2")]
