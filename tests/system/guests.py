@@ -25,7 +25,7 @@ MESSAGES = 10
 """What each guest publishes."""
 
 PARTY_S = 10 * PATIENCE_S
-"""How long a thousand guests may take: they have 200,000 messages to read, on whatever the machine leaves them."""
+"""How long a thousand guests may take for 200,000 messages, on what a busy machine leaves them."""
 
 
 class Guest:
