@@ -56,7 +56,7 @@ class Rate:
 
     @property
     def alone_per_s(self) -> float:
-        """What the daemon could deliver in a second with CORES cores to itself; one worker uses one of them."""
+        """What the daemon could deliver in a second with CORES cores of its own; one worker uses one."""
         return min(self.workers, CORES) * 1e6 / self.daemon_us
 
 
