@@ -126,6 +126,16 @@ class Session:
         self.is_spent = budget <= 0 and offset < size
         return offset
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether the next byte begins a message, as far as a `FastSession` knows."""
+        return self._is_plain
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was agreed on about compression."""
+        return self._deflate
+
     def writable(self) -> memoryview:
         """Return where the next bytes of a long frame belong; never empty.
 

@@ -289,7 +289,7 @@ def assemble(ports: Ports, options: Options) -> House:
         name=options.node_name,
         process=ports.process,
         slowest=lambda count: [SlowConnection(**asdict(peer)) for peer in server.slowest(count)],
-        peers=ServerPeers(server, hub, ports.traffic),
+        peers=ServerPeers(server, hub, ports.traffic, ports.unix_s),
     )
     health.add(lambda: "draining" if server.draining else "")
     overload = Overload(reactor, server, ports.memory) if ports.memory is not None else None

@@ -10,17 +10,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.hub.hub import Hub
+    from wsloop.loop.clock import WallClock
     from wsloop.server.connection import Connection
+    from wsloop.server.recorder import FlightRecorder
     from wsloop.server.server import Server
 
 
 class ServerPeers:
-    """All clients of `server`. `traffic` tells how many bytes a socket has received and sent."""
+    """All clients of `server`.
 
-    def __init__(self, server: Server, hub: Hub, traffic: Callable[[int], tuple[int, int]]) -> None:
+    `traffic` tells how many bytes a socket has received and sent, `unix_s` the time for recordings.
+    """
+
+    def __init__(
+        self, server: Server, hub: Hub, traffic: Callable[[int], tuple[int, int]], unix_s: WallClock
+    ) -> None:
         self._server = server
         self._hub = hub
         self._traffic = traffic
+        self._unix_s = unix_s
+        self._recorder: FlightRecorder | None = None
+
+    @property
+    def recorder(self) -> FlightRecorder:
+        """See `Peers.recorder`; made, and its module loaded, when it is first asked for."""
+        if self._recorder is None:
+            from wsloop.server.recorder import FlightRecorder  # noqa: PLC0415 - most daemons never record
+
+            self._recorder = FlightRecorder(self._server, self._unix_s)
+        return self._recorder
 
     def snapshot(self) -> list[Connection]:
         """See `Peers.snapshot`; the operator's own connections are left out."""

@@ -124,6 +124,8 @@ class Server:
         self.draining = False
         self.is_short_of_memory = False
         """Set by `Overload`: nobody new is let in."""
+        self.on_accepted: Callable[[Connection], object] | None = None
+        """Told of each new client's connection, before anything is read; set while there is a recording."""
         self._network = network
         self._admission = Admission(max_connections, max_per_host, max_accepts_per_s, reactor.now)
         self._refuser = Refuser(reactor)
@@ -203,8 +205,10 @@ class Server:
         refusal = self._admission.judge(key, self.clients, self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
-        elif self._add(transport, self.app) is not None:
+        elif (connection := self._add(transport, self.app)) is not None:
             self._admission.enter(key)
+            if self.on_accepted is not None:
+                self.on_accepted(connection)
 
     def _on_accept_admin(
         self, app: App, admits: Callable[[Transport], bool] | None, transport: Transport

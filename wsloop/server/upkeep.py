@@ -22,7 +22,11 @@ from wsloop.server.slowness import Slowness
 from wsloop.server.story import fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.buffers.ring import Ring
+    from wsloop.protocol.deflate_offers import Agreement
+    from wsloop.protocol.limits import Limits
     from wsloop.server.server import Server
     from wsloop.transport.base import Transport
 
@@ -51,6 +55,26 @@ class Upkeep(Slowness):
     def descriptor(self) -> int:
         """Its socket's, -1 once that is closed."""
         return self._transport.fileno()
+
+    @property
+    def limits(self) -> Limits:
+        """What its messages may cost, if it is a WebSocket."""
+        return self._limits
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was agreed on about compression, if it is a WebSocket."""
+        return None if self._session is None else self._session.agreement
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no part of a message is under way in either direction."""
+        is_input_whole = self._session is None or self._session.is_between_messages
+        return is_input_whole and self._waiting is None and not self._outbox.size and self._cork is None
+
+    def route_through(self, wrap: Callable[[Transport], Transport]) -> None:
+        """Use what `wrap` makes of the transport from now on, such as a tap around it."""
+        self._transport = wrap(self._transport)
 
     def start_beating(self) -> None:
         """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.

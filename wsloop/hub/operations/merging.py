@@ -23,6 +23,8 @@ from wsloop.hub.operations.results import (
     InfoResult,
     KickResult,
     PeersResult,
+    RecordedResult,
+    RecordResult,
     Result,
     SlowestResult,
 )
@@ -128,6 +130,18 @@ def peers(request: PeersRequest, found: Sequence[PeersResult]) -> PeersResult:
 def kick(_request: object, found: Sequence[KickResult]) -> KickResult:
     """Add up."""
     return KickResult(closed=sum(each.closed for each in found))
+
+
+def record(_request: object, found: Sequence[RecordResult]) -> RecordResult:
+    """Add up."""
+    return RecordResult(processes=sum(each.processes for each in found))
+
+
+def recorded(_request: object, found: Sequence[RecordedResult]) -> RecordedResult:
+    """List all lines; it is over when it is over everywhere."""
+    lines = [line for each in found for line in each.lines]
+    reasons = [each.over for each in found]
+    return RecordedResult(lines=lines, over=max(reasons) if all(reasons) else "")
 
 
 def info(_request: object, found: Sequence[InfoResult]) -> InfoResult:

@@ -7,11 +7,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsloop.hub.operations.results import PeerInfo
+    from wsloop.hub.operations.requests import RecordRequest
+    from wsloop.hub.operations.results import PeerInfo, RecordedLine
+
+
+class Recorder(Protocol):
+    """The flight recorder of this process: one recording at a time."""
+
+    def begin(self, order: RecordRequest) -> None:
+        """Begin a recording; raises ReplyError if there is one already."""
+        ...
+
+    def take(self, recording: str, *, stop: bool) -> tuple[list[RecordedLine], str]:
+        """Return what was recorded since the last time, and why no more comes, "" if more may.
+
+        `stop` ends it.
+        """
+        ...
 
 
 class Peers(Protocol):
     """The connections of this process."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """What records them."""
+        ...
 
     def snapshot(self) -> Sequence[Any]:
         """Return them all, as `describe` and `close` take them."""
@@ -28,6 +49,11 @@ class Peers(Protocol):
 
 class NoPeers:
     """`Peers` where nobody can connect."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """See `Peers.recorder`; never asked for."""
+        raise NotImplementedError
 
     def snapshot(self) -> Sequence[Any]:
         """See `Peers.snapshot`."""

@@ -259,6 +259,27 @@ class KickRequest(Request, frozen=True, kw_only=True):
     reason: str = "force disconnect"  # at most 123 bytes
 
 
+class RecordRequest(Request, frozen=True, kw_only=True):
+    """Begin to record the bytes of connections. Of `wsloop ctl`, not of the API."""
+
+    recording: str  # what it is to be called
+    user: str = ""  # this user's connections
+    client: str = ""  # or this messaging client's; of these three all that are given must hold
+    address: str = ""  # or those from this address
+    connection: Natural = 0  # or the one with this number
+    node: str = ""  # in the process with this uid only
+    seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0  # how long
+    max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 1024 * 1024  # how much, in each process
+    redact: bool = True  # blot out tokens and other secrets
+
+
+class RecordedRequest(Request, frozen=True, kw_only=True):
+    """Fetch what was recorded. Of `wsloop ctl`, not of the API."""
+
+    recording: str  # which
+    stop: bool = False  # end it
+
+
 class BatchRequest(Request, frozen=True, kw_only=True):
     """Carry out many methods in one request."""
 

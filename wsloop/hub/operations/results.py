@@ -219,6 +219,30 @@ class KickResult(Result, frozen=True):
     closed: int = 0  # messaging clients and others
 
 
+class RecordResult(Result, frozen=True):
+    """That a recording has begun."""
+
+    processes: int = 1  # in how many processes
+
+
+class RecordedLine(msgspec.Struct, omit_defaults=True):
+    """A line of a recording; its format is in docs/how-to/record.md."""
+
+    n: int  # its number among those of its process: their order
+    t: float  # Unix seconds
+    c: str  # the connection: the process's uid and the number, as `conns` has it
+    kind: str  # begin, in, out, about, end
+    data: bytes = b""  # what went through, in base64
+    about: dict[str, str | int | bool] = {}  # what is known of the connection
+
+
+class RecordedResult(Result, frozen=True):
+    """What was recorded since the last time."""
+
+    lines: list[RecordedLine]  # in their order
+    over: str = ""  # why no more comes; "": more may
+
+
 class BatchResult(Result, frozen=True):
     """What became of each command, in order. Not inside `result`: it is the whole answer."""
 

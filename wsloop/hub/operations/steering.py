@@ -1,4 +1,4 @@
-"""Operations of the operator's own hands (`wsloop ctl`): list connections, close some.
+"""Operations of the operator's own hands (`wsloop ctl`): list connections, close some, record some.
 
 Unlike those of the server API these are about connections of every kind, not of messaging clients only.
 """
@@ -9,11 +9,11 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from wsloop.hub.operations.core import bad_request
-from wsloop.hub.operations.results import KickResult, PeerInfo, PeersResult
+from wsloop.hub.operations.results import KickResult, PeerInfo, PeersResult, RecordedResult, RecordResult
 
 if TYPE_CHECKING:
     from wsloop.hub.operations.core import Finished, Operations
-    from wsloop.hub.operations.requests import KickRequest, PeersRequest
+    from wsloop.hub.operations.requests import KickRequest, PeersRequest, RecordedRequest, RecordRequest
 
 PEERS_PER_TURN = 500
 """Connections looked at in one turn, some three milliseconds' worth."""
@@ -76,6 +76,25 @@ def kick(operations: Operations, request: KickRequest, done: Finished) -> None:
     operations.in_portions(
         operations.peers.snapshot(), PEERS_PER_TURN, look, lambda: done(KickResult(closed=closed))
     )
+
+
+def record(operations: Operations, request: RecordRequest, done: Finished) -> None:
+    """Carry out `record`: done when it has begun. Raises ReplyError 107 unless it is told whom."""
+    if not (request.user or request.client or request.address or request.connection):
+        raise bad_request("give one of user, client, address and connection")
+    if request.node in ("", operations.uid):
+        operations.peers.recorder.begin(request)
+        done(RecordResult())
+    else:
+        done(RecordResult(processes=0))
+
+
+def recorded(operations: Operations, request: RecordedRequest, done: Finished) -> None:
+    """Carry out `recorded`."""
+    lines, over = operations.peers.recorder.take(request.recording, stop=request.stop)
+    for line in lines:
+        line.c = f"{operations.uid}/{line.c}"
+    done(RecordedResult(lines=lines, over=over))
 
 
 def _is_wanted(operations: Operations, request: PeersRequest, info: PeerInfo) -> bool:

@@ -219,6 +219,8 @@ METHODS: dict[str, Method] = {
 CONTROL_METHODS: dict[str, Method] = {
     "peers": Method(requests.PeersRequest, results.PeersResult, steering.peers),
     "kick": Method(requests.KickRequest, results.KickResult, steering.kick),
+    "record": Method(requests.RecordRequest, results.RecordResult, steering.record),
+    "recorded": Method(requests.RecordedRequest, results.RecordedResult, steering.recorded),
 }
 """Those of `wsloop ctl`. The API does not offer them: they are about this machine's processes."""
 
@@ -258,6 +260,8 @@ MERGES: dict[str, merging.Merge] = {
     "slowest": merging.slowest,
     "peers": merging.peers,
     "kick": merging.kick,
+    "record": merging.record,
+    "recorded": merging.recorded,
     "info": merging.info,
 }
 """Method -> what puts together the results of several processes. What is not here, one process carries out

@@ -1,0 +1,343 @@
+"""What is secret in a conversation, blotted out: same bytes otherwise, same lengths, same cuts.
+
+A recording must show how a client behaves, not what it may use to be let in. So every character of a token
+becomes `*` in place: in request heads all values of query parameters, of headers that are not listed here as
+harmless and of subprotocols that the server does not speak; in messages the values of JSON members named
+like a secret, and whatever looks like a JWT. What cannot be read is blotted out whole. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from wsloop.errors import ProtocolError
+from wsloop.protocol.frames import RSV1, Opcode
+from wsloop.protocol.inflate import Inflater
+from wsloop.protocol.masking import unmask
+from wsloop.protocol.walk import HEAD_END, SWITCHING, frame_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wsloop.protocol.walk import Frame
+
+STAR = b"*"
+
+HARMLESS = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"cache-control",
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"forwarded",
+        b"host",
+        b"origin",
+        b"pragma",
+        b"sec-fetch-dest",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"traceparent",
+        b"transfer-encoding",
+        b"upgrade",
+        b"user-agent",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
+)
+"""Headers, in lower case, whose values nobody is let in by. All others are blotted out."""
+
+SUBPROTOCOLS = b"sec-websocket-protocol"
+"""Browsers can set no other header, so that some applications carry a token in it."""
+
+FAULT_BYTES = 2
+"""Of a header that nothing can follow: its opcode, and how long it says it is."""
+
+MAX_INFLATED_BYTES = 16 * 1024 * 1024
+"""A compressed message that inflates to more is not looked into: it is blotted out."""
+
+
+def _letter(letter: str) -> str:
+    """Return what matches a letter in a JSON string, escaped or not (RFC 8259 section 7)."""
+    codes = "|".join(rf"\\u00{ord(each):02x}" for each in (letter.lower(), letter.upper()))
+    return f"(?:{letter}|{codes})"
+
+
+NAMES = (
+    "token",
+    "jwt",
+    "password",
+    "passwd",
+    "secret",
+    "authorization",
+    "cookie",
+    "api_key",
+    "api-key",
+    "apikey",
+)
+"""A JSON member whose name has one of these in it, in any case, holds a secret."""
+
+_SECRETS = "|".join(
+    "".join(_letter(letter) if letter.isalpha() else letter for letter in name) for name in NAMES
+)
+_MEMBER = re.compile(
+    rf'"[^"]{{0,64}}?(?:{_SECRETS})[^"]{{0,64}}?"\s*+:\s*+"((?:[^"\\]|\\.)*+)'.encode(),
+    re.IGNORECASE | re.DOTALL,
+)
+"""A JSON member whose name speaks of a secret; the group is its text, which may be cut off."""
+
+_JWT = re.compile(rb"ey[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{4,}+(?:\.[A-Za-z0-9_-]*+)?")
+"""RFC 7519: a JSON object in base64url, and what follows."""
+
+_QUERY = re.compile(rb"[?&]([^=&\s]*+=)?([^&\s]*+)")
+_NAMED = re.compile(rb"token", re.IGNORECASE)
+
+
+def redacted_head(head: bytes, subprotocols: frozenset[bytes] = frozenset()) -> bytes:
+    """Return a request's or a response's head, whole or cut off, with its secrets blotted out.
+
+    `subprotocols` are those that the server speaks.
+    """
+    lines = head.split(b"\r\n")
+    first = _QUERY.sub(_without_value, lines[0])
+    kept = [_JWT.sub(_stars, first), *(_redacted_header(line, subprotocols) for line in lines[1:])]
+    return b"\r\n".join(kept)
+
+
+def redacted_message(payload: bytes, *, is_text: bool) -> bytes:
+    """Return a message, whole or cut off, with its secrets blotted out; as long as it was."""
+    payload = _JWT.sub(_stars, payload)
+    redacted = _MEMBER.sub(_without_text, payload)
+    if not is_text and redacted == payload and (named := _NAMED.search(payload)):
+        # Another encoding than JSON: where its strings end is not known here.
+        return payload[: named.end()] + STAR * (len(payload) - named.end())
+    return redacted
+
+
+def _stars(match: re.Match[bytes]) -> bytes:
+    return STAR * len(match[0])
+
+
+def _without_text(match: re.Match[bytes]) -> bytes:
+    return match[0][: match.start(1) - match.start()] + STAR * len(match[1])
+
+
+def _without_value(match: re.Match[bytes]) -> bytes:
+    kept = match[0][: len(match[0]) - len(match[2])]
+    return kept + STAR * len(match[2])
+
+
+def _redacted_header(line: bytes, subprotocols: frozenset[bytes]) -> bytes:
+    name, colon, value = line.partition(b":")
+    if name.lower() in HARMLESS and colon:
+        return name + colon + _JWT.sub(_stars, value)
+    if name.lower() == SUBPROTOCOLS and colon:
+        items = value.split(b",")
+        return (
+            name
+            + colon
+            + b",".join(item if item.strip() in subprotocols else STAR * len(item) for item in items)
+        )
+    # Without a colon it is a header that was folded, or cut off: its own name is not known.
+    return name + colon + STAR * len(value) if colon else STAR * len(line)
+
+
+class Redactor:
+    """One direction of a connection: recorded pieces in, the same pieces with their secrets blotted out.
+
+    A piece is given out when the messages that it has a part in are whole. Arguments: `answers`, whether this
+    is what the server says; `is_open`, whether the stream begins with a frame, not with HTTP; `kept_bytes`,
+    how far a compressed message may refer back (`Inflater`); `subprotocols` as for `redacted_head`.
+    """
+
+    __slots__ = (
+        "_answers", "_buffer", "_done", "_inflater", "_is_lost", "_message", "_pieces", "_scanned",
+        "_subprotocols", "awaits_answer", "is_open",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        answers: bool,
+        is_open: bool,
+        kept_bytes: int = 0,
+        subprotocols: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self._answers = answers
+        self.is_open = is_open
+        self.awaits_answer = False
+        """Whether the other side is to say what follows, HTTP or frames: a request asked for an upgrade."""
+        self._subprotocols = subprotocols
+        self._inflater: Inflater | None = Inflater(MAX_INFLATED_BYTES, kept_bytes)
+        self._buffer = bytearray()  # what was not given out yet
+        self._pieces: list[tuple[int, int]] = []  # the number of each piece of it, and how long it is
+        self._done = self._scanned = 0  # how much of it is redacted, how much was looked at
+        self._message: list[Frame] = []  # the data frames of an unfinished message
+        self._is_lost = False  # whether frames cannot be told apart any more
+
+    def feed(self, number: int, data: bytes) -> list[tuple[int, bytes]]:
+        """Take a piece; return those that are ready, in order, each with the number it was given."""
+        self._buffer += data
+        self._pieces.append((number, len(data)))
+        return self._go_on()
+
+    def open(self, kept_bytes: int) -> list[tuple[int, bytes]]:
+        """Take note that frames follow the request, which was granted; return what is ready."""
+        self._inflater = Inflater(MAX_INFLATED_BYTES, kept_bytes)
+        self.is_open, self.awaits_answer = True, False
+        return self._go_on()
+
+    def refuse(self) -> list[tuple[int, bytes]]:
+        """Take note that more HTTP follows the request; return what is ready."""
+        self.awaits_answer = False
+        return self._go_on()
+
+    def _go_on(self) -> list[tuple[int, bytes]]:
+        while not self.is_open and not self.awaits_answer and self._take_head():
+            pass
+        if self.is_open:
+            self._take_frames()
+        return self._ready()
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Return the rest at the end of the recording; of unfinished messages only the frames' headers."""
+        if not self.is_open:
+            head = bytes(self._buffer[self._done :])
+            self._buffer[self._done :] = redacted_head(head, self._subprotocols)
+        else:
+            for frame in self._message:
+                self._blot(frame)
+            unfinished = None if self._is_lost else frame_at(self._buffer, self._scanned)
+            if unfinished is not None:
+                self._blot(unfinished)
+            elif not self._is_lost:
+                self._buffer[self._scanned :] = STAR * (len(self._buffer) - self._scanned)
+        self._done = len(self._buffer)
+        return self._ready()
+
+    def _ready(self) -> list[tuple[int, bytes]]:
+        """Give out the pieces that are redacted to their ends."""
+        ready = []
+        start = count = 0
+        for number, size in self._pieces:
+            if start + size > self._done:
+                break
+            ready.append((number, bytes(self._buffer[start : start + size])))
+            start, count = start + size, count + 1
+        if count:
+            del self._pieces[:count]
+            del self._buffer[:start]
+            self._done -= start
+            self._scanned -= start
+            self._message = [frame.moved(start) for frame in self._message]
+        return ready
+
+    # -- HTTP ------------------------------------------------------------------------------
+
+    def _take_head(self) -> bool:
+        """Redact a head that is whole; return whether there was one."""
+        end = self._buffer.find(HEAD_END, self._done)
+        if end < 0:
+            return False
+        end += len(HEAD_END)
+        head = bytes(self._buffer[self._done : end])
+        self._buffer[self._done : end] = redacted_head(head, self._subprotocols)
+        self._done = self._scanned = end
+        if self._answers:
+            self.is_open = SWITCHING in head
+        else:
+            self.awaits_answer = b"\nupgrade:" in head.lower()
+        return True
+
+    # -- frames ----------------------------------------------------------------------------
+
+    def _take_frames(self) -> None:
+        """Redact the messages that are whole."""
+        while not self._is_lost:
+            try:
+                frame = frame_at(self._buffer, self._scanned)
+            except ValueError:
+                self._is_lost = True
+                self._scanned += FAULT_BYTES
+                break
+            if frame is None or frame.end > len(self._buffer):
+                return
+            self._scanned = frame.end
+            if not frame.is_control:
+                self._message.append(frame)
+                if frame.is_final:
+                    self._redact_message()
+            if not self._message:
+                self._done = self._scanned
+        self._lose_track()
+
+    def _lose_track(self) -> None:
+        """Give up telling frames apart: what follows is blotted out, after the bytes that were at fault."""
+        for frame in self._message:
+            self._blot(frame)
+        self._message = []
+        self._buffer[self._scanned :] = STAR * (len(self._buffer) - self._scanned)
+        self._done = self._scanned = len(self._buffer)
+
+    def _redact_message(self) -> None:
+        frames, self._message = self._message, []
+        payload = b"".join(frame.payload(self._buffer) for frame in frames)
+        is_text = frames[0].opcode == Opcode.TEXT
+        if frames[0].is_compressed:
+            self._redact_compressed(frames, payload, is_text=is_text)
+            return
+        redacted = redacted_message(payload, is_text=is_text)
+        if redacted != payload:
+            self._write(frames, redacted)
+
+    def _redact_compressed(self, frames: list[Frame], payload: bytes, *, is_text: bool) -> None:
+        """Leave a compressed message without secrets as it is; of another one nothing is left.
+
+        It becomes as many stars, uncompressed. If later ones may refer to it, they cannot be read either.
+        """
+        message = self._inflated(payload)
+        if message is not None and redacted_message(message, is_text=is_text) == message:
+            return
+        if self._inflater is not None and self._inflater.keeps:
+            self._inflater = None
+        for frame in frames:
+            self._blot(frame)
+
+    def _inflated(self, payload: bytes) -> bytes | None:
+        """Return what a compressed message says, None if that is not known."""
+        if self._inflater is None:
+            return None
+        try:
+            return self._inflater.message(payload)
+        except ProtocolError:
+            if self._inflater.keeps:
+                self._inflater = None
+            return None
+
+    def _write(self, frames: Iterable[Frame], payload: bytes) -> None:
+        """Put a message's payload in place of that of its frames."""
+        start = 0
+        for frame in frames:
+            part = payload[start : start + frame.end - frame.start]
+            self._buffer[frame.start : frame.end] = unmask(part, frame.mask) if frame.mask else part
+            start += len(part)
+
+    def _blot(self, frame: Frame) -> None:
+        """Make stars of as much of a data frame's payload as there is."""
+        if frame.is_control:
+            return
+        self._buffer[frame.at] = frame.first & ~RSV1
+        present = min(frame.end, len(self._buffer)) - frame.start
+        stars = STAR * present
+        self._buffer[frame.start : frame.start + present] = unmask(stars, frame.mask) if frame.mask else stars
