@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from wsloop import __version__
-from wsloop.daemon import config_cli, ctl_cli, flags, looking_cli, streams, talk_cli, token_cli
+from wsloop.daemon import config_cli, ctl_cli, flags, looking_cli, record_cli, streams, talk_cli, token_cli
 from wsloop.daemon.flags import CONFIG
 from wsloop.errors import StartupError
 
@@ -43,6 +43,7 @@ cli.add_command(token_cli.token)
 cli.add_command(ctl_cli.ctl)
 for command in (talk_cli.pub, talk_cli.sub, talk_cli.chat, looking_cli.health, looking_cli.doctor):
     cli.add_command(command)
+cli.add_command(record_cli.replay)
 cli.add_command(looking_cli.completion)
 cli.add_command(config_cli.config)
 cli.add_command(config_cli.check_config)

@@ -75,6 +75,8 @@ class Control(Service):
             "conns": self._conns,
             "kick": self._kick,
             "publish": self._publish,
+            "record": self._record,
+            "recorded": self._recorded,
             "drain": self._drain,
             "progress": self._progress,
             "reload": self._reload,
@@ -148,15 +150,27 @@ class Control(Service):
         table.call(self._house.operations, "peers", msgspec.json.encode({**params, "limit": end}), told)
 
     def _kick(self, body: bytes, done: Done) -> None:
+        if self._is_clear(body, done):
+            table.call(self._house.operations, "kick", body, done)
+
+    def _is_clear(self, body: bytes, done: Done) -> bool:
+        """Tell whether a request that may name a connection by its number names one only; else refuse it."""
         asked = msgspec.json.decode(body, type=dict[str, Any])
-        if asked.get("connection") and not asked.get("node") and self._house.operations.everywhere:
-            done(
-                SteeringError(
-                    "several processes have a connection of this number", "write NODE/NUMBER, as conns does"
-                )
+        if not asked.get("connection") or asked.get("node") or not self._house.operations.everywhere:
+            return True
+        done(
+            SteeringError(
+                "several processes have a connection of this number", "write NODE/NUMBER, as conns does"
             )
-            return
-        table.call(self._house.operations, "kick", body, done)
+        )
+        return False
+
+    def _record(self, body: bytes, done: Done) -> None:
+        if self._is_clear(body, done):
+            table.call(self._house.operations, "record", body, done)
+
+    def _recorded(self, body: bytes, done: Done) -> None:
+        table.call(self._house.operations, "recorded", body, done)
 
     def _publish(self, body: bytes, done: Done) -> None:
         table.call(self._house.operations, "publish", body, done)

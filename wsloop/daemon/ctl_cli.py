@@ -39,10 +39,19 @@ def daemon_options(command: Command) -> Command:
     return command
 
 
-def _find(path: Path | None) -> ControlClient:
+def find(path: Path | None) -> ControlClient:
+    """Return the daemon that is asked; raises NotDoneError."""
     from wsloop.daemon import ctl_client  # noqa: PLC0415 - other commands need no HTTP
 
     return ctl_client.find(path)
+
+
+def connection_of(text: str) -> tuple[str, int]:
+    """Return node and number of a connection as `conns` shows it, "" and 0 for none; raises UsageError."""
+    node, _, number = text.rpartition("/")
+    if text and not (number.isascii() and number.isdigit() and int(number) < 2**62):
+        raise UsageError(f"{text!r} is no connection", "wsloop ctl conns lists them; or use --user, --client")
+    return node, int(number or 0)
 
 
 @click.group()
@@ -54,7 +63,7 @@ def ctl() -> None:
 @daemon_options
 def stats(path: Path | None, as_json: bool) -> None:
     """Show what the daemon holds and whether it is ready."""
-    found = _find(path).ask("stats")
+    found = find(path).ask("stats")
     if as_json:
         show_json(found)
         return
@@ -93,7 +102,7 @@ def stats(path: Path | None, as_json: bool) -> None:
 @click.option("--per-page", type=click.IntRange(1, 1000), default=50, help="Rows on a page.  [default: 50]")
 def conns(path: Path | None, as_json: bool, **asked: object) -> None:
     """List connections: the oldest first, or those with most traffic or most waiting."""
-    found = _find(path).ask("conns", **asked)
+    found = find(path).ask("conns", **asked)
     if as_json:
         show_json(found)
         return
@@ -132,12 +141,8 @@ def kick(path: Path | None, as_json: bool, connection: str, **asked: Any) -> Non
     """
     if bool(connection) + bool(asked["user"]) + bool(asked["client"]) != 1:
         raise UsageError("say whom to close", "give one of ID, --user and --client")
-    node, _, number = connection.rpartition("/")
-    if connection and not (number.isascii() and number.isdigit() and int(number) < 2**62):
-        raise UsageError(
-            f"{connection!r} is no connection", "wsloop ctl conns lists them; or use --user, --client"
-        )
-    found = _find(path).ask("kick", **asked, connection=int(number or 0), node=node)
+    node, number = connection_of(connection)
+    found = find(path).ask("kick", **asked, connection=number, node=node)
     if as_json:
         show_json(found)
     else:
@@ -156,7 +161,7 @@ def publish(path: Path | None, as_json: bool, channel: str, data: str) -> None:
 
     if data == "-":
         data = sys.stdin.read()
-    found = _find(path).ask("publish", channel=channel, data=as_json_payload(data))
+    found = find(path).ask("publish", channel=channel, data=as_json_payload(data))
     if as_json:
         show_json(found)
     else:
@@ -168,7 +173,7 @@ def publish(path: Path | None, as_json: bool, channel: str, data: str) -> None:
 @click.option("--wait", is_flag=True, help="Tell how far it is, and return when everybody is gone.")
 def drain(path: Path | None, as_json: bool, wait: bool) -> None:
     """Accept no more clients, take leave of those there are, and end the daemon."""
-    daemon = _find(path)
+    daemon = find(path)
     found = daemon.ask("drain")
     if as_json and not wait:
         show_json(found)
@@ -211,7 +216,7 @@ def _lines(method: str, otherwise: str) -> Callable[..., None]:
     """Return what asks for a method that answers with lines."""
 
     def command(path: Path | None, as_json: bool) -> None:
-        found = _find(path).ask(method)
+        found = find(path).ask(method)
         if as_json:
             show_json(found)
             return
@@ -239,7 +244,7 @@ def restart(path: Path | None, as_json: bool) -> None:
 @daemon_options
 def workers(path: Path | None, as_json: bool) -> None:
     """Show the processes that hold connections."""
-    found = _find(path).ask("workers")
+    found = find(path).ask("workers")
     if as_json:
         show_json(found)
         return

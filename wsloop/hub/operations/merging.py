@@ -138,10 +138,11 @@ def record(_request: object, found: Sequence[RecordResult]) -> RecordResult:
 
 
 def recorded(_request: object, found: Sequence[RecordedResult]) -> RecordedResult:
-    """List all lines; it is over when it is over everywhere."""
+    """List all lines; it is over when it is over everywhere, or nobody is left."""
     lines = [line for each in found for line in each.lines]
     reasons = [each.over for each in found]
-    return RecordedResult(lines=lines, over=max(reasons) if all(reasons) else "")
+    over = min(reasons, default="no process answers") if all(reasons) else ""
+    return RecordedResult(lines=lines, over=over)
 
 
 def info(_request: object, found: Sequence[InfoResult]) -> InfoResult:

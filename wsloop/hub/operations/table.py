@@ -270,5 +270,6 @@ for all, because broker and presence have what it is about."""
 NOTED = frozenset({"block_user", "unblock_user", "revoke_token", "invalidate_user_tokens"})
 """Carried out here as well: this process tells those that come later what was taken back."""
 
-PARTIAL = frozenset({"info"})
-"""What is worth telling though a process did not answer: who is missing is what the operator looks for."""
+PARTIAL = frozenset({"info", "recorded"})
+"""What is worth telling though a process did not answer: who is missing is what the operator looks for, and
+what others have recorded is not lost."""
