@@ -135,6 +135,10 @@ class LeaveSaid(Message, frozen=True, tag=18):
     info: bytes
 
 
+class Farewell(Message, frozen=True, tag=19):
+    """A worker's last word: it ends in good order, and will not link again."""
+
+
 class Publish(Numbered, frozen=True, tag=20):
     """A draft to append, with the `Retention` of its channel; answered by `Placed`."""
 
@@ -289,6 +293,7 @@ FromWorker = (
     | Restored
     | JoinSaid
     | LeaveSaid
+    | Farewell
     | Publish
     | ReadHistory
     | RemoveHistory

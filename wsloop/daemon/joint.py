@@ -7,6 +7,7 @@ operator has blocked is known to the hub process and told to every worker that l
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.cluster.desk import Done
+    from wsloop.cluster.service import Service
+    from wsloop.cluster.uplink import Uplink
     from wsloop.daemon.roles import Role
+    from wsloop.daemon.steward import Steward
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.loop.reactor import Reactor
     from wsloop.observe.observer import Observer
     from wsloop.observe.service import Gather
+    from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import Domain, House, Ports
 
 log = logging.getLogger("wsloop.daemon")
@@ -51,14 +56,30 @@ def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domai
     return None
 
 
-def join(house: House, observer: Observer) -> Gather | None:
-    """Have a process answer the others, and ask them; return what asks all for their numbers, if it can."""
+def join(house: House, observer: Observer, role: Role) -> Gather | None:
+    """Have a process answer the others, ask them, and count what is between them.
+
+    Returns what asks all for their numbers, if it can.
+    """
     joined = house.domain
     if isinstance(joined, WorkerDomain):
+        observer.add(functools.partial(_link_numbers, role.name, joined.link))
         _join_as_worker(house, joined, observer)
     elif isinstance(joined, HubDomain):
+        observer.add(functools.partial(_crew_numbers, joined.service, role.steward))
         return _join_as_hub(house, joined, observer)
     return None
+
+
+def _link_numbers(name: str, link: Uplink) -> Numbers:
+    return {
+        "wsloop_link_up": {name: link.is_up},
+        "wsloop_link_reconnects_total": max(0, link.statistics().links - 1),
+    }
+
+
+def _crew_numbers(service: Service, steward: Steward) -> Numbers:
+    return {"wsloop_workers": len(service.slots), "wsloop_worker_deaths_total": steward.deaths}
 
 
 def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> None:

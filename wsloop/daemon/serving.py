@@ -15,7 +15,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, control, joint, log_block, logs, observing, watchdog
+from wsloop.daemon import banner, compose, control, log_block, logs, observing, watchdog
 from wsloop.daemon.config import Sources
 from wsloop.daemon.reload import Reloading
 from wsloop.daemon.roles import Kind
@@ -55,6 +55,9 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         tokens = compose.tokens(settings)
         options = compose.options(settings, tokens)
         if role.kind is not Kind.ALONE:
+            # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
+            from wsloop.daemon import joint  # noqa: PLC0415
+
             name = f"{options.node_name}_{role.name}"
             options = dataclasses.replace(options, node_name=name, domain=joint.domain(role, options.broker))
         wakeup = SocketpairWakeup()
@@ -66,7 +69,8 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         observer = observing.observe(house, ports, role)
-        house = observing.with_metrics(house, observer, joint.join(house, observer))
+        gather = None if role.kind is Kind.ALONE else joint.join(house, observer, role)
+        house = observing.with_metrics(house, observer, gather)
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:
