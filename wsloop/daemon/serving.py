@@ -144,6 +144,8 @@ def _serve(
     # The hub process ends when the workers have, however many processes a TERM is sent to.
     on_term = (lambda: None) if role.kind is Kind.HUB else drain
     others = {signal.SIGUSR1: logs.reopen, signal.SIGUSR2: log_block.state_logger(house)}
+    if not is_child:
+        others |= dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU), _tell_alone)
     handling = SignalHandling(
         reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
@@ -175,6 +177,11 @@ def _tell_progress(reactor: Reactor, server: Server) -> None:
     if server.clients or not server.drained_from:
         log.info("draining %s of %s", f"{server.clients:,}", f"{server.drained_from:,}")
         reactor.call_later(PROGRESS_S, functools.partial(_tell_progress, reactor, server))
+
+
+def _tell_alone() -> None:
+    """Answer a wish for more or fewer workers; without a handler the process would stand still."""
+    log.warning("no worker was added or removed: the daemon was started with one process")
 
 
 def _settle_the_heap() -> None:
