@@ -14,7 +14,10 @@ import pytest
 from wsloop.cluster.domain import HubDomain, WorkerDomain
 from wsloop.daemon import joint, observing
 from wsloop.daemon.roles import Kind, Role
+from wsloop.hub.operations import table
+from wsloop.hub.operations.results import EmptyResult
 from wsloop.server.assembly import Ports
+from wsloop.testing.cluster import MemoryCluster
 from wsloop.testing.poller import FakePoller
 from wsloop.testing.server import MemoryServer
 from wsloop.transport.bind import UnixBind
@@ -56,6 +59,49 @@ def test_the_hub_process_counts_workers_and_deaths(house: MemoryServer) -> None:
     values = observer.snapshot().values
     assert (values["wsloop_workers"], values["wsloop_worker_deaths_total"]) == ({"": [0]}, {"": [0]})
     domain.close()
+
+
+def join_up(server: MemoryServer, kind: Kind) -> MemoryServer:
+    role = Role(kind)
+    joint.join(server.house, observing.observe(server.house, ports_of(server), role), role)
+    return server
+
+
+def take_back(cluster: MemoryCluster, method: str, **params: object) -> None:
+    answers: list[object] = []
+    table.call(cluster.hub.house.operations, method, msgspec.json.encode(params), answers.append)
+    cluster.run_until(lambda: answers)
+    assert answers == [EmptyResult()]
+
+
+def blocked(server: MemoryServer) -> set[str]:
+    return set(server.house.hub.revocations.snapshot().blocked)
+
+
+def test_who_is_blocked_stays_so_when_the_hub_process_dies() -> None:
+    with MemoryCluster(2) as cluster:
+        join_up(cluster.hub, Kind.HUB)
+        for worker in cluster.workers.values():
+            join_up(worker, Kind.WORKER)
+        for slot in cluster.workers:
+            cluster.cut(slot)  # so that each is told who the hub process is
+        cluster.run_for(5)
+        for user in ("ann", "ben"):
+            take_back(cluster, "block_user", user=user)
+        take_back(cluster, "unblock_user", user="ben")
+        cluster.kill_hub()
+        join_up(cluster.start_hub(), Kind.HUB)
+        assert blocked(cluster.hub) == set()
+        cluster.run_for(10)
+        late = join_up(cluster.start_worker(2), Kind.WORKER)
+        cluster.run_for(5)
+        everybody = [cluster.hub, *cluster.workers.values()]
+        assert late in everybody
+        assert [blocked(each) for each in everybody] == [{"ann"}] * 4
+        take_back(cluster, "unblock_user", user="ann")
+        cluster.cut(0)
+        cluster.run_for(5)
+        assert [blocked(each) for each in everybody] == [set()] * 4
 
 
 SERVE_A_MOMENT = """

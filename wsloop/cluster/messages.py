@@ -48,7 +48,7 @@ class Answer(Numbered, frozen=True, tag=2):
 
 
 class Cast(Message, frozen=True, tag=3):
-    """Like `Ask`, but nobody waits for an answer. From the hub process."""
+    """Like `Ask`, but nobody waits for an answer."""
 
     name: str
     body: bytes
@@ -284,6 +284,7 @@ FromWorker = (
     Ping
     | Ask
     | Answer
+    | Cast
     | Hello
     | Interests
     | Disinterest

@@ -261,6 +261,9 @@ class Session:
     def _on_ask(self, question: messages.Ask) -> None:
         asking.answer(self.link, question, self._service.handler)
 
+    def _on_cast(self, cast: messages.Cast) -> None:
+        asking.hear(cast, self._service.handler)
+
     def _on_answer(self, answer: messages.Answer) -> None:
         self._service.calls.receive(self, answer)
 
@@ -283,6 +286,7 @@ _RECEIVERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Farewell: Session._on_farewell,
     messages.Ping: Session._on_ping,
     messages.Ask: Session._on_ask,
+    messages.Cast: Session._on_cast,
     messages.Answer: Session._on_answer,
 }
 """What is no question to a port, and who receives it."""
