@@ -88,8 +88,11 @@ def tokens(settings: Settings) -> Tokens | None:
     return build(settings)
 
 
-def options(settings: Settings, judges: Tokens | None = None) -> Options:
-    """Return the settings in the server's own terms; `judges` from `tokens`."""
+def options(settings: Settings, judges: Tokens | None = None, *, is_successor: bool = False) -> Options:
+    """Return the settings in the server's own terms; `judges` from `tokens`.
+
+    `is_successor`: this daemon takes the place of another, which drains.
+    """
     server, ws = settings.server, settings.ws
     accept_rate = server.limit_accept_rate
     if accept_rate is None:
@@ -114,7 +117,7 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
-        outside=outside.maker(settings),
+        outside=outside.maker(settings, is_successor=is_successor),
         forwarded_headers=frozenset(settings.proxy.headers),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),

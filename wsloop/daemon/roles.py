@@ -33,7 +33,8 @@ class Role:
     hands (`wsloop ctl`); those that the starter opened already are `FdBind`s. `slot` numbers the workers
     from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
     answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `banner` is printed
-    once the process serves, if it is not empty; `steward` is told of it.
+    once the process serves, if it is not empty; `steward` is told of it. `is_successor`: the daemon takes the
+    place of another, which drains.
     """
 
     kind: Kind = Kind.ALONE
@@ -46,6 +47,7 @@ class Role:
     link_fd: int = -1
     banner: tuple[str, ...] = ()
     steward: Steward = field(default_factory=Steward)
+    is_successor: bool = False
 
     @property
     def name(self) -> str:

@@ -163,7 +163,12 @@ class Supervisor:
 
     def role_of(self, slot: Slot, steward: Steward) -> Role:
         """Return what a process for `slot` is to be."""
-        common = Role(workers=self._workforce.count, link_path=self._runtime.link_path, steward=steward)
+        common = Role(
+            workers=self._workforce.count,
+            link_path=self._runtime.link_path,
+            steward=steward,
+            is_successor=self.first.is_successor,
+        )
         if slot.kind is Kind.HUB:
             return replace(
                 common,
