@@ -30,13 +30,30 @@ def test_the_directory_is_private_holds_a_listening_socket_and_goes_with_the_dae
     assert made_in(tmp_path) == []
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_place_of_no_use_is_passed_over(tmp_path: Path) -> None:
+    long, good = tmp_path / ("x" * 100), tmp_path / "good"
+    long.mkdir()
+    good.mkdir()
+    several = f"{good}:{tmp_path}"
+    for first in (str(tmp_path / "gone"), str(long)):
+        for place in ({"XDG_RUNTIME_DIR": first, "TMPDIR": str(good)}, {"RUNTIME_DIRECTORY": several}):
+            made = Runtime(place)
+            assert os.path.dirname(os.path.dirname(made.link_path)) == str(good)
+            made.close()
+    assert made_in(long) == made_in(good) == []
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "ANYWHERE", str(tmp_path / "away"))
     with pytest.raises(StartupError, match="cannot make the directory") as caught:
         Runtime({"TMPDIR": str(tmp_path / "gone")})
     assert "TMPDIR" in caught.value.hint
 
 
-def test_a_path_that_is_too_long_is_told_and_nothing_lies_about(tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_is_told_and_nothing_lies_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "ANYWHERE", str(tmp_path / "away"))
     above = tmp_path / ("x" * 100)
     above.mkdir()
     with pytest.raises(StartupError, match="too long"):
