@@ -88,10 +88,12 @@ def tokens(settings: Settings) -> Tokens | None:
     return build(settings)
 
 
-def options(settings: Settings, judges: Tokens | None = None, *, is_successor: bool = False) -> Options:
+def options(
+    settings: Settings, judges: Tokens | None = None, *, spools: str = "", is_successor: bool = False
+) -> Options:
     """Return the settings in the server's own terms; `judges` from `tokens`.
 
-    `is_successor`: this daemon takes the place of another, which drains.
+    `spools` and `is_successor`: see `outside.maker`.
     """
     server, ws = settings.server, settings.ws
     accept_rate = server.limit_accept_rate
@@ -117,7 +119,7 @@ def options(settings: Settings, judges: Tokens | None = None, *, is_successor: b
         proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
-        outside=outside.maker(settings, is_successor=is_successor),
+        outside=outside.maker(settings, spools=spools, is_successor=is_successor),
         forwarded_headers=frozenset(settings.proxy.headers),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),

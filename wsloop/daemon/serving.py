@@ -53,7 +53,8 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         tokens = compose.tokens(settings)
-        options = compose.options(settings, tokens, is_successor=role.is_successor)
+        spools = whole.hooks.spool or ""
+        options = compose.options(settings, tokens, spools=spools, is_successor=role.is_successor)
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415
