@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8765
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: show-kills show-drain show-workers show-100k screenshot debian clean
+.PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -72,6 +72,9 @@ show-kills: $(VENV)/.dev  ## kill -9 of a random worker every 2 s for 2 minutes:
 
 show-drain: $(VENV)/.dev  ## SIGTERM with 5,000 clients and traffic; a second daemon takes them over
 	$(BIN)/python -m tools.shows.drain $(ARGS)
+
+restarts: $(VENV)/.dev  ## 100 restarts under a stream of connects, with one worker and with two: none is lost
+	$(BIN)/python -m tools.shows.restarts $(ARGS)
 
 show-workers: $(VENV)/.dev debian  ## the fan-out of two workers beside that of one, on two cores
 	$(BIN)/python -m tools.shows.workers $(ARGS)
