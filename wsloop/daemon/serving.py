@@ -127,7 +127,7 @@ def _serve(
         role.steward.stopping()
         window_s = reloading.settings.server.timeout_graceful_shutdown
         reactor.call_later(window_s, stop_now)
-        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
+        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s), role.workers)
         _tell_progress(reactor, server)
 
     def reload() -> Outcome:
