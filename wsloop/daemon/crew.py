@@ -271,12 +271,12 @@ class Crew:
     def _bury(self, child: Child, code: int) -> None:
         child.line.close()
         slot = child.slot
-        if slot.child is not child:
-            log.info("%s has left", child)
-            return
-        slot.child = None
-        if self._is_dismissed:
-            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, _end_of(code))
+        is_drained = slot.child is not child
+        if not is_drained:
+            slot.child = None
+        if is_drained or self._is_dismissed:
+            said = _end_of(code) if code or not is_drained else "has left"
+            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, said)
             return
         if code:
             self.deaths += 1

@@ -15,7 +15,13 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, logs, serving
+from wsloop.daemon import (
+    banner,
+    compose,
+    joint,  # noqa: F401 - needed by all children, and read once, before they are forked
+    logs,
+    serving,
+)
 from wsloop.daemon.channel import Answer, Drain, HandOver
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.crew_steering import Helm, Roster, roster_of
