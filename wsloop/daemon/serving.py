@@ -104,7 +104,9 @@ def _crew(house: House, role: Role) -> CrewSteering | None:
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
-    return CrewSteering(house.reactor, role.steward)
+    crew = CrewSteering(house.reactor, role.steward)
+    house.health.add_of_others(crew.reason)
+    return crew
 
 
 def _serve(

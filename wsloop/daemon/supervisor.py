@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon import banner, compose, logs, serving
 from wsloop.daemon.bounds import MAX_WORKERS
-from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
+from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen, Stopping
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.crew_steering import Helm, Roster, roster_of
 from wsloop.daemon.deal import Deal
@@ -245,6 +245,7 @@ class Supervisor:
         self._is_stopping = True
         self._drained_from = sum(row.connections for row in self._roster().rows)
         self.first.stopping()
+        self._crew.tell_hub(Stopping())
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
