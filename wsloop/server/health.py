@@ -32,7 +32,7 @@ class Health:
         self._checks_of_others.append(check)
 
     def reasons(self) -> list[str]:
-        """Return why clients should not be sent here, in the order of the checks; the empty list if they may."""
+        """Return why clients should not be sent here, in the order of the checks; empty if they may."""
         others = (check() for check in self._checks_of_others)
         return [*self.own_reasons(), *(reason for reason in others if reason)]
 
