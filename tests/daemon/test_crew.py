@@ -94,6 +94,7 @@ class Scene:
             on_change=self._on_change,
             on_give_up=self._on_give_up,
             on_ask=lambda child, ask: self.asked.append((child, ask)),
+            on_drain=lambda child: self.crew.renumber(child.slot, self.crew.free_number()),
         )
         self.crew.fill(Slot(Kind.HUB))
         for number in range(workers):
@@ -209,12 +210,14 @@ def test_who_drains_by_itself_leaves_its_slot_to_another_at_once() -> None:
     scene.say(ONE)
     scene.say(ONE, Beat(connections=9, is_draining=True, draining_left=9))
     scene.run_for(0.5)
-    assert scene.pids() == [HUB, 103, TWO]
+    assert scene.pids() == [HUB, TWO, 103]
+    assert [slot.name for slot in scene.crew.workers()] == ["worker-1", "worker-2"]
     assert ONE in scene.crew.children
     scene.end(ONE, 0)
     scene.run_for(5, HUB, TWO, 103)
-    assert scene.pids() == [HUB, 103, TWO]
+    assert scene.pids() == [HUB, TWO, 103]
     assert scene.crew.deaths == 0
+    assert scene.crew.free_number() == 0
 
 
 def test_ten_deaths_in_a_minute_are_given_up_on_once(caplog: pytest.LogCaptureFixture) -> None:

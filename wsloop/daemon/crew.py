@@ -130,7 +130,8 @@ class Crew:
     """Keeps the slots filled, from `fill` to `dismiss`.
 
     `on_change` is called when a child became ready, left or died; `on_give_up` when too many died;
-    `on_ask` with a child that asks for something.
+    `on_ask` with a child that asks for something, `on_drain` with one that drains without having been told
+    by us: its slot is to be filled anew, under another number, since two of one name would be taken for one.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Crew:
         on_change: Callable[[], object],
         on_give_up: Callable[[], object],
         on_ask: Callable[[Child, Ask], object],
+        on_drain: Callable[[Child], object],
     ) -> None:
         self.slots: list[Slot] = []
         self.children: dict[int, Child] = {}
@@ -154,6 +156,7 @@ class Crew:
         self._on_change = on_change
         self._on_give_up = on_give_up
         self._on_ask = on_ask
+        self._on_drain = on_drain
         self._recent = Deaths()
         self._is_dismissed = False
         self._looked_s = reactor.now
@@ -165,6 +168,21 @@ class Crew:
         """Add a slot, and start a process for it."""
         self.slots.append(slot)
         self._start(slot)
+
+    def renumber(self, slot: Slot, number: int) -> None:
+        """Put a slot with another number in the place of one whose process drains."""
+        self.slots.remove(slot)
+        fresh = Slot(slot.kind, number, backoff=slot.backoff)
+        self.slots.append(fresh)
+        lived_s = self._reactor.now - slot.child.began_s if slot.child is not None else 0.0
+        slot.child = None
+        self._start_later(fresh, lived_s)
+
+    def free_number(self) -> int:
+        """Return the lowest number that no worker has, not even one that drains."""
+        taken = {slot.number for slot in self.workers()}
+        taken.update(child.slot.number for child in self.of(Kind.WORKER))
+        return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def vacate(self, slot: Slot) -> None:
         """Take a slot away; its process drains."""
@@ -306,13 +324,7 @@ class Crew:
                 self._tell_toll()
                 self._on_change()
             if message.is_draining and child.slot.child is child and not self._is_dismissed:
-                self._replace(child)
-
-    def _replace(self, child: Child) -> None:
-        """Fill the slot of a child that was told to drain by somebody else."""
-        log.info("%s drains; another takes its place", child)
-        child.slot.child = None
-        self._start_later(child.slot, self._reactor.now - child.began_s)
+                self._on_drain(child)
 
     def _look(self) -> None:
         """Kill who has been silent for too long, once a second."""
