@@ -52,8 +52,9 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
     whole, settings = settings, share_of(settings, role)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
-        tokens = compose.tokens(settings)
-        options = compose.options(settings, tokens)
+        secrets = role.secrets or compose.secrets(settings)
+        tokens = secrets.tokens
+        options = compose.options(settings, tokens, secrets.certificates)
         if role.kind is not Kind.ALONE:
             name = f"{options.node_name}_{role.name}"
             options = dataclasses.replace(options, node_name=name, domain=joint.domain(role, options.broker))
