@@ -291,10 +291,14 @@ class Crew:
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
         log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
 
+    def tell_hub(self, message: Message) -> None:
+        """Say something to the hub process, if there is one."""
+        for child in self.of(Kind.HUB):
+            child.line.send(message)
+
     def _tell_toll(self) -> None:
         """Tell the hub process how many have died; a new one is told when it is ready."""
-        for child in self.of(Kind.HUB):
-            child.line.send(Toll(self.deaths))
+        self.tell_hub(Toll(self.deaths))
 
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""

@@ -52,8 +52,9 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
     whole, settings = settings, share_of(settings, role)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
-        tokens = compose.tokens(settings)
-        options = compose.options(settings, tokens)
+        secrets = role.secrets or compose.secrets(settings)
+        tokens = secrets.tokens
+        options = compose.options(settings, tokens, secrets.certificates)
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415
@@ -108,7 +109,9 @@ def _crew(house: House, role: Role) -> CrewSteering | None:
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
-    return CrewSteering(house.reactor, role.steward)
+    crew = CrewSteering(house.reactor, role.steward)
+    house.health.add_of_others(crew.reason)
+    return crew
 
 
 def _serve(
