@@ -86,6 +86,24 @@ def test_an_unknown_option_is_2_with_the_right_one_named(fails: Fails) -> None:
     assert lines[1:] == ["hint: see wsloop serve --help"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("config", "show", "--prot", "1"), "wsloop config show"),
+        (("serve", "--port", "x"), "wsloop serve"),
+        (("token", "new", "--userr", "x"), "wsloop token new"),
+        (("check-config",), "wsloop check-config"),
+        (("config", "shwo"), "wsloop config"),
+    ],
+)
+def test_the_hint_names_the_command_that_was_misused(
+    fails: Fails, arguments: tuple[str, ...], command: str
+) -> None:
+    code, lines = fails(*arguments)
+    assert code == 2
+    assert lines[1] == f"hint: see {command} --help"
+
+
 def test_an_unknown_command_is_2_with_the_right_one_named(fails: Fails) -> None:
     code, lines = fails("serv")
     assert code == 2

@@ -71,9 +71,9 @@ def main() -> NoReturn:
     except StartupError as error:
         _fail(error.message, error.hint, error.exit_code)
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        asked = context.command_path if context is not None else "wsloop"
-        _fail(error.format_message(), f"see {asked} --help", error.exit_code)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        command = context.command_path if context is not None else "wsloop"
+        _fail(error.format_message(), f"see {command} --help", error.exit_code)
     except click.Abort:
         sys.exit(130)
     sys.exit(0)

@@ -169,7 +169,7 @@ class Control(Service):
 
     def _progress(self, _body: bytes, done: Done) -> None:
         left, of = self._steering.progress()
-        done({"left": left, "of": of})
+        done({"pid": os.getpid(), "left": left, "of": of})
 
     def _reload(self, _body: bytes, done: Done) -> None:
         self._steering.reload(_lines(done))

@@ -180,7 +180,7 @@ def drain(path: Path | None, as_json: bool, wait: bool) -> None:
 
 def _watch(daemon: ControlClient, as_json: bool) -> None:
     """Print how far a drain is whenever that changes, until the daemon has gone."""
-    from wsloop.daemon.ctl_client import GoneError  # noqa: PLC0415 - loaded with the client
+    from wsloop.daemon.ctl_client import GoneError, NotDoneError  # noqa: PLC0415 - loaded with the client
 
     last = None
     while True:
@@ -190,6 +190,8 @@ def _watch(daemon: ControlClient, as_json: bool) -> None:
             if not daemon.is_there():
                 break
             found = last
+        if found is not None and last is not None and found["pid"] != last["pid"]:
+            raise NotDoneError("another process answers by now", "see wsloop ctl stats, and the log")
         if found is not None and found != last:
             if as_json:
                 show_json(found)

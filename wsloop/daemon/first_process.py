@@ -64,7 +64,7 @@ class FirstProcess(Steward):
         self._leave: Callable[[], object]
         self._status = "serving"
         self._successor: Successor | None = None
-        self._is_leaving = False
+        self._has_begun = self._is_leaving = False
 
     # -- its life ------------------------------------------------------------------------------
 
@@ -75,6 +75,7 @@ class FirstProcess(Steward):
     def begin(self, reactor: Reactor, leave: Callable[[], object], status: str = "serving") -> None:
         """Tell everybody that the daemon serves; `leave` stops accepting and drains."""
         self._reactor, self._leave, self._status = reactor, leave, status
+        self._has_begun = True
         if self._pid_file is not None:
             self._pid_file.write(os.getpid())
         self.sockets.confirm()
@@ -144,6 +145,8 @@ class FirstProcess(Steward):
         """Return why there can be no restart now, "" if there can."""
         if self._is_leaving:
             return "the daemon is stopping"
+        if not self._has_begun:
+            return "the daemon is starting"
         if self._successor is not None:
             return "a restart is under way"
         if os.getpid() == INIT:
