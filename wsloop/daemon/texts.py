@@ -46,6 +46,8 @@ def reason(key: Key | None, message: str) -> str:
     """Return what `message`, a validation error's, says in the words of this house."""
     if key is not None and key.expects and "matching regex" in message:
         return f"expected {key.expects}"
+    if key is not None and key.word and "nvalid enum value" in message:
+        return f"expected {_numbers(key)}"
     if key is not None and key.choices and "nvalid enum value" in message:
         message = f"{message}; there are {', '.join(key.choices)}"
     return message[0].lower() + message[1:]
@@ -66,8 +68,14 @@ def _plain(key: Key, text: str) -> object:
         try:
             return key.kind(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not a {'whole ' if key.kind is int else ''}number") from None
+            raise ValueError(f"{text!r} is not {_numbers(key)}") from None
     return text
+
+
+def _numbers(key: Key) -> str:
+    """Return what is expected of a number, and the word that may stand in its place."""
+    number = "a whole number" if key.kind is int else "a number"
+    return f'{number} or "{key.word}"' if key.word else number
 
 
 def _list(text: str) -> list[object]:
