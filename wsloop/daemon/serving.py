@@ -54,7 +54,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         secrets = role.secrets or compose.secrets(settings)
         tokens = secrets.tokens
-        options = compose.options(settings, tokens, secrets.certificates)
+        options = compose.options(settings, tokens, secrets.certificates, is_successor=role.is_successor)
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415

@@ -169,6 +169,7 @@ class Supervisor:
             link_path=self._runtime.link_path,
             steward=steward,
             secrets=self._secrets,
+            is_successor=self.first.is_successor,
         )
         if slot.kind is Kind.HUB:
             return replace(
