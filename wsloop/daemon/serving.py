@@ -139,9 +139,10 @@ def _serve(
 
     def reload() -> Outcome:
         role.steward.reloading()
-        outcome = reloading.run()
-        role.steward.reloaded()
-        return outcome
+        try:
+            return reloading.run()
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            role.steward.reloaded()
 
     is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.
