@@ -238,6 +238,22 @@ def test_who_drains_by_itself_leaves_its_slot_to_another_at_once() -> None:
     assert scene.crew.free_number() == 0
 
 
+def test_who_dies_while_it_drains_has_not_left_well(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "wsloop.daemon")
+    scene = Scene()
+    for pid in (101, 102):
+        scene.say(pid, Beat(is_draining=True))
+    scene.end(101, -signal.SIGSEGV)
+    scene.end(102, 0)
+    told = [
+        (record.levelname, record.message) for record in caplog.records if "another" not in record.message
+    ]
+    assert told == [
+        ("WARNING", "worker-0 (pid 101) was killed by SIGSEGV"),
+        ("INFO", "worker-1 (pid 102) has left"),
+    ]
+
+
 def test_ten_deaths_in_a_minute_are_given_up_on_once(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     for _ in range(300):

@@ -101,9 +101,10 @@ class Uplink:
         self._timer = self._reactor.call_later(0.0, self._connect)
 
     def close(self) -> None:
-        """End the link; what was said is offered to the kernel once more. Idempotent."""
+        """Take leave and end the link; what was said is offered to the kernel once more. Idempotent."""
         if self.state is UplinkState.CLOSED:
             return
+        self.say(messages.Farewell())
         self._step(UplinkStep.CLOSE)
         if self._timer is not None:
             self._reactor.cancel(self._timer)

@@ -277,12 +277,12 @@ class Crew:
     def _bury(self, child: Child, code: int) -> None:
         child.line.close()
         slot = child.slot
-        if slot.child is not child:
-            log.info("%s has left", child)
-            return
-        slot.child = None
-        if self._is_dismissed:
-            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, _end_of(code))
+        is_drained = slot.child is not child
+        if not is_drained:
+            slot.child = None
+        if is_drained or self._is_dismissed:
+            said = _end_of(code) if code or not is_drained else "has left"
+            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, said)
             return
         if code:
             self.deaths += 1
@@ -297,10 +297,14 @@ class Crew:
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
         log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
 
+    def tell_hub(self, message: Message) -> None:
+        """Say something to the hub process, if there is one."""
+        for child in self.of(Kind.HUB):
+            child.line.send(message)
+
     def _tell_toll(self) -> None:
         """Tell the hub process how many have died; a new one is told when it is ready."""
-        for child in self.of(Kind.HUB):
-            child.line.send(Toll(self.deaths))
+        self.tell_hub(Toll(self.deaths))
 
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""

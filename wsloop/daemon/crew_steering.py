@@ -29,6 +29,10 @@ ROSTER_EVERY_S = 1.0
 """How old what the hub process knows of the others may be: as old as their beats."""
 
 
+OVERLOADED = "overloaded"
+"""How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
+
+
 class Roster(msgspec.Struct, frozen=True):
     """Who is there. `drained_from`: how many clients there were when the drain began."""
 
@@ -64,6 +68,7 @@ def _row(child: Child, now_s: float) -> WorkerRow:
         beat.draining_left,
         round(now_s - child.heard_s, 3),
         child.slot.deaths,
+        beat.reason,
     )
 
 
@@ -116,6 +121,11 @@ class Helm:
 class Asks(Protocol):
     """Who asks the supervisor: `heartbeat.Beats`, once it is attached."""
 
+    @property
+    def is_daemon_stopping(self) -> bool:
+        """Whether the workers drain."""
+        ...
+
     def ask(self, what: str, argument: str, done: Done, /) -> None:
         """Ask; `done` is given whether it was done, and a text."""
         ...
@@ -133,6 +143,19 @@ class CrewSteering:
         """Ask who is there, now and from time to time."""
         self.workers(lambda _: None)
         self._reactor.call_later(ROSTER_EVERY_S, self.begin)
+
+    def reason(self) -> str:
+        """Return why clients should not be sent to the workers, "" if they may (`Health`).
+
+        All of them drain; or one of them is overloaded, since it refuses its part of those who come; that is
+        as old as the roster. Whether workers are linked this process knows sooner by itself (`joint.py`).
+        """
+        if self._supervisor.is_daemon_stopping:
+            return "draining"
+        full = [
+            f"{row.name} is {row.reason}" for row in self.roster.rows if row.reason.startswith(OVERLOADED)
+        ]
+        return "; ".join(full)
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""

@@ -139,5 +139,7 @@ class Successor:
 
     def _forget(self) -> None:
         self._reactor.cancel(self._timer)
-        self._reactor.unregister(self._pipe)
-        os.close(self._pipe)
+        if self._pipe >= 0:
+            self._reactor.unregister(self._pipe)
+            os.close(self._pipe)
+            self._pipe = -1

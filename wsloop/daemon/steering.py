@@ -47,6 +47,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     draining_left: int = 0  # of the connections, while it drains
     beat_age_s: float = 0.0  # since it was last heard of
     deaths: int = 0  # how often its slot was filled anew
+    reason: str = ""  # why it is not ready, if it is not
 
 
 class Steering(Protocol):
