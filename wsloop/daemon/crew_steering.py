@@ -8,6 +8,7 @@ a line for the operator, or JSON.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -182,6 +183,10 @@ class CrewSteering:
             done(list(self.roster.rows))
 
         self._supervisor.ask("roster", "", told)
+
+    def pid(self) -> int:
+        """See `Steering.pid`: the supervisor is the parent."""
+        return os.getppid()
 
     def progress(self) -> tuple[int, int]:
         """See `Steering.progress`; as old as the roster."""

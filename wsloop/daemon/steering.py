@@ -69,6 +69,10 @@ class Steering(Protocol):
         """Tell of the processes that hold connections."""
         ...
 
+    def pid(self) -> int:
+        """Return the process that signals are for: the only one, or the supervisor."""
+        ...
+
     def progress(self) -> tuple[int, int]:
         """Return how many connections are left of how many, while it drains; else (0, 0)."""
         ...
@@ -114,6 +118,10 @@ class AloneSteering:
         left, _ = self.progress()
         state = "draining" if self._server.draining else "serving"
         done([WorkerRow("alone", os.getpid(), state, self._server.clients, left)])
+
+    def pid(self) -> int:
+        """See `Steering.pid`."""
+        return os.getpid()
 
     def progress(self) -> tuple[int, int]:
         """See `Steering.progress`."""
