@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -188,10 +189,27 @@ def test_a_worker_that_says_nothing_for_10_s_is_killed_and_the_hub_process_after
     assert scene.processes.signals == [(ONE, signal.SIGKILL), (HUB, signal.SIGKILL)]
 
 
-def test_who_has_only_begun_has_longer() -> None:
+def test_a_silence_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    scene = Scene()
+    for pid in (HUB, ONE, TWO):
+        scene.say(pid)
+    scene.run_for(3.5, ONE, TWO)
+    assert "silent" not in caplog.text
+    scene.run_for(16, ONE, TWO)
+    assert caplog.text.count("silent") == 1
+    assert "hub (pid 100) has been silent for 5 s; at 30 s it is killed" in caplog.text
+    scene.run_for(3, HUB, ONE, TWO)
+    assert caplog.text.count("hub (pid 100) is heard of again, after 20 s") == 1
+    scene.run_for(6, ONE, TWO)
+    assert caplog.text.count("silent") == 2
+
+
+def test_who_has_only_begun_has_longer(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     scene.run_for(29)
     assert scene.processes.signals == []
+    assert "silent" not in caplog.text
     scene.run_for(4)
     assert {number for _, number in scene.processes.signals} == {signal.SIGKILL}
 

@@ -72,7 +72,10 @@ def test_it_has_what_it_was_left_under_the_same_numbers(reactor: Reactor) -> Non
 
 
 def test_one_that_ends_is_told_with_its_exit_status(reactor: Reactor) -> None:
-    assert outcome(reactor, FAILS) == "the new process ended with exit status 78 before it served"
+    assert outcome(reactor, FAILS) == (
+        "the new process ended with exit status 78 before it served"
+        " (bad configuration: its standard error, or wsloop check-config, tells)"
+    )
 
 
 def test_one_that_says_nothing_is_killed(reactor: Reactor) -> None:

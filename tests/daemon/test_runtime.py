@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,30 +31,23 @@ def test_the_directory_is_private_holds_a_listening_socket_and_goes_with_the_dae
     assert made_in(tmp_path) == []
 
 
-def test_a_place_of_no_use_is_passed_over(tmp_path: Path) -> None:
-    long, good = tmp_path / ("x" * 100), tmp_path / "good"
-    long.mkdir()
-    good.mkdir()
-    several = f"{good}:{tmp_path}"
-    for first in (str(tmp_path / "gone"), str(long)):
-        for place in ({"XDG_RUNTIME_DIR": first, "TMPDIR": str(good)}, {"RUNTIME_DIRECTORY": several}):
-            made = Runtime(place)
-            assert os.path.dirname(os.path.dirname(made.link_path)) == str(good)
-            made.close()
-    assert made_in(long) == made_in(good) == []
+def test_the_first_place_that_can_be_used_is_and_nothing_lies_about_in_the_others(tmp_path: Path) -> None:
+    above = tmp_path / ("x" * 100)
+    above.mkdir()
+    short = tempfile.mkdtemp(prefix="wl")
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path / "gone"), "XDG_RUNTIME_DIR": str(above), "TMPDIR": short}
+    place = Runtime(environ)
+    assert place.link_path.startswith(short)
+    place.close()
+    os.rmdir(short)
+    assert made_in(above) == []
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "ANYWHERE", str(tmp_path / "away"))
-    with pytest.raises(StartupError, match="cannot make the directory") as caught:
-        Runtime({"TMPDIR": str(tmp_path / "gone")})
+def test_where_none_can_be_used_the_first_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "FALLBACK", str(tmp_path / "gone"))
+    with pytest.raises(StartupError, match=f"cannot make the directory {tmp_path}/lost/") as caught:
+        Runtime({"TMPDIR": str(tmp_path / "lost")})
     assert "TMPDIR" in caught.value.hint
-
-
-def test_a_path_that_is_too_long_is_told_and_nothing_lies_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runtime, "ANYWHERE", str(tmp_path / "away"))
     above = tmp_path / ("x" * 100)
     above.mkdir()
     with pytest.raises(StartupError, match="too long"):

@@ -58,7 +58,7 @@ def test_a_new_daemon_that_cannot_start_changes_nothing(tmp_path: Path) -> None:
         with open_echo(family) as peer:
             file.write_text("[server]\nprot = 1\n", encoding="utf-8")
             os.kill(family.lead, RESTART)
-            family.says("restart failed: the new process ended with exit status 78 before it served; pid")
+            family.says("restart failed: the new process ended with exit status 78 before it served (bad")
             assert "unknown key 'prot'" in family.stderr()
             assert says(peer, "still there?") == "still there?"
         assert family.is_served()

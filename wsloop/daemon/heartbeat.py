@@ -12,7 +12,18 @@ import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
+from wsloop.daemon.channel import (
+    Answer,
+    Ask,
+    Beat,
+    Channel,
+    Drain,
+    HandOver,
+    Leave,
+    Listen,
+    Stopping,
+    Toll,
+)
 from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
@@ -29,6 +40,9 @@ log = logging.getLogger("wsloop.daemon")
 
 READY_EVERY_S = 0.05
 """Until the process is ready, and for as long as it is not again: somebody waits for it."""
+
+MAX_REASON = 1024
+"""Characters of what a process says about itself; all there are at once take some 200."""
 
 BEAT_EVERY_S = 1.0
 """Ten of them fit into the silence that a worker is killed for."""
@@ -73,7 +87,8 @@ class Beats(Steward):
 
     def _say(self) -> None:
         server = self._house.server
-        self._is_ready = not self._house.health.reasons()
+        reasons = self._house.health.own_reasons()
+        self._is_ready = not reasons
         self._channel.send(
             Beat(
                 connections=server.clients,
@@ -81,6 +96,7 @@ class Beats(Steward):
                 draining_left=server.clients if self._is_stopping else 0,
                 is_ready=self._is_ready,
                 rss=process.usage().rss,
+                reason="; ".join(reasons)[:MAX_REASON],
             )
         )
 
@@ -115,6 +131,8 @@ class Beats(Steward):
             self._drain()
         elif isinstance(message, Toll):
             self.deaths = message.deaths
+        elif isinstance(message, Stopping):
+            self.is_daemon_stopping = True
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:

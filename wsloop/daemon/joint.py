@@ -146,6 +146,7 @@ def _join_as_hub(house: House, joined: HubDomain, observer: Observer) -> Gather:
     service.shared.on_occupied = hub.hooks.on_channel_occupied
     service.shared.on_vacated = hub.hooks.on_channel_vacated
     house.health.add(lambda: "; ".join(joined.reasons()))
+    house.health.add_of_others(lambda: "" if service.slots else "no worker serves")
 
     def gather(done: Callable[[list[Snapshot]], object]) -> None:
         def answered(answers: dict[int, bytes | None]) -> None:

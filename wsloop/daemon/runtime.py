@@ -21,10 +21,11 @@ MODE = 0o700
 LINK = "link"
 
 VARIABLES = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")
-ANYWHERE = "/tmp"
-"""Where such things belong: systemd's for the service, the user's session's, then what is for anything. One
-that is of no use is passed over: after su(1), $XDG_RUNTIME_DIR is another user's."""
+"""Where such things belong: systemd's for the service, the user's session's, then what is for anything.
+The first that can be used is; `FALLBACK` comes last. A session's that is another user's, or gone, is common:
+`su` and cron(8) leave the variable as it was."""
 
+FALLBACK = "/tmp"
 
 _OURS = re.compile(r"wsloop-[0-9]+-[0-9a-f]{8}")
 
@@ -50,34 +51,30 @@ class Runtime:
     """The directory, with the listening socket `link` in it, on which the hub process answers workers.
 
     The socket is opened by the first process, and held, so that a new hub process goes on where the last
-    one ended. Raises StartupError if it can be nowhere, with what is wrong with the first place.
+    one ended. Raises StartupError.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        # systemd separates several directories by colons.
-        told = [environ.get(name, "").partition(":")[0] for name in VARIABLES]
-        failures = []
-        for above in [*filter(None, told), ANYWHERE]:
+        faults = []
+        named = [environ[name].partition(":")[0] for name in VARIABLES if environ.get(name)]
+        for above in dict.fromkeys([*named, FALLBACK]):
             try:
-                self._open(above)
-            except StartupError as error:
-                failures.append(error)
-            else:
+                self._make(above)
                 return
-        raise failures[0]
+            except StartupError as error:
+                faults.append(error.message)
+        hint = "workers need one: set TMPDIR to a directory that the daemon may write to, with a short name"
+        raise StartupError(faults[0], hint)
 
-    def _open(self, above: str) -> None:
-        """Make the directory and the socket; raises StartupError."""
+    def _make(self, above: str) -> None:
+        """Make directory and socket below `above`; raises StartupError, and leaves nothing."""
         with contextlib.suppress(OSError):  # EACCES, ENOENT: told below
             sweep(above, time.time())
         self._path = os.path.join(above, f"wsloop-{os.getpid()}-{os.urandom(4).hex()}")
         try:
             os.mkdir(self._path, MODE)
         except OSError as error:
-            hint = (
-                f"set {', '.join(VARIABLES)} to a directory that the daemon may write to, with a short path"
-            )
-            raise StartupError(f"cannot make the directory {self._path}: {error.strerror}", hint) from error
+            raise StartupError(f"cannot make the directory {self._path}: {error.strerror}") from error
         self.link_path = os.path.join(self._path, LINK)
         try:
             self._link = SocketNetwork().listen(UnixBind(self.link_path))

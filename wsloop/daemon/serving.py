@@ -52,9 +52,15 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
     whole, settings = settings, share_of(settings, role)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
-        tokens = compose.tokens(settings)
-        spools = whole.hooks.spool or ""
-        options = compose.options(settings, tokens, spools=spools, is_successor=role.is_successor)
+        secrets = role.secrets or compose.secrets(settings)
+        tokens = secrets.tokens
+        options = compose.options(
+            settings,
+            tokens,
+            secrets.certificates,
+            spools=whole.hooks.spool or "",
+            is_successor=role.is_successor,
+        )
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415
@@ -109,7 +115,9 @@ def _crew(house: House, role: Role) -> CrewSteering | None:
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
-    return CrewSteering(house.reactor, role.steward)
+    crew = CrewSteering(house.reactor, role.steward)
+    house.health.add_of_others(crew.reason)
+    return crew
 
 
 def _serve(
@@ -132,14 +140,15 @@ def _serve(
         role.steward.stopping()
         window_s = reloading.settings.server.timeout_graceful_shutdown
         reactor.call_later(window_s, stop_now)
-        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
+        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s), role.workers)
         _tell_progress(reactor, server)
 
     def reload() -> Outcome:
         role.steward.reloading()
-        outcome = reloading.run()
-        role.steward.reloaded()
-        return outcome
+        try:
+            return reloading.run()
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            role.steward.reloaded()
 
     is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.

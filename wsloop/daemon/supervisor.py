@@ -22,7 +22,7 @@ from wsloop.daemon import (
     logs,
     serving,
 )
-from wsloop.daemon.channel import Answer, Drain, HandOver
+from wsloop.daemon.channel import Answer, Drain, HandOver, Stopping
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.crew_steering import Helm, Roster, roster_of
 from wsloop.daemon.forks import Forks
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from wsloop.daemon.channel import Ask
     from wsloop.daemon.crew import Child
     from wsloop.daemon.first_process import FirstProcess
-    from wsloop.daemon.settings import Settings
     from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
 
@@ -71,13 +70,15 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     The sockets of `first` are open; `said` is what is printed when all workers serve.
     """
     with contextlib.ExitStack() as stack:
-        _prepare(first.settings)
+        # What is wrong with the settings is found before anything is forked.
+        secrets = compose.secrets(first.settings)
+        compose.options(first.settings, secrets.tokens, secrets.certificates)
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(first, workers, reactor, runtime, said)
+        supervisor = Supervisor(first, secrets, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
@@ -97,11 +98,6 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     return supervisor.exit_code
 
 
-def _prepare(settings: Settings) -> None:
-    """Find what is wrong with the settings before anything is forked, and load what all children need."""
-    compose.options(settings, compose.tokens(settings))
-
-
 def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
@@ -114,11 +110,15 @@ def _serve(
 
 
 class Supervisor:
-    """Decides when processes begin and end. `said` is the banner, printed when all of them serve."""
+    """Decides when processes begin and end.
+
+    `secrets` is what all of them show and judge by; `said` the banner, printed when all of them serve.
+    """
 
     def __init__(
         self,
         first: FirstProcess,
+        secrets: compose.Secrets,
         workers: int,
         reactor: Reactor,
         runtime: Runtime,
@@ -127,6 +127,7 @@ class Supervisor:
         self.settings = first.settings
         self.first = first
         self.exit_code = 0
+        self._secrets = secrets
         self._reactor = reactor
         self._sockets = first.sockets
         self._runtime = runtime
@@ -167,6 +168,7 @@ class Supervisor:
             workers=self._workforce.count,
             link_path=self._runtime.link_path,
             steward=steward,
+            secrets=self._secrets,
             is_successor=self.first.is_successor,
         )
         if slot.kind is Kind.HUB:
@@ -209,10 +211,14 @@ class Supervisor:
         Those to come go by it as well. What has changed is told here, once for all.
         """
         self.first.reloading()
-        outcome, self.settings = judge(self.first.sources, self.settings)
-        if not outcome.error:
-            self.notify(signal.SIGHUP)
-        self.first.reloaded()
+        try:
+            outcome, plan = judge(self.first.sources, self.settings)
+            if plan is not None:
+                self.settings = plan.settings
+                self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
+                self.notify(signal.SIGHUP)
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            self.first.reloaded()
         return outcome
 
     def reopen_logs(self) -> None:
@@ -243,6 +249,7 @@ class Supervisor:
         self._is_stopping = True
         self._drained_from = sum(row.connections for row in self._roster().rows)
         self.first.stopping()
+        self._crew.tell_hub(Stopping())
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
