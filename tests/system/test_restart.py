@@ -106,3 +106,21 @@ def test_a_term_while_the_new_daemon_starts_ends_both(tmp_path: Path) -> None:
         until(lambda: not is_alive(new), "the end of the new daemon")
         with pytest.raises(ConnectionRefusedError):
             family.connect()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_events_for_the_application_are_kept_in_the_same_spool_over_a_restart(
+    tmp_path: Path, workers: int
+) -> None:
+    file, spool = tmp_path / "wsloop.toml", tmp_path / "events"
+    nobody = 'url = "http://127.0.0.1:1/"'  # so that all wait
+    file.write_text(f'[hooks]\n{nobody}\nevents = ["disconnect"]\nspool = "{spool}"\n', encoding="utf-8")
+    with Family(tmp_path, workers, "-c", str(file)) as family, open_echo(family) as peer:
+        family.restart()
+        family.says("events are kept in memory until the process that drains has let go of", times=workers)
+        assert close_of(peer) == (1012, "shutdown")
+        assert family.wait() == 0
+        files = [spool] if workers == 1 else [tmp_path / f"events.worker-{each}" for each in range(workers)]
+        # The "start" of the old process, then that of the new one.
+        until(lambda: all(each.read_bytes().count(b'"start"') == 2 for each in files), "events of both")
+        assert "Traceback" not in family.stderr()

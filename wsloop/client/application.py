@@ -7,6 +7,8 @@ is a wakeup for it to call back by. `daemon/compose.py` makes the options.
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,8 +34,13 @@ if TYPE_CHECKING:
     from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import Ports
 
+log = logging.getLogger("wsloop.client")
+
 SPOOL_BYTES = 4 * 1024 * 1024
 """Events that may wait: some 25,000, a quarter of an hour of a receiver's absence at 30 a second."""
+
+LOOK_EVERY_S = 1.0
+"""How often a successor looks whether its predecessor, which drains, has let go of the spool."""
 
 HOOK_LIMITS = HttpLimits(max_in_flight=1, max_waiting=1)
 """One batch at a time, so that the order holds."""
@@ -73,15 +80,25 @@ class TellOptions:
 class Application:
     """What `assemble` calls `Outside`.
 
-    `proxy` or `tell` None: there are no questions, or no events. Raises StartupError if the spool or
-    the certificates cannot be used.
+    `proxy` or `tell` None: there are no questions, or no events. One that `is_successor` may find its spool
+    in use by the process whose place it takes, which drains: until that has let go of it, events are kept
+    in memory. Raises StartupError if the spool or the certificates cannot be used.
     """
 
     def __init__(
-        self, reactor: Reactor, ports: Ports, *, proxy: ProxyOptions | None, tell: TellOptions | None
+        self,
+        reactor: Reactor,
+        ports: Ports,
+        *,
+        proxy: ProxyOptions | None,
+        tell: TellOptions | None,
+        is_successor: bool = False,
     ) -> None:
         self._reactor = reactor
         self._ports = ports
+        self._tell = tell
+        self._is_successor = is_successor
+        self._is_waiting = False
         self._helper = HelperThread(reactor)
         self._clients: list[HttpClient] = []
         names: Names = OnlyAddresses() if ports.wakeup is None else SystemNames(self._helper, self._now)
@@ -112,6 +129,8 @@ class Application:
         """Fail what is under way, and put what was not told into the spool. Idempotent."""
         for client in self._clients:
             client.close()
+        self._look()
+        self._is_waiting = False
         if self.hooks is not None:
             self.hooks.close()
         self._helper.close()
@@ -142,9 +161,50 @@ class Application:
         )
 
     def _make_hooks(self, tell: TellOptions, names: Names) -> HttpHooks:
+        return HttpHooks(
+            self._reactor,
+            self._client(names, HOOK_LIMITS, tell.ca_file),
+            tell.url,
+            self._first_spool(tell),
+            tell.hooks,
+            unix_s=self._ports.unix_s,
+            entropy=self._ports.entropy,
+        )
+
+    def _first_spool(self, tell: TellOptions) -> Spool:
+        try:
+            return self._open_spool(tell)
+        except BlockingIOError:
+            path = tell.spool.path
+            if not self._is_successor:
+                hint = "each daemon needs a hooks.spool of its own"
+                raise StartupError(f"{path} is in use by another process", hint) from None
+        log.info("events are kept in memory until the process that drains has let go of %s", path)
+        self._is_waiting = True
+        self._reactor.call_later(LOOK_EVERY_S, self._look)
+        return Spool(NoStore(), tell.spool.max_bytes, tell.spool.overflow, self._ports.entropy)
+
+    def _look(self) -> None:
+        """Take the spool over from the predecessor, if it has let go of it by now."""
+        if not self._is_waiting:
+            return
+        assert self.hooks is not None
+        assert self._tell is not None
+        try:
+            self._is_waiting = not self.hooks.move(functools.partial(self._open_spool, self._tell))
+        except BlockingIOError:
+            pass
+        except StartupError as error:
+            log.error("%s: events are kept in memory only", error.message)
+            self._is_waiting = False
+        if self._is_waiting:
+            self._reactor.call_later(LOOK_EVERY_S, self._look)
+
+    def _open_spool(self, tell: TellOptions) -> Spool:
+        """Return the spool; raises BlockingIOError if another process has it, StartupError as above."""
         store = tell.store or self._store(tell.spool.path)
         try:
-            spool = Spool(store, tell.spool.max_bytes, tell.spool.overflow, self._ports.entropy)
+            return Spool(store, tell.spool.max_bytes, tell.spool.overflow, self._ports.entropy)
         except SpoolError as error:
             store.close()
             raise StartupError(f"{tell.spool.path}: {error}", "give hooks.spool a path of its own") from None
@@ -153,15 +213,6 @@ class Application:
             raise StartupError(
                 f"cannot read {tell.spool.path}: {error.strerror}", "hooks.spool is a plain file"
             ) from error
-        return HttpHooks(
-            self._reactor,
-            self._client(names, HOOK_LIMITS, tell.ca_file),
-            tell.url,
-            spool,
-            tell.hooks,
-            unix_s=self._ports.unix_s,
-            entropy=self._ports.entropy,
-        )
 
     def _store(self, path: str) -> SpoolStore:
         if not path:
@@ -169,9 +220,7 @@ class Application:
         try:
             return FileStore(path, self._helper, self._reactor.call_later)
         except BlockingIOError:
-            raise StartupError(
-                f"{path} is in use by another process", "each daemon needs a hooks.spool of its own"
-            ) from None
+            raise
         except OSError as error:
             raise StartupError(
                 f"cannot open {path}: {error.strerror}", "check hooks.spool; its directory must exist"

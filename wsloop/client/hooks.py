@@ -15,6 +15,7 @@ more is heard.
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -182,6 +183,26 @@ class HttpHooks(Hooks):
         self._spool.close()
 
     # -- the spool ---------------------------------------------------------------------------
+
+    def move(self, make: Callable[[], Spool]) -> bool:
+        """Keep events in the spool that `make` returns from now on, those that wait included, numbered by it.
+
+        Returns False, and changes nothing, while a batch is under way, or once closed. What `make` raises
+        passes through, and changes nothing.
+        """
+        if self._call is not None or self._is_closed:
+            return False
+        spool, left = make(), self._spool
+        for event in left.batch(len(left), sys.maxsize):
+            told = msgspec.json.decode(event.payload, type=HookEvent)
+            spool.append(msgspec.json.encode(msgspec.structs.replace(told, seq=spool.next_number)))
+        spool.dropped += left.dropped
+        left.close()
+        self._spool = spool
+        spool.flush()
+        if len(spool):
+            self._plan(self._options.batch_delay_s)
+        return True
 
     def _tell_vacated(self, channel: str) -> None:
         if "vacated" in self._options.events:

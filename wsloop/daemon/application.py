@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from wsloop.daemon.settings import HookSettings, ProxySettings
 
 
-def maker(proxy: ProxySettings, hooks: HookSettings) -> Callable[..., Application]:
-    """Return what makes the application on a server's reactor and ports."""
+def maker(proxy: ProxySettings, hooks: HookSettings, *, is_successor: bool) -> Callable[..., Application]:
+    """Return what makes the application on a server's reactor and ports; see `Application`."""
     proxy_options = _proxy_options(proxy)
     return functools.partial(
         Application,
         proxy=proxy_options if proxy_options.urls else None,
         tell=_tell_options(hooks) if hooks.url else None,
+        is_successor=is_successor,
     )
 
 

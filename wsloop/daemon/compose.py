@@ -106,11 +106,18 @@ def secrets(settings: Settings) -> Secrets:
     return Secrets(tokens(settings), certificates(settings.tls))
 
 
-def options(settings: Settings, judges: Tokens | None = None, shown: Certificates | None = None) -> Options:
+def options(
+    settings: Settings,
+    judges: Tokens | None = None,
+    shown: Certificates | None = None,
+    *,
+    is_successor: bool = False,
+) -> Options:
     """Return the settings in the server's own terms.
 
     `judges` from `tokens`, `shown` from `certificates`; without it they are loaded here, which raises
-    ConfigError for bad ones.
+    ConfigError for bad ones. `is_successor`: this daemon
+    takes the place of another, which drains.
     """
     server, ws = settings.server, settings.ws
     accept_rate = server.limit_accept_rate
@@ -136,7 +143,7 @@ def options(settings: Settings, judges: Tokens | None = None, shown: Certificate
         proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
-        outside=outside.maker(settings),
+        outside=outside.maker(settings, is_successor=is_successor),
         forwarded_headers=frozenset(settings.proxy.headers),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),

@@ -35,7 +35,8 @@ class Role:
     from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
     answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `banner` is printed
     once the process serves, if it is not empty; `steward` is told of it. `secrets`: keys and certificates
-    that were read by the starter; None: they are read from the files.
+    that were read by the starter; None: they are read from the files. `is_successor`: the daemon takes the
+    place of another, which drains.
     """
 
     kind: Kind = Kind.ALONE
@@ -49,6 +50,7 @@ class Role:
     banner: tuple[str, ...] = ()
     steward: Steward = field(default_factory=Steward)
     secrets: Secrets | None = None
+    is_successor: bool = False
 
     @property
     def name(self) -> str:

@@ -52,6 +52,7 @@ def _alone(sockets: Sockets, first: FirstProcess, said: list[str]) -> Role:
         control=sockets.bind_for(Purpose.CONTROL),
         banner=tuple(said),
         steward=first,
+        is_successor=first.is_successor,
     )
 
 

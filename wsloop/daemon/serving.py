@@ -54,7 +54,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         secrets = role.secrets or compose.secrets(settings)
         tokens = secrets.tokens
-        options = compose.options(settings, tokens, secrets.certificates)
+        options = compose.options(settings, tokens, secrets.certificates, is_successor=role.is_successor)
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415
@@ -139,9 +139,10 @@ def _serve(
 
     def reload() -> Outcome:
         role.steward.reloading()
-        outcome = reloading.run()
-        role.steward.reloaded()
-        return outcome
+        try:
+            return reloading.run()
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            role.steward.reloaded()
 
     is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.

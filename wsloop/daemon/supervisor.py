@@ -180,6 +180,7 @@ class Supervisor:
             link_path=self._runtime.link_path,
             steward=steward,
             secrets=self._secrets,
+            is_successor=self.first.is_successor,
         )
         if slot.kind is Kind.HUB:
             return replace(
@@ -221,12 +222,14 @@ class Supervisor:
         Those to come go by it as well. What has changed is told here, once for all.
         """
         self.first.reloading()
-        outcome, plan = judge(self.first.sources, self.settings)
-        if plan is not None:
-            self.settings = plan.settings
-            self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
-            self.notify(signal.SIGHUP)
-        self.first.reloaded()
+        try:
+            outcome, plan = judge(self.first.sources, self.settings)
+            if plan is not None:
+                self.settings = plan.settings
+                self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
+                self.notify(signal.SIGHUP)
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            self.first.reloaded()
         return outcome
 
     def reopen_logs(self) -> None:

@@ -37,6 +37,14 @@ def read(key: Key, text: str) -> Any:  # noqa: ANN401 - of the key's kind
         raise ValueError(reason(key, str(error).partition(" - at ")[0])) from None
 
 
+def check(value: object) -> None:
+    """Raise ValueError for a text, or a list of some, with a NUL in it: no system call takes that."""
+    if any(
+        isinstance(text, str) and "\0" in text for text in (value if isinstance(value, list) else [value])
+    ):
+        raise ValueError("a text cannot have a NUL in it")
+
+
 def in_base_unit(key: Key, value: object) -> object:
     """Return a file's value as it is or, if it is an amount with a unit, as a number; raises ValueError."""
     return units.parse(value, key.unit) if key.unit and isinstance(value, str) else value
