@@ -50,6 +50,8 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
             "wsloop.toml:3: unknown key 'ping_intervall'",
             "did you mean 'ping_interval'?",
         ),
+        ('[log]\nfile = "a\\u0000b"\n', "wsloop.toml:2: log.file: a text cannot have a NUL in it", ""),
+        ('[server]\nbind = ["\\u0000"]\n', "wsloop.toml:2: server.bind: a text cannot have a NUL in it", ""),
         ("[serverr]\nport = 1\n", "wsloop.toml:1: unknown key 'serverr'", "did you mean 'server'?"),
         (
             "[log]\nzebra = 1\n",

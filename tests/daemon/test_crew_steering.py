@@ -30,6 +30,7 @@ class Ship:
         self.done: list[str] = []
         self.outcome = Outcome((Change("log.level", "info -> debug"),))
         self.refusal = ""
+        self.is_daemon_stopping = False
         self.roster = Roster(ROWS)
         self.helm = Helm(
             self.house.reactor,
@@ -100,3 +101,14 @@ def test_what_nobody_knows_is_refused(ship: Ship) -> None:
     ship.helm.carry_out("scuttle", "", lambda is_done, text: answers.append((is_done, text)))
     ship.helm.carry_out("add_workers", "-2", lambda is_done, text: answers.append((is_done, text)))
     assert answers == [(False, "unknown: scuttle"), (True, "-2")]
+
+
+def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> None:
+    told(ship.steering.workers)
+    assert ship.steering.reason() == ""
+    full = WorkerRow("worker-1", 42, "not ready", 3, reason="overloaded: memory at 84 % of 512 MiB")
+    ship.roster = Roster((ROWS[0], full, WorkerRow("worker-2", 43, "not ready", 0, reason="no link")))
+    told(ship.steering.workers)
+    assert ship.steering.reason() == "worker-1 is overloaded: memory at 84 % of 512 MiB"
+    ship.is_daemon_stopping = True
+    assert ship.steering.reason() == "draining"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -64,7 +65,7 @@ class Family(Daemon):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.pid_file.exists():
+        with contextlib.suppress(OSError, ValueError):  # it has gone already, or says nothing
             self._seen.add(self.lead)
         for pid in list(self._seen):
             self._seen.update(children_of(pid))

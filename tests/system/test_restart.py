@@ -58,7 +58,7 @@ def test_a_new_daemon_that_cannot_start_changes_nothing(tmp_path: Path) -> None:
         with open_echo(family) as peer:
             file.write_text("[server]\nprot = 1\n", encoding="utf-8")
             os.kill(family.lead, RESTART)
-            family.says("restart failed: the new process ended with exit status 78 before it served; pid")
+            family.says("restart failed: the new process ended with exit status 78 before it served (bad")
             assert "unknown key 'prot'" in family.stderr()
             assert says(peer, "still there?") == "still there?"
         assert family.is_served()
@@ -106,3 +106,24 @@ def test_a_term_while_the_new_daemon_starts_ends_both(tmp_path: Path) -> None:
         until(lambda: not is_alive(new), "the end of the new daemon")
         with pytest.raises(ConnectionRefusedError):
             family.connect()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_events_for_the_application_are_kept_in_the_same_spool_over_a_restart(
+    tmp_path: Path, workers: int
+) -> None:
+    file, spool = tmp_path / "wsloop.toml", tmp_path / "events"
+    nobody = 'url = "http://127.0.0.1:1/"'  # so that all wait
+    file.write_text(f'[hooks]\n{nobody}\nevents = ["disconnect"]\nspool = "{spool}"\n', encoding="utf-8")
+    with Family(tmp_path, workers, "-c", str(file)) as family, open_echo(family) as peer:
+        family.restart()
+        family.says("events are kept in memory until the process that drains has let go of", times=workers)
+        assert close_of(peer) == (1012, "shutdown")
+        assert family.wait() == 0
+
+        def starts() -> int:
+            files = [each for each in tmp_path.glob("events*") if each.suffix != ".lock"]
+            return sum(each.read_bytes().count(b'"start"') for each in files)
+
+        until(lambda: starts() == 2 * workers, "the events of both daemons in the spools")
+        assert "Traceback" not in family.stderr()

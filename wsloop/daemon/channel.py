@@ -44,7 +44,7 @@ class Beat(_Message, frozen=True, tag="beat"):
     """A process is alive: its turn goes around. Said every second.
 
     `connections` are the clients'; `is_draining` once it accepts no more, and then `draining_left` are
-    those that have not gone; `rss` its resident memory in bytes.
+    those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready.
     """
 
     connections: int = 0
@@ -52,6 +52,7 @@ class Beat(_Message, frozen=True, tag="beat"):
     draining_left: int = 0
     is_ready: bool = False
     rss: int = 0
+    reason: str = ""
 
 
 class Ask(_Message, frozen=True, tag="ask"):
@@ -98,7 +99,11 @@ class Toll(_Message, frozen=True, tag="toll"):
     deaths: int
 
 
-Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll
+class Stopping(_Message, frozen=True, tag="stopping"):
+    """The workers drain: told to the hub process, which answers for all of them whether they are ready."""
+
+
+Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll | Stopping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsloop.daemon")
 
 
+TOLD_AFTER_S = 4.0
+"""A silence that is told: three beats in a row are missing. With the hub process silent, clients are answered
+by nobody from 5 s on, and /readyz says so without a reason: the log has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long, in seconds, a process may be silent before it is killed.
@@ -89,13 +94,14 @@ class Line(Protocol):
 class Child:
     """A process. `beat` is the last it sent, None before the first; `owed` are signals for then.
 
-    `is_hung`: it was silent for too long, and killed for it.
+    `is_missed`: its silence was told. `is_hung`: it was silent for too long, and killed for it.
     """
 
     slot: Slot
     began_s: float
     heard_s: float
     beat: Beat | None = None
+    is_missed: bool = False
     is_hung: bool = False
     owed: set[int] = field(default_factory=set)
     pid: int = field(init=False)
@@ -271,12 +277,12 @@ class Crew:
     def _bury(self, child: Child, code: int) -> None:
         child.line.close()
         slot = child.slot
-        if slot.child is not child:
-            log.info("%s has left", child)
-            return
-        slot.child = None
-        if self._is_dismissed:
-            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, _end_of(code))
+        is_drained = slot.child is not child
+        if not is_drained:
+            slot.child = None
+        if is_drained or self._is_dismissed:
+            said = _end_of(code) if code or not is_drained else "has left"
+            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, said)
             return
         if code:
             self.deaths += 1
@@ -291,10 +297,14 @@ class Crew:
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
         log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
 
+    def tell_hub(self, message: Message) -> None:
+        """Say something to the hub process, if there is one."""
+        for child in self.of(Kind.HUB):
+            child.line.send(message)
+
     def _tell_toll(self) -> None:
         """Tell the hub process how many have died; a new one is told when it is ready."""
-        for child in self.of(Kind.HUB):
-            child.line.send(Toll(self.deaths))
+        self.tell_hub(Toll(self.deaths))
 
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""
@@ -313,6 +323,9 @@ class Crew:
             self._on_ask(child, message)
         elif isinstance(message, Beat):
             was_ready = child.is_ready
+            if child.is_missed:
+                child.is_missed = False
+                log.info("%s is heard of again, after %.0f s", child, self._reactor.now - child.heard_s)
             child.beat, child.heard_s = message, self._reactor.now
             while child.owed:
                 self._processes.kill(child.pid, child.owed.pop())
@@ -323,7 +336,7 @@ class Crew:
                 self._on_drain(child)
 
     def _look(self) -> None:
-        """Kill who has been silent for too long, once a second."""
+        """Tell who is silent, and kill who has been for too long, once a second."""
         now_s = self._reactor.now
         away_s = now_s - self._looked_s
         self._looked_s = now_s
@@ -332,8 +345,13 @@ class Crew:
             if away_s > 3 * BEAT_EVERY_S:
                 # This process was stopped itself: what it did not hear meanwhile means nothing.
                 child.heard_s = now_s
-            silent_s = now_s - child.heard_s
-            if silent_s > self._patience.with_child(child):
+            silent_s, patience_s = now_s - child.heard_s, self._patience.with_child(child)
+            if silent_s > TOLD_AFTER_S and child.beat is not None and not child.is_missed:
+                child.is_missed = True
+                log.warning(
+                    "%s has been silent for %.0f s; at %.0f s it is killed", child, silent_s, patience_s
+                )
+            if silent_s > patience_s:
                 log.error("%s has been silent for %.0f s: killed", child, silent_s)
                 child.heard_s = now_s
                 child.is_hung = True

@@ -8,6 +8,7 @@ a line for the operator, or JSON.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 ROSTER_EVERY_S = 1.0
 """How old what the hub process knows of the others may be: as old as their beats."""
+
+
+OVERLOADED = "overloaded"
+"""How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -63,6 +68,7 @@ def _row(child: Child, now_s: float) -> WorkerRow:
         beat.draining_left,
         round(now_s - child.heard_s, 3),
         child.slot.deaths,
+        beat.reason,
     )
 
 
@@ -115,6 +121,11 @@ class Helm:
 class Asks(Protocol):
     """Who asks the supervisor: `heartbeat.Beats`, once it is attached."""
 
+    @property
+    def is_daemon_stopping(self) -> bool:
+        """Whether the workers drain."""
+        ...
+
     def ask(self, what: str, argument: str, done: Done, /) -> None:
         """Ask; `done` is given whether it was done, and a text."""
         ...
@@ -132,6 +143,19 @@ class CrewSteering:
         """Ask who is there, now and from time to time."""
         self.workers(lambda _: None)
         self._reactor.call_later(ROSTER_EVERY_S, self.begin)
+
+    def reason(self) -> str:
+        """Return why clients should not be sent to the workers, "" if they may (`Health`).
+
+        All of them drain; or one of them is overloaded, since it refuses its part of those who come; that is
+        as old as the roster. Whether workers are linked this process knows sooner by itself (`joint.py`).
+        """
+        if self._supervisor.is_daemon_stopping:
+            return "draining"
+        full = [
+            f"{row.name} is {row.reason}" for row in self.roster.rows if row.reason.startswith(OVERLOADED)
+        ]
+        return "; ".join(full)
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""
@@ -159,6 +183,10 @@ class CrewSteering:
             done(list(self.roster.rows))
 
         self._supervisor.ask("roster", "", told)
+
+    def pid(self) -> int:
+        """See `Steering.pid`: the supervisor is the parent."""
+        return os.getppid()
 
     def progress(self) -> tuple[int, int]:
         """See `Steering.progress`; as old as the roster."""

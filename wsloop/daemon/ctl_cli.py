@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wsloop.daemon import streams
 from wsloop.daemon.tables import safe, show, show_json, spelled_bytes, spelled_seconds
 from wsloop.errors import UsageError
 
@@ -155,13 +156,18 @@ def kick(path: Path | None, as_json: bool, connection: str, **asked: Any) -> Non
 @daemon_options
 @click.argument("channel")
 @click.argument("data")
-def publish(path: Path | None, as_json: bool, channel: str, data: str) -> None:
+@click.option("--text", "is_text", is_flag=True, help="DATA is text, not JSON.")
+def publish(path: Path | None, as_json: bool, channel: str, data: str, is_text: bool) -> None:
     """Publish DATA, which is JSON, to a channel; `-` reads it from standard input."""
-    from wsloop.daemon.payloads import as_json_payload  # noqa: PLC0415 - other commands publish nothing
+    from wsloop.daemon.payloads import (  # noqa: PLC0415 - other commands publish nothing
+        as_json_payload,
+        as_text_payload,
+    )
 
     if data == "-":
-        data = sys.stdin.read()
-    found = find(path).ask("publish", channel=channel, data=as_json_payload(data))
+        data = streams.read_input()
+    payload = as_text_payload(data) if is_text else as_json_payload(data)
+    found = find(path).ask("publish", channel=channel, data=payload)
     if as_json:
         show_json(found)
     else:

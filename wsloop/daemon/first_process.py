@@ -37,7 +37,8 @@ INIT = 1
 class FirstProcess(Steward):
     """Holds `sockets` and the pid file; `left` is what it was left by a predecessor, or by systemd.
 
-    `settings` are those that it was started with, `sources` where they come from.
+    `settings` are those that it was started with, `sources` where they come from. `is_successor`: there is a
+    predecessor.
 
     Raises StartupError if another daemon has the pid file.
     """
@@ -53,6 +54,7 @@ class FirstProcess(Steward):
         self.settings = settings
         self.sources = sources
         self.sockets = sockets
+        self.is_successor = left.predecessor > 0
         self._ready_pipe = left.ready
         self._notifier = Notifier(environ, os.getpid())
         self._pid_file: PidFile | None = None

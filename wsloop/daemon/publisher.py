@@ -75,7 +75,7 @@ class Publisher(Talk):
             if isinstance(outcome, CallError):
                 if outcome.temporary and not self._is_ending:
                     # Without an answer nobody knows; under the same key it cannot be made twice.
-                    self.client.publish(self._channel, data, done, key=key)
+                    self.try_again(attempt)
                     return
                 self.fail(f"not published: {outcome.message} ({outcome.code})")
                 return
@@ -85,7 +85,10 @@ class Publisher(Talk):
             self._tell(outcome)
             self._end_if_done()
 
-        self.client.publish(self._channel, data, done, key=key)
+        def attempt() -> None:
+            self.client.publish(self._channel, data, done, key=key)
+
+        attempt()
 
     def _tell(self, result: PublishResult) -> None:
         if self._as_json:

@@ -15,8 +15,15 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, logs, serving
-from wsloop.daemon.channel import Answer, Drain, HandOver
+from wsloop.daemon import (
+    banner,
+    children,
+    compose,
+    joint,  # noqa: F401 - needed by all children, and read once, before they are forked
+    logs,
+    serving,
+)
+from wsloop.daemon.channel import Answer, Drain, HandOver, Stopping
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.crew_steering import Helm, Roster, roster_of
 from wsloop.daemon.forks import Forks
@@ -27,6 +34,7 @@ from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
 from wsloop.daemon.sockets import Purpose
 from wsloop.daemon.workforce import Workforce
+from wsloop.errors import StartupError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
@@ -41,7 +49,6 @@ if TYPE_CHECKING:
     from wsloop.daemon.channel import Ask
     from wsloop.daemon.crew import Child
     from wsloop.daemon.first_process import FirstProcess
-    from wsloop.daemon.settings import Settings
     from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
 
@@ -65,13 +72,15 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     The sockets of `first` are open; `said` is what is printed when all workers serve.
     """
     with contextlib.ExitStack() as stack:
-        _prepare(first.settings)
+        # What is wrong with the settings is found before anything is forked.
+        secrets = compose.secrets(first.settings)
+        compose.options(first.settings, secrets.tokens, secrets.certificates)
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(first, workers, reactor, runtime, said)
+        supervisor = Supervisor(first, secrets, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
@@ -91,11 +100,6 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     return supervisor.exit_code
 
 
-def _prepare(settings: Settings) -> None:
-    """Find what is wrong with the settings before anything is forked, and load what all children need."""
-    compose.options(settings, compose.tokens(settings))
-
-
 def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
@@ -104,15 +108,28 @@ def _serve(
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
-    return serving.serve(supervisor.settings, role, supervisor.first.sources)
+    settings = supervisor.settings
+    try:
+        return serving.serve(settings, role, supervisor.first.sources)
+    except Exception as error:
+        if settings.log.file:
+            # The log has ended with the serving; standard error, which is told too, may be nobody's.
+            with contextlib.suppress(StartupError):
+                logs.start_direct(settings.log, dev=settings.dev, process=role.name)
+            log.critical("%s: %s", role.name, children.reason_of(error))
+        raise
 
 
 class Supervisor:
-    """Decides when processes begin and end. `said` is the banner, printed when all of them serve."""
+    """Decides when processes begin and end.
+
+    `secrets` is what all of them show and judge by; `said` the banner, printed when all of them serve.
+    """
 
     def __init__(
         self,
         first: FirstProcess,
+        secrets: compose.Secrets,
         workers: int,
         reactor: Reactor,
         runtime: Runtime,
@@ -121,6 +138,7 @@ class Supervisor:
         self.settings = first.settings
         self.first = first
         self.exit_code = 0
+        self._secrets = secrets
         self._reactor = reactor
         self._sockets = first.sockets
         self._runtime = runtime
@@ -157,7 +175,13 @@ class Supervisor:
 
     def role_of(self, slot: Slot, steward: Steward) -> Role:
         """Return what a process for `slot` is to be."""
-        common = Role(workers=self._workforce.count, link_path=self._runtime.link_path, steward=steward)
+        common = Role(
+            workers=self._workforce.count,
+            link_path=self._runtime.link_path,
+            steward=steward,
+            secrets=self._secrets,
+            is_successor=self.first.is_successor,
+        )
         if slot.kind is Kind.HUB:
             return replace(
                 common,
@@ -198,10 +222,14 @@ class Supervisor:
         Those to come go by it as well. What has changed is told here, once for all.
         """
         self.first.reloading()
-        outcome, self.settings = judge(self.first.sources, self.settings)
-        if not outcome.error:
-            self.notify(signal.SIGHUP)
-        self.first.reloaded()
+        try:
+            outcome, plan = judge(self.first.sources, self.settings)
+            if plan is not None:
+                self.settings = plan.settings
+                self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
+                self.notify(signal.SIGHUP)
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            self.first.reloaded()
         return outcome
 
     def reopen_logs(self) -> None:
@@ -232,6 +260,7 @@ class Supervisor:
         self._is_stopping = True
         self._drained_from = sum(row.connections for row in self._roster().rows)
         self.first.stopping()
+        self._crew.tell_hub(Stopping())
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
