@@ -232,3 +232,23 @@ def test_whom_the_socket_does_not_admit_is_dropped_at_once(house: ControlledHous
     client.send_bytes(b"POST /ctl/stats HTTP/1.1\r\nHost: a\r\n\r\n")
     house.run_until(lambda: client.is_gone)
     assert client.http == b""
+
+
+def test_a_connection_is_recorded_by_rule_and_fetched(house: ControlledHouse) -> None:
+    assert house.ctl("record", recording="r", user="ann") == {"processes": 1}
+    assert "another recording" in house.ctl("record", recording="s", user="ann")["message"]
+    ann = house.user("ann")
+    house.subscribe(ann)
+    house.run_for(1.0)
+    found = house.ctl("recorded", recording="r", stop=True)
+    assert found["over"] == "stopped"
+    assert {line["c"].partition("/")[0] for line in found["lines"]} == {house.house.operations.uid}
+    assert {line["kind"] for line in found["lines"]} == {"begin", "in", "out", "about"}
+    assert "give one of" in house.ctl("record", recording="r")["message"]
+
+
+def test_with_several_processes_a_connection_is_recorded_by_its_node_and_number(
+    house: ControlledHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.house.operations, "everywhere", object())
+    assert "NODE/NUMBER" in house.ctl("record", recording="r", connection=3)["hint"]

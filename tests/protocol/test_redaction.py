@@ -92,9 +92,7 @@ def payloads(stream: bytes) -> bytes:
             packed = packed or frame.is_compressed
             message += frame.payload(stream)
             if frame.is_final:
-                out += (
-                    zlib.decompressobj(-15).decompress(message + b"\x00\x00\xff\xff") if packed else message
-                )
+                out += zlib.decompressobj(-15).decompress(message + end) if packed else message
                 message, packed = b"", False
     return out
 

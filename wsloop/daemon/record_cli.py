@@ -121,6 +121,7 @@ def _record(daemon: ControlClient, order: dict[str, Any], file: BinaryIO) -> dic
     rule = {name: order[name] for name in ("user", "client", "address", "connection", "node") if order[name]}
     head = Head(FORMAT, __version__, began_s, order["redact"], rule)
     file.write(msgspec.json.encode(head) + b"\n")
+    click.echo("recording; Ctrl+C ends it", err=True)
     connections: set[str] = set()
     size = 0
     over, stop = "", False
