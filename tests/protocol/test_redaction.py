@@ -70,6 +70,10 @@ def framed(draw: st.DrawFn, payload: bytes) -> bytes:
     return out
 
 
+def packed_frame(payload: bytes) -> bytes:
+    return bytes([FIN | RSV1 | 1]) + masked_frame(1, payload, MASK)[1:]
+
+
 def pieces_of(stream: bytes, cuts: Sequence[int]) -> list[bytes]:
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
     return [stream[a:b] for a, b in itertools.pairwise(places)]
@@ -148,7 +152,9 @@ def test_a_head_keeps_what_is_harmless() -> None:
     ("message", "redacted"),
     [
         (rb'{"token":"abc"}', rb'{"token":"***"}'),
-        (rb'{"\u0074oken" : "a\"b"}', rb'{"\u0074oken" : "****"}'),
+        (rb'{"Token" : "a\"b","n":"\u00e9"}', rb'{"Token" : "****","n":"\u00e9"}'),
+        (rb'{"\u0074oken":"a"}', b"*" * 18),
+        (b'{"tokens of all":"a","b":"secret","c":"d"}', b'{"tokens of all":"*","b":"secret","c":"d"}'),
         (rb'{"token":"cut off', rb'{"token":"*******'),
         (rb'{"tokens":7,"n":"token"}', rb'{"tokens":7,"n":"token"}'),
         (b"eyJhbGciOiJub25lIn0.eyJzdWIiOiIifQ.", b"*" * 35),
@@ -184,8 +190,7 @@ def test_a_request_that_is_refused_is_followed_by_another() -> None:
 
 
 def test_a_message_that_cannot_be_read_is_blotted_out() -> None:
-    damaged = bytes([FIN | RSV1 | 1]) + masked_frame(1, b"not deflate", MASK)[1:]
-    ((_, piece),) = run(Redactor(answers=False, is_open=True), [damaged])
+    ((_, piece),) = run(Redactor(answers=False, is_open=True), [packed_frame(b"not deflate")])
     assert piece == masked_frame(1, b"*" * 11, MASK)
 
 
@@ -193,10 +198,13 @@ def test_with_a_context_nothing_behind_a_secret_can_be_read() -> None:
     compressor = zlib.compressobj(wbits=-15)
     texts = [b'{"n":1}', b'{"token":"abcdef"}', b'{"n":2}']
     packed = [(compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4] for text in texts]
-    frames = [bytes([FIN | RSV1 | 1]) + masked_frame(1, each, MASK)[1:] for each in packed]
+    frames = [packed_frame(each) for each in packed]
     out = [piece for _, piece in run(Redactor(answers=False, is_open=True, kept_bytes=32768), frames)]
     assert out[0] == frames[0]
     assert out[1:] == [masked_frame(1, b"*" * len(each), MASK) for each in packed[1:]]
+    first = [packed_frame(b"damaged"), *frames[:1]]
+    out = [piece for _, piece in run(Redactor(answers=False, is_open=True, kept_bytes=32768), first)]
+    assert out == [masked_frame(1, b"*" * 7, MASK), masked_frame(1, b"*" * len(packed[0]), MASK)]
 
 
 def test_of_an_unfinished_message_the_header_is_left_and_of_a_fault_its_first_bytes() -> None:
@@ -208,3 +216,8 @@ def test_of_an_unfinished_message_the_header_is_left_and_of_a_fault_its_first_by
     assert short == b"****"
     ((_, lost),) = run(Redactor(answers=False, is_open=True), [begun + b"\x83\x05secret"])
     assert lost == masked_frame(1, b"*****", MASK, fin=False) + b"\x83\x05******"
+    redactor = Redactor(answers=False, is_open=True)
+    assert redactor.feed(0, b"\x83\x00") + redactor.feed(1, b"more") == [(0, b"\x83\x00"), (1, b"****")]
+    assert redactor.finish() == []
+    ping = masked_frame(9, b"abc", MASK)
+    assert run(Redactor(answers=False, is_open=True), [ping[:7]]) == [(0, ping[:7])]

@@ -211,6 +211,7 @@ def test_one_connection_can_be_asked_for_and_what_it_is_about_must_be_said() -> 
         number = max(each["connection"] for each in server.api("peers")["connections"])
         tape = Tape(server, connection=number)
         server.websocket()
+        first.wire.send_frame(0x9, b"beat")
         for socket in (first, second):
             socket.send("hello")
             socket.receive()
@@ -311,6 +312,11 @@ def test_a_fault_of_the_recorder_ends_the_recording_not_the_connection(
         assert tape.over.startswith("the recorder failed")
         assert "ZeroDivisionError" in caplog.text
         assert socket.is_open
+        monkeypatch.undo()
+        monkeypatch.setattr(recorder.Recording, "note_end", broken)
+        tape = Tape(server, address="127.0.0.1")
+        socket.close()
+        assert tape.finish().over.startswith("the recorder failed")
 
 
 def test_several_workers_record_together() -> None:
