@@ -55,7 +55,13 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         secrets = role.secrets or compose.secrets(settings)
         tokens = secrets.tokens
-        options = compose.options(settings, tokens, secrets.certificates, is_successor=role.is_successor)
+        options = compose.options(
+            settings,
+            tokens,
+            secrets.certificates,
+            spools=whole.hooks.spool or "",
+            is_successor=role.is_successor,
+        )
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon import (
     banner,
+    children,
     compose,
     joint,  # noqa: F401 - needed by all children, and read once, before they are forked
     logs,
@@ -33,6 +34,7 @@ from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
 from wsloop.daemon.sockets import Purpose
 from wsloop.daemon.workforce import Workforce
+from wsloop.errors import StartupError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
@@ -106,7 +108,16 @@ def _serve(
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
-    return serving.serve(supervisor.settings, role, supervisor.first.sources)
+    settings = supervisor.settings
+    try:
+        return serving.serve(settings, role, supervisor.first.sources)
+    except Exception as error:
+        if settings.log.file:
+            # The log has ended with the serving; standard error, which is told too, may be nobody's.
+            with contextlib.suppress(StartupError):
+                logs.start_direct(settings.log, dev=settings.dev, process=role.name)
+            log.critical("%s: %s", role.name, children.reason_of(error))
+        raise
 
 
 class Supervisor:
