@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.client.kit import PLACE
+from tests.client.test_spool_file import AtOnce, Later
 from wsloop.client.application import Application, ProxyOptions, SpoolOptions, TellOptions
 from wsloop.client.backend import QUESTIONS
 from wsloop.client.breaker import BreakerRules
 from wsloop.client.hooks import HookOptions, HttpHooks
 from wsloop.client.pool import HttpLimits
 from wsloop.client.spool import Overflow, Spool
+from wsloop.client.spool_file import FileStore
 from wsloop.client.urls import parse_url
 from wsloop.errors import StartupError
 from wsloop.hub.dispatcher import VERDICTS_AT_ONCE
@@ -27,6 +29,7 @@ from wsloop.testing.client import MessagingMemoryClient
 from wsloop.testing.http_backend import CUT_OFF, GARBAGE, HANG, RESET, Answer, MemoryHttpBackend
 from wsloop.testing.server import MemoryServer
 from wsloop.testing.spool_store import MemorySpoolStore
+from wsloop.transport.path_lock import PathLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -519,6 +522,62 @@ def test_a_spool_that_cannot_be_taken_over_costs_no_more_than_that(
         backend = MemoryHttpBackend(server.reactor, server.network, PLACE, lambda _: Answer({}))
         server.run_for(60.0)
         assert len(backend.requests) == 1
+
+
+def test_what_processes_have_left_that_are_gone_for_good_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def file_store(path: str, *_ports: object) -> FileStore:
+        return FileStore(path, AtOnce(), Later())
+
+    monkeypatch.setattr("wsloop.client.application.FileStore", file_store)
+    long_ago = (1e9, 1e9)
+    for name in (
+        "events",
+        "events.hub",
+        "events.worker-12",
+        "events.worker-1",
+        "events.worker-0",
+        "events.old",
+    ):
+        left = Spool(file_store(str(tmp_path / name)), 10_000, Overflow.NEWEST, os.urandom)
+        left.append(b'{"seq":1,"type":"occupied","channel":"%b","time":1}' % name.encode())
+        left.close()
+        os.utime(tmp_path / name, long_ago)
+    (tmp_path / "events.worker-3").write_bytes(b"somebody else's")
+    os.utime(tmp_path / "events.worker-3", long_ago)
+    os.utime(tmp_path / "events.hub")  # it was written to just now
+    held = PathLock(str(tmp_path / "events.worker-1"))
+    spool = SpoolOptions(str(tmp_path / "events.worker-0"), str(tmp_path / "events"))
+    tell = TellOptions(address_of("hooks"), spool=spool)
+    with MemoryServer(
+        options=Options(outside=functools.partial(Application, proxy=None, tell=tell))
+    ) as server:
+        backend = MemoryHttpBackend(server.reactor, server.network, PLACE, lambda _: Answer({}))
+        server.run_for(60.0)
+        told = [event for request in backend.requests for event in request.json()]
+        assert [(each["seq"], each["type"], each.get("channel")) for each in told] == [
+            (1, "occupied", "events.worker-0"), (2, "start", None),
+            (3, "occupied", "events"), (4, "occupied", "events.worker-12"),
+        ]  # fmt: skip
+    held.release(remove=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "events.hub", "events.old", "events.worker-0", "events.worker-1", "events.worker-3",
+    ]  # fmt: skip
+
+
+def test_an_orphan_waits_until_there_is_room_for_it() -> None:
+    site = Site()
+    site.backend.close()
+    store = MemorySpoolStore()
+    orphan = Spool(store, 10_000_000, Overflow.NEWEST, os.urandom)
+    for _ in range(5):
+        orphan.append(b'{"seq":1,"type":"occupied","channel":"%b","time":1}' % (b"x" * 900_000))
+    before = hooks_of(site.server).waiting
+    assert not hooks_of(site.server).take_in(orphan)
+    assert hooks_of(site.server).waiting == before
+    site.close()
+    assert not hooks_of(site.server).take_in(Spool(store, 1000, Overflow.NEWEST, os.urandom))
 
 
 def test_a_crowd_of_slow_calls_keeps_nobody_from_connecting(site: Site) -> None:

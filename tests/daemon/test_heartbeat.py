@@ -118,6 +118,21 @@ def test_a_socket_that_another_has_left_is_listened_on_until_a_third_has_it(scen
     sock.close()
 
 
+def test_one_that_drains_listens_on_nothing_more(scene: Scene) -> None:
+    """It would refuse whoever comes, and another process is about to listen there."""
+    scene.attach()
+    scene.beats.stopping()
+    sock = SocketNetwork().listen(TcpBind("127.0.0.1", 0))
+    before = len(os.listdir("/proc/self/fd"))
+    scene.say(Listen((77,)), sock.fileno())
+    assert scene.house.server.listeners == ()
+    assert len(os.listdir("/proc/self/fd")) == before
+    scene.say(Leave((77,)))
+    scene.say(Drain())
+    assert scene.drains == 1  # so the line is whole
+    sock.close()
+
+
 def test_a_socket_that_was_there_at_the_start_can_be_left(scene: Scene) -> None:
     listener = scene.house.server.listen(TcpBind("127.0.0.1", 0))
     scene.attach()

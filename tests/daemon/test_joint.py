@@ -14,6 +14,7 @@ import pytest
 from wsloop.cluster.domain import HubDomain, WorkerDomain
 from wsloop.daemon import joint, observing
 from wsloop.daemon.roles import Kind, Role
+from wsloop.daemon.steering import WorkerRow
 from wsloop.hub.operations import table
 from wsloop.hub.operations.results import EmptyResult
 from wsloop.server.assembly import Ports
@@ -38,13 +39,13 @@ def ports_of(house: MemoryServer) -> Ports:
     return Ports(house.clock, FakePoller(house.network, house.clock), house.network, os.urandom)
 
 
-def test_a_worker_tells_whether_it_reaches_the_hub_process(house: MemoryServer) -> None:
+def test_a_worker_tells_how_often_it_reached_the_hub_process_again(house: MemoryServer) -> None:
     ports, role = ports_of(house), Role(Kind.WORKER, slot=3)
     made = dataclasses.replace(house.house, domain=WorkerDomain(house.reactor, ports, NOWHERE, 3))
     observer = observing.observe(made, ports, role)
     assert joint.join(made, observer, role) is None
     values = observer.snapshot().values
-    assert values["wsloop_link_up"] == {"worker-3": [0]}
+    assert "wsloop_link_up" not in values  # it could not be asked while it is not
     assert values["wsloop_link_reconnects_total"] == {"": [0]}
     packed = msgspec.msgpack.encode(values)
     assert msgspec.msgpack.decode(packed, type=dict[str, dict[str, list[float]]]) == values
@@ -59,6 +60,19 @@ def test_the_hub_process_counts_workers_and_deaths(house: MemoryServer) -> None:
     values = observer.snapshot().values
     assert (values["wsloop_workers"], values["wsloop_worker_deaths_total"]) == ({"": [0]}, {"": [0]})
     domain.close()
+
+
+def test_the_hub_process_tells_whom_it_does_not_hear() -> None:
+    states = ("serving", "serving", "starting", "draining")
+    rows = [WorkerRow(f"worker-{slot}", 41 + slot, state, 0) for slot, state in enumerate(states)]
+    with MemoryCluster(2) as cluster:
+        domain = cluster.hub.house.domain
+        assert isinstance(domain, HubDomain)
+        up = {"worker-0": True, "worker-1": True, "worker-3": False}
+        assert joint.links_up(domain.service, lambda: rows) == {"wsloop_link_up": up}
+        cluster.cut(0)
+        up["worker-0"] = False
+        cluster.run_until(lambda: joint.links_up(domain.service, lambda: rows) == {"wsloop_link_up": up})
 
 
 def join_up(server: MemoryServer, kind: Kind) -> MemoryServer:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from tests.system.daemon import PATIENCE_S, Daemon
 from tests.system.peers import open_echo, raw, says
 from tests.system.test_workers import children
 from tests.transport.tls_kit import client_context, write_pair
+from wsloop.daemon.validity import END
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 
 if TYPE_CHECKING:
@@ -132,6 +134,15 @@ def test_every_worker_reloads_and_so_does_one_that_comes_later(path: Path) -> No
         assert all(takes(daemon, 10) for _ in range(8))
 
 
+def certificate(daemon: Daemon) -> bytes | None:
+    """Return what a new client is shown."""
+    with (
+        socket.create_connection(("127.0.0.1", daemon.port), PATIENCE_S) as sock,
+        client_context().wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        return tls.getpeercert(binary_form=True)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for processes")
 def test_a_worker_that_is_replaced_needs_no_file_that_was_good_at_the_start(tmp_path: Path) -> None:
     certfile, keyfile = write_pair(tmp_path)
@@ -144,7 +155,12 @@ def test_a_worker_that_is_replaced_needs_no_file_that_was_good_at_the_start(tmp_
         encoding="utf-8",
     )
     with Daemon("-c", str(config), "--workers", "2") as daemon:
+        first = certificate(daemon)
         lines = (folder / "wsloop.log").open(encoding="utf-8")
+        write_pair(tmp_path)
+        daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: certificate(daemon) != first)
+        renewed = ssl.PEM_cert_to_DER_cert(Path(certfile).read_text(encoding="ascii").partition(END)[0] + END)
         Path(certfile).write_text("no certificate\n", encoding="utf-8")
         folder.rename(tmp_path / "away")
         victims = children(daemon)[1:]
@@ -158,8 +174,7 @@ def test_a_worker_that_is_replaced_needs_no_file_that_was_good_at_the_start(tmp_
 
         wait_for(have_others_come)
         wait_for(lambda: len(children(daemon)) == 3 and not {*children(daemon)} & {*victims})
-        with socket.create_connection(("127.0.0.1", daemon.port), PATIENCE_S) as sock:
-            client_context().wrap_socket(sock, server_hostname="localhost").close()
+        assert {certificate(daemon) for _ in range(8)} == {renewed}
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait() == 0
         told.append(lines.read())

@@ -7,6 +7,7 @@ is a wakeup for it to call back by. `daemon/compose.py` makes the options.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from wsloop.client.http import HttpClient
 from wsloop.client.names import OnlyAddresses, SystemNames
 from wsloop.client.pool import HttpLimits
 from wsloop.client.spool import NoStore, Overflow, Spool, SpoolError
-from wsloop.client.spool_file import FileStore
+from wsloop.client.spool_file import FileStore, orphans
 from wsloop.errors import StartupError
 from wsloop.loop.threads import HelperThread
 
@@ -38,6 +39,10 @@ log = logging.getLogger("wsloop.client")
 
 SPOOL_BYTES = 4 * 1024 * 1024
 """Events that may wait: some 25,000, a quarter of an hour of a receiver's absence at 30 a second."""
+
+ORPHAN_AFTER_S = 10.0
+"""Spools that were not written to for so long, and that nobody has, are taken in; looked for as often. A
+worker that died is back sooner."""
 
 LOOK_EVERY_S = 1.0
 """How often a successor looks whether its predecessor, which drains, has let go of the spool."""
@@ -59,9 +64,14 @@ class ProxyOptions:
 
 @dataclass(frozen=True, slots=True)
 class SpoolOptions:
-    """Where events wait: in the file `path`, or in memory if that is ""."""
+    """Where events wait: in the file `path`, or in memory if that is "".
+
+    `family`: the name from which those of all processes of the daemon are made (`spool_file.orphans`); what
+    processes that are gone have left is told too. "": there are no others.
+    """
 
     path: str = ""
+    family: str = ""
     max_bytes: int = SPOOL_BYTES
     overflow: Overflow = Overflow.NEWEST
 
@@ -104,6 +114,8 @@ class Application:
         names: Names = OnlyAddresses() if ports.wakeup is None else SystemNames(self._helper, self._now)
         self.backend = None if proxy is None else self._make_backend(proxy, names)
         self.hooks = None if tell is None else self._make_hooks(tell, names)
+        if tell is not None and tell.spool.path and tell.spool.family:
+            reactor.call_later(ORPHAN_AFTER_S, self._adopt)
 
     def numbers(self) -> dict[str, float | Mapping[str, float | Histogram]]:
         """Return what was asked and told, by the names of metrics; nothing of what there is not."""
@@ -130,6 +142,8 @@ class Application:
         for client in self._clients:
             client.close()
         self._look()
+        if self._is_waiting and self.hooks is not None and self.hooks.waiting:
+            log.error("%d events are lost: the spool is still in use", self.hooks.waiting)
         self._is_waiting = False
         if self.hooks is not None:
             self.hooks.close()
@@ -199,6 +213,34 @@ class Application:
             self._is_waiting = False
         if self._is_waiting:
             self._reactor.call_later(LOOK_EVERY_S, self._look)
+
+    def _adopt(self) -> None:
+        """Take in what processes have left that are gone for good: there are fewer now, or others."""
+        assert self._tell is not None
+        options = self._tell.spool
+        self._reactor.call_later(ORPHAN_AFTER_S, self._adopt)
+        before_s = self._ports.unix_s() - ORPHAN_AFTER_S
+        with contextlib.suppress(OSError):  # ENOENT: another process was quicker; EACCES
+            for path in orphans(options.family, options.path, before_s):
+                self._take_in(path)
+
+    def _take_in(self, path: str) -> None:
+        assert self.hooks is not None
+        try:
+            store = FileStore(path, self._helper, self._reactor.call_later)
+        except OSError:  # EAGAIN: its process lives
+            return
+        try:
+            orphan = Spool(store, SPOOL_BYTES, Overflow.NEWEST, self._ports.entropy)
+            if self.hooks.take_in(orphan):
+                store.remove()
+                log.log(
+                    logging.INFO if orphan else logging.DEBUG, "%d events of %s are told", len(orphan), path
+                )
+        except SpoolError:  # somebody's file that is called like ours
+            log.debug("%s is no spool", path)
+        finally:
+            store.close()
 
     def _open_spool(self, tell: TellOptions) -> Spool:
         """Return the spool; raises BlockingIOError if another process has it, StartupError as above."""

@@ -129,6 +129,10 @@ class Service:
         """The slots of the workers that are linked, in their order."""
         return sorted(self._workers)
 
+    def heard(self) -> list[int]:
+        """Return the slots of the workers that are linked and not silent, in their order."""
+        return [slot for slot, session in sorted(self._workers.items()) if not session.link.is_stalled]
+
     def call_all(self, name: str, body: bytes, timeout_s: float, done: Answered) -> None:
         """Ask all workers; `done` gets slot -> answer, None for no answer in time or a worker that was lost.
 

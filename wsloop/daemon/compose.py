@@ -111,13 +111,13 @@ def options(
     judges: Tokens | None = None,
     shown: Certificates | None = None,
     *,
+    spools: str = "",
     is_successor: bool = False,
 ) -> Options:
     """Return the settings in the server's own terms.
 
     `judges` from `tokens`, `shown` from `certificates`; without it they are loaded here, which raises
-    ConfigError for bad ones. `is_successor`: this daemon
-    takes the place of another, which drains.
+    ConfigError for bad ones. `spools` and `is_successor`: see `outside.maker`.
     """
     server, ws = settings.server, settings.ws
     accept_rate = server.limit_accept_rate
@@ -143,7 +143,7 @@ def options(
         proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
-        outside=outside.maker(settings, is_successor=is_successor),
+        outside=outside.maker(settings, spools=spools, is_successor=is_successor),
         forwarded_headers=frozenset(settings.proxy.headers),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),

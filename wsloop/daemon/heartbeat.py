@@ -8,6 +8,7 @@ nobody would ever replace or end this process, so it ends by itself, gently.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -119,12 +120,17 @@ class Beats(Steward):
         self._drain()
 
     def _on_message(self, message: Message, descriptors: list[int]) -> None:
-        if isinstance(message, Listen):
+        if isinstance(message, Listen) and self._is_stopping:
+            # Whoever takes this place listens there: it was forked with them.
+            for descriptor in descriptors:
+                os.close(descriptor)
+        elif isinstance(message, Listen):
             for key, descriptor in zip(message.keys, descriptors, strict=True):
                 self._listeners[key] = self._house.server.listen(FdBind(descriptor))
         elif isinstance(message, Leave):
             for key in message.keys:
-                self._listeners.pop(key).close()
+                if key in self._listeners:  # not if it came while this process drained
+                    self._listeners.pop(key).close()
         elif isinstance(message, HandOver):
             retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):

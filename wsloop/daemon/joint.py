@@ -25,12 +25,13 @@ from wsloop.observe.snapshot import Snapshot
 from wsloop.transport.bind import FdBind, UnixBind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wsloop.cluster.desk import Done
     from wsloop.cluster.service import Service
     from wsloop.cluster.uplink import Uplink
     from wsloop.daemon.roles import Role
+    from wsloop.daemon.steering import WorkerRow
     from wsloop.daemon.steward import Steward
     from wsloop.hub.hub import Hub
     from wsloop.hub.memory_broker import BrokerLimits
@@ -66,7 +67,7 @@ def join(house: House, observer: Observer, role: Role) -> Gather | None:
     """
     joined = house.domain
     if isinstance(joined, WorkerDomain):
-        observer.add(functools.partial(_link_numbers, role.name, joined.link))
+        observer.add(functools.partial(_link_numbers, joined.link))
         _join_as_worker(house, joined, observer)
     elif isinstance(joined, HubDomain):
         observer.add(functools.partial(_crew_numbers, joined.service, role.steward))
@@ -74,11 +75,17 @@ def join(house: House, observer: Observer, role: Role) -> Gather | None:
     return None
 
 
-def _link_numbers(name: str, link: Uplink) -> Numbers:
-    return {
-        "wsloop_link_up": {name: link.is_up},
-        "wsloop_link_reconnects_total": max(0, link.statistics().links - 1),
-    }
+def _link_numbers(link: Uplink) -> Numbers:
+    return {"wsloop_link_reconnects_total": max(0, link.statistics().links - 1)}
+
+
+def links_up(service: Service, rows: Callable[[], Iterable[WorkerRow]]) -> Numbers:
+    """Return which workers the hub process hears; a worker that it does not hear could not tell it so.
+
+    `rows` tells which there are.
+    """
+    heard = {f"worker-{slot}" for slot in service.heard()}
+    return {"wsloop_link_up": {row.name: row.name in heard for row in rows() if row.state != "starting"}}
 
 
 def _crew_numbers(service: Service, steward: Steward) -> Numbers:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.reactor import Reactor
+    from wsloop.observe.observer import Observer
     from wsloop.server.assembly import House, Options
     from wsloop.server.server import Server
 
@@ -54,7 +55,13 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
         secrets = role.secrets or compose.secrets(settings)
         tokens = secrets.tokens
-        options = compose.options(settings, tokens, secrets.certificates, is_successor=role.is_successor)
+        options = compose.options(
+            settings,
+            tokens,
+            secrets.certificates,
+            spools=whole.hooks.spool or "",
+            is_successor=role.is_successor,
+        )
         if role.kind is not Kind.ALONE:
             # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
             from wsloop.daemon import joint  # noqa: PLC0415
@@ -84,7 +91,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         # The changes of several processes are told by their supervisor, once.
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
-        crew = _crew(house, role)
+        crew = _crew(house, role, observer)
         _serve(reloading, house, wakeup, role, crew)
     return 0
 
@@ -100,17 +107,21 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _crew(house: House, role: Role) -> CrewSteering | None:
+def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
     """Return what steers the processes of which this one is the hub; None in every other."""
     if role.kind is not Kind.HUB:
         return None
     # Imported here: a daemon of one process needs none of it.
+    from wsloop.cluster.domain import HubDomain  # noqa: PLC0415
+    from wsloop.daemon import joint  # noqa: PLC0415
     from wsloop.daemon.crew_steering import CrewSteering  # noqa: PLC0415
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
+    assert isinstance(house.domain, HubDomain)
     crew = CrewSteering(house.reactor, role.steward)
     house.health.add_of_others(crew.reason)
+    observer.add(functools.partial(joint.links_up, house.domain.service, lambda: crew.roster.rows))
     return crew
 
 
