@@ -74,6 +74,21 @@ def test_a_new_process_in_the_slot_proves_that_the_old_one_is_dead() -> None:
     assert of(rig, 1, "leave") == [("leave", "c", b"a")]
 
 
+def test_who_joins_again_is_said_to_have_left_before_and_not_after() -> None:
+    rig = Workers()
+    end = rig.link(0)
+    rig.link(1).broker.subscribe("c")
+    joined(rig, 0, "c", "a")
+    rig.hubs[1].told.clear()
+    rig.cut(0)
+    rig.run_until(lambda: not end.uplink.is_up)
+    end.broker.publish_leave("c", b"a")
+    rig.run_until(lambda: end.uplink.is_up)
+    end.broker.publish_join("c", b"a")
+    rig.run_for(5)
+    assert of(rig, 1, "join", "leave") == [("leave", "c", b"a"), ("join", "c", b"a")]
+
+
 def test_who_takes_leave_is_gone_at_once_and_nothing_is_wrong(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     rig = Workers()

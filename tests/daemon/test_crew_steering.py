@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from wsloop.daemon.channel import MAX_MESSAGE_BYTES
 from wsloop.daemon.crew_steering import ROSTER_EVERY_S, CrewSteering, Helm, Roster
 from wsloop.daemon.reload import Change, Outcome
 from wsloop.daemon.steering import SteeringError, WorkerRow
@@ -73,6 +74,13 @@ def test_a_drain_begins_behind_its_answer(ship: Ship) -> None:
 def test_a_reload_tells_what_has_changed_or_what_is_wrong(ship: Ship) -> None:
     assert told(ship.steering.reload) == ["log.level: info -> debug"]
     ship.outcome = Outcome(error="wsloop.toml:3: unknown key 'prot'", hint="did you mean 'port'?")
+    many = tuple(Change(f"namespaces.a{number}", "added" * 999) for number in range(5000))
+    ship.outcome, refusal = Outcome(many), ship.outcome
+    lines = told(ship.steering.reload)
+    assert lines[0].startswith("namespaces.a0: added")
+    assert lines[-1] == "and 4800 more: see the log"
+    assert sum(map(len, lines)) < MAX_MESSAGE_BYTES // 4
+    ship.outcome = refusal
     refused = told(ship.steering.reload)
     assert isinstance(refused, SteeringError)
     assert refused.message == "wsloop.toml:3: unknown key 'prot'; nothing was changed"

@@ -12,6 +12,7 @@ from wsloop.daemon import first_process
 from wsloop.daemon.config import Sources
 from wsloop.daemon.first_process import FirstProcess
 from wsloop.daemon.inheritance import READY, Inheritance
+from wsloop.daemon.pid_file import PidFile
 from wsloop.daemon.settings import ServerSettings, Settings
 from wsloop.daemon.sockets import Sockets
 from wsloop.errors import StartupError
@@ -230,3 +231,39 @@ def test_a_forked_process_holds_neither_lock_nor_pipe(tmp_path: Path) -> None:
     assert os.read(reading, 1) == b""
     made(None, path).close()  # as the first one's parent has the lock no more either, in this process
     os.close(reading)
+
+
+@pytest.mark.parametrize("names_another", [False, True])
+def test_a_pid_file_that_the_new_settings_do_not_name_goes_with_the_old_daemon(
+    tmp_path: Path, reactor: Reactor, names_another: bool
+) -> None:
+    former, path = tmp_path / "former", tmp_path / "pid" if names_another else None
+    old = PidFile(str(former))
+    old.write(1)
+
+    def successor() -> FirstProcess:
+        left = Inheritance(predecessor=1, pid_file=str(former), pid_file_lock=os.dup(old.fileno()))
+        return made(left, path)
+
+    successor().close()  # it failed before it served
+    assert former.read_text() == "1\n"
+    first = successor()
+    first.begin(reactor, lambda: None)
+    old.abandon()
+    assert not former.exists()
+    if path is not None:
+        assert path.read_text() == f"{os.getpid()}\n"
+    first.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_has_left_to_a_successor_is_not_restarted_once_more(
+    reactor: Reactor, successors: list[FakeSuccessor]
+) -> None:
+    first, told = made(), Told()
+    first.begin(reactor, lambda: None)
+    first.restart(told)
+    successors[0].on_ready(99)
+    first.restart(told)
+    assert told.answers[-1] == (False, "the daemon is stopping")
+    assert len(successors) == 1

@@ -206,6 +206,10 @@ class Service:
         self._departures.settle(session)
         log.info("worker %d is linked", session.slot)
 
+    def hand_out(self, channel: str, info: bytes, *, is_leave: bool) -> None:
+        """See `Greeter.hand_out`."""
+        self._departures.hand_out(channel, info, is_leave=is_leave)
+
     def dismiss(self, session: Session) -> None:
         """See `Greeter.dismiss`: it will not come back, so nothing is kept for it."""
         session.link.close()

@@ -86,6 +86,10 @@ class Greeter(Protocol):
         """Hear that a worker has said again what holds."""
         ...
 
+    def hand_out(self, channel: str, info: bytes, /, *, is_leave: bool) -> None:
+        """Tell others of a join or a leave, behind those that are still to be told."""
+        ...
+
     def dismiss(self, session: Session, /) -> None:
         """Hear that a worker takes leave."""
         ...
@@ -226,13 +230,13 @@ class Session:
         self.said.add(message.channel, message.info)
         if self.told is not None:
             self.told.add(message.channel, message.info)
-        self._service.shared.broker.publish_join(message.channel, message.info)
+        self._service.hand_out(message.channel, message.info, is_leave=False)
 
     def _on_leave(self, message: messages.LeaveSaid) -> None:
         self.said.remove(message.channel, message.info)
         if self.told is not None:
             self.told.remove(message.channel, message.info)
-        self._service.shared.broker.publish_leave(message.channel, message.info)
+        self._service.hand_out(message.channel, message.info, is_leave=True)
 
     def _on_restored(self, _message: messages.Restored) -> None:
         if self.state is not SessionState.RESTORING:

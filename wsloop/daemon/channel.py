@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from wsloop.loop.reactor import Reactor
 
-MAX_MESSAGE_BYTES = 64 * 1024
-"""A beat has some 30 bytes; the longest is the answer to `restart`, one line. Longer is a fault."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""A beat has some 30 bytes; the longest is the roster, 200 for each of 512 workers. Longer is a fault."""
 
 MAX_QUEUED = 64
 """Messages that wait for a process that does not read, which is soon killed for it; more are dropped."""
@@ -110,8 +110,10 @@ _decoder = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
-    """Return the message as it goes over the line."""
+    """Return the message as it goes over the line; raises ValueError for one that the other end refuses."""
     body = _encoder.encode(message)
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message of {len(body)} bytes")
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 

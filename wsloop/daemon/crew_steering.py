@@ -29,6 +29,10 @@ ROSTER_EVERY_S = 1.0
 """How old what the hub process knows of the others may be: as old as their beats."""
 
 
+MAX_LINES = 200
+MAX_LINE = 1000
+"""Of what a reload has changed: lines that an operator is shown, and characters of each. The log has all."""
+
 OVERLOADED = "overloaded"
 """How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
 
@@ -114,7 +118,10 @@ class Helm:
 
     def _on_reload(self, _argument: str, done: Done) -> None:
         outcome = self._reload()
-        told = Reloaded(outcome.lines(), bool(outcome.error), outcome.hint)
+        lines = outcome.lines()
+        if len(lines) > MAX_LINES:
+            lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more: see the log"]
+        told = Reloaded([line[:MAX_LINE] for line in lines], bool(outcome.error), outcome.hint[:MAX_LINE])
         done(True, msgspec.json.encode(told).decode())
 
 
