@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+INTERRUPTED = object()
+
+
 class MadeUpDaemon:
-    """Answers `recorded` with these, in turn; an exception is raised."""
+    """Answers `recorded` with these, in turn; INTERRUPTED is a Ctrl+C just before a line comes."""
 
     def __init__(self, *answers: Any, processes: int = 1) -> None:
         self.answers = list(answers)
@@ -31,8 +35,9 @@ class MadeUpDaemon:
         if method == "record":
             return {"processes": self.processes}
         answer = self.answers.pop(0)
-        if isinstance(answer, BaseException):
-            raise answer
+        if answer is INTERRUPTED:
+            signal.raise_signal(signal.SIGINT)
+            return {"lines": [HELLO]}
         return answer
 
 
@@ -81,9 +86,11 @@ def test_what_the_daemon_gives_is_written_and_can_be_shown(tmp_path: Path) -> No
 
 
 def test_an_interrupt_ends_it_with_what_there_is(tmp_path: Path) -> None:
-    daemon = MadeUpDaemon(KeyboardInterrupt(), {"lines": [HELLO], "over": "stopped"})
+    daemon = MadeUpDaemon(INTERRUPTED, {"lines": [], "over": "stopped"})
+    handler = signal.getsignal(signal.SIGINT)
     done = record(daemon, tmp_path / "tape", "n/7", "--keep-tokens", "--json")
-    assert json.loads(done.stdout)["over"] == "stopped"
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert json.loads(done.stdout) | {"connections": 1, "over": "stopped"} == json.loads(done.stdout)
     assert daemon.asked[0][1] | {"node": "n", "connection": 7, "redact": False} == daemon.asked[0][1]
     assert daemon.asked[-1][1]["stop"]
 

@@ -6,9 +6,12 @@ rights of who runs it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,7 +24,7 @@ from wsloop.daemon.tables import safe, show_json, spelled_bytes
 from wsloop.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wsloop.daemon.ctl_client import ControlClient
 
@@ -121,27 +124,44 @@ def _record(daemon: ControlClient, order: dict[str, Any], file: BinaryIO) -> dic
     rule = {name: order[name] for name in ("user", "client", "address", "connection", "node") if order[name]}
     head = Head(FORMAT, __version__, began_s, order["redact"], rule)
     file.write(msgspec.json.encode(head) + b"\n")
-    click.echo("recording; Ctrl+C ends it", err=True)
     connections: set[str] = set()
     size = 0
-    over, stop = "", False
-    while not over:
-        try:
-            if not stop:
+    over = ""
+    with _interrupts() as stop:
+        click.echo("recording; Ctrl+C ends it", err=True)
+        while not over:
+            if not stop.is_set():
                 time.sleep(FETCH_EVERY_S)
-            found = daemon.ask("recorded", recording=order["recording"], stop=stop)
-        except KeyboardInterrupt:
-            stop = True
-            continue
-        for line in found["lines"]:
-            size += len(line.get("data", "")) * 3 // 4
-            connections.add(line["c"])
-            file.write(msgspec.json.encode(line) + b"\n")
-        file.flush()
-        over = found.get("over", "")
-        # Several processes have as much room each as all have together.
-        stop = stop or size >= order["max_bytes"]
+            found = daemon.ask("recorded", recording=order["recording"], stop=stop.is_set())
+            for line in found["lines"]:
+                size += len(line.get("data", "")) * 3 // 4
+                connections.add(line["c"])
+                file.write(msgspec.json.encode(line) + b"\n")
+            file.flush()
+            over = found.get("over", "")
+            # Several processes have as much room each as all have together.
+            if size >= order["max_bytes"]:
+                stop.set()
     return {"connections": len(connections), "bytes": size, "over": over}
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl+C sets: an answer that is on its way must not get lost.
+
+    A second one interrupts at once.
+    """
+    asked = threading.Event()
+
+    def on_interrupt(_number: int, _frame: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @click.command()

@@ -111,11 +111,11 @@ class TestSocket:
 
         Raises ConnectionClosed if none comes any more, TimeoutError after `within_s` virtual seconds.
         """
-        self._wait_for(lambda: len(self.wire.messages) > self._taken, within_s)
-        if len(self.wire.messages) == self._taken:
+        self._wait_for(lambda: len(self.wire.received) > self._taken, within_s)
+        if len(self.wire.received) == self._taken:
             raise ConnectionClosed(*(self.closed or ABNORMAL))
         self._taken += 1
-        return self.wire.messages[self._taken - 1]
+        return self.wire.received[self._taken - 1]
 
     def ping(self, payload: bytes = b"") -> float:
         """Send a ping; return after how many virtual seconds its pong came. Raises ConnectionClosed."""

@@ -47,7 +47,7 @@ def masked_frame(opcode: int, payload: bytes, mask: bytes, *, fin: bool = True) 
 class MemoryClient:
     """A WebSocket client whose socket is turned by the server's own reactor.
 
-    What it received is in `messages` (all, in order), `texts`, `binaries`, `pings`, `pongs` and
+    What it received is in `received` (all messages, in order), `texts`, `binaries`, `pings`, `pongs` and
     `close_frame` ((code, reason), or None); before the upgrade, raw bytes are in `http`. `is_gone` is true
     once the server's end of the stream was seen, by FIN or by reset.
     """
@@ -57,7 +57,7 @@ class MemoryClient:
         self.http = b""
         self.is_open = False
         self.is_gone = False
-        self.messages: list[str | bytes] = []
+        self.received: list[str | bytes] = []
         self.texts: list[str] = []
         self.binaries: list[bytes] = []
         self.pings: list[bytes] = []
@@ -186,10 +186,10 @@ class MemoryClient:
             if event.message_finished:
                 parts, self._parts = self._parts, []
                 if isinstance(event, TextMessage):
-                    self.messages.append("".join(parts))
+                    self.received.append("".join(parts))
                     self._on_text("".join(parts))
                 else:
-                    self.messages.append(b"".join(parts))
+                    self.received.append(b"".join(parts))
                     self.binaries.append(b"".join(parts))
         elif isinstance(event, Ping):
             self.pings.append(bytes(event.payload))
