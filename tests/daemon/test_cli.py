@@ -92,7 +92,7 @@ def test_an_unknown_option_is_2_with_the_right_one_named(fails: Fails) -> None:
         (("config", "show", "--prot", "1"), "wsloop config show"),
         (("serve", "--port", "x"), "wsloop serve"),
         (("token", "new", "--userr", "x"), "wsloop token new"),
-        (("check-config",), "wsloop check-config"),
+        (("check-config", "--strikt"), "wsloop check-config"),
         (("config", "shwo"), "wsloop config"),
     ],
 )

@@ -267,6 +267,19 @@ def test_ten_deaths_in_a_minute_are_given_up_on_once(caplog: pytest.LogCaptureFi
     assert "worker-0 (pid 101) ended with exit status 3; respawn in" in caplog.text
 
 
+def test_one_that_dies_slowly_whenever_it_starts_is_given_up_on(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(workers=1)
+    (slot,) = scene.crew.workers()
+    for _ in range(MOST_DEATHS):
+        assert not scene.give_ups
+        while slot.child is None:
+            scene.run_for(1, HUB)
+        scene.run_for(8, HUB)
+        scene.end(slot.child.pid, 1)
+    assert scene.give_ups == 1
+    assert "worker-0 died 10 times at its start: giving up" in caplog.text
+
+
 def test_a_worker_that_ends_by_itself_and_well_is_replaced_but_is_no_death() -> None:
     scene = Scene()
     scene.end(ONE, 0)

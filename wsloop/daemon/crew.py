@@ -59,7 +59,10 @@ class Patience:
 
 @dataclass(slots=True)
 class Slot:
-    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it."""
+    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it.
+
+    `failed_starts`: how many in a row have died before their first beat.
+    """
 
     kind: Kind
     number: int = 0
@@ -67,6 +70,7 @@ class Slot:
     backoff: Backoff = field(default_factory=Backoff)
     timer: Timer | None = None
     deaths: int = 0
+    failed_starts: int = 0
 
     @property
     def name(self) -> str:
@@ -288,14 +292,28 @@ class Crew:
             self.deaths += 1
             slot.deaths += 1
             self._tell_toll()
-            is_own_fault = code != -signal.SIGKILL or child.is_hung
-            if is_own_fault and self._recent.add(self._reactor.now):
+            why = self._why_to_give_up(child, code)
+            if why:
                 log.error("%s %s", child, _end_of(code))
-                log.error("%d processes died within %g s: giving up", MOST_DEATHS, WITHIN_S)
+                log.error("%s: giving up", why)
                 self._on_give_up()
                 return
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
         log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
+
+    def _why_to_give_up(self, child: Child, code: int) -> str:
+        """Count a death; return why it was one too many, "" if it was not.
+
+        Who never gets as far as serving may take so long for each attempt that few fit into the time.
+        """
+        slot = child.slot
+        slot.failed_starts = slot.failed_starts + 1 if child.beat is None else 0
+        is_own_fault = code != -signal.SIGKILL or child.is_hung
+        if is_own_fault and self._recent.add(self._reactor.now):
+            return f"{MOST_DEATHS} processes died within {WITHIN_S:g} s"
+        if slot.failed_starts >= MOST_DEATHS:
+            return f"{slot.name} died {slot.failed_starts} times at its start"
+        return ""
 
     def tell_hub(self, message: Message) -> None:
         """Say something to the hub process, if there is one."""

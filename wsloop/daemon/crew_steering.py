@@ -145,10 +145,13 @@ class CrewSteering:
         self.roster = Roster()
         self._reactor = reactor
         self._supervisor = supervisor
+        self._is_asking = False
 
     def begin(self) -> None:
-        """Ask who is there, now and from time to time."""
-        self.workers(lambda _: None)
+        """Ask who is there, now and from time to time; not again before the answer is there."""
+        if not self._is_asking:
+            self._is_asking = True
+            self.workers(lambda _: None)
         self._reactor.call_later(ROSTER_EVERY_S, self.begin)
 
     def reason(self) -> str:
@@ -185,6 +188,7 @@ class CrewSteering:
         """See `Steering.workers`."""
 
         def told(is_done: bool, text: str) -> None:
+            self._is_asking = False
             if is_done:
                 self.roster = msgspec.json.decode(text, type=Roster)
             done(list(self.roster.rows))
