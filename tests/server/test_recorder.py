@@ -189,6 +189,12 @@ def test_it_is_bounded_in_bytes() -> None:
         tape.take()
         assert len(tape.stream("in")) + len(tape.stream("out")) == 1000
         assert tape.over == "it is full"
+        tape = Tape(server, user="anna", max_bytes=100)
+        server.client("anna")
+        server.clock.sleep(0.5)
+        tape.take()
+        assert len(tape.stream("in")) + len(tape.stream("out")) == 100
+        assert tape.over == "it is full"
 
 
 def test_it_is_bounded_in_time_and_by_being_asked_for() -> None:
