@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.server.tls_client import TlsMemoryClient, tls_server
+from tests.transport.tls_kit import write_pair
 from wsloop.hub.operations.requests import RecordRequest
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.server import recorder
@@ -18,9 +20,11 @@ from wsloop.server.assembly import Options
 from wsloop.server.forwarded import Proxies
 from wsloop.testing import CommandRefused, Server, UpgradeRefused
 from wsloop.testing.network import NetworkFaults
+from wsloop.transport.certificates import Certificates
 from wsloop.transport.tcp import TcpTransport
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
     from wsloop.testing import TestSocket
@@ -348,3 +352,27 @@ def test_the_bounds_of_an_order_are_its_types() -> None:
         for wrong in orders:
             with pytest.raises(CommandRefused):
                 server.api("record", recording="r", user="anna", **wrong)
+
+
+def test_over_tls_it_is_in_the_clear(tmp_path: Path) -> None:
+    side = Certificates(*write_pair(tmp_path))
+    with tls_server(seed=3, side=side, options=Options(dev=True)) as house:
+        tape = house.house.operations.peers.recorder
+        tape.begin(RecordRequest(recording="r", address="127.0.0.1"))
+        client = house.dial(TlsMemoryClient)
+        client.upgrade("/echo")
+        house.run_until(lambda: client.is_open)
+        for size in (10, 200_000):
+            client.send_binary(b"x" * size)
+            house.run_until(lambda: sum(map(len, client.binaries)) in (10, 200_010))
+        house.run_until(lambda: len(client.binaries) == 2)
+        client.send_close()
+        house.run_until(lambda: client.is_gone)
+        lines, over = tape.take("r", stop=True)
+        lines.sort(key=lambda line: line.n)
+        sent, heard = (b"".join(each.data for each in lines if each.kind == kind) for kind in ("out", "in"))
+        assert sent.startswith(b"HTTP/1.1 101 ")
+        assert sent.endswith(b"x" * 200_000 + b"\x88\x02\x03\xe8")
+        assert heard.startswith(b"GET /echo HTTP/1.1\r\n")
+        assert len(heard) > 200_000
+        assert over == "stopped"
