@@ -16,7 +16,7 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class UpgradeRequest:
     """A request, line by line; each header is (name, value), or one whole line where `value` is None.
 
-    `wrong` names the rule that it breaks, with its section, or is empty.
+    `wrong` says what is wrong with it (RFC 6455 section 4.2.1), or is empty.
     """
 
     line: str = "GET / HTTP/1.1"

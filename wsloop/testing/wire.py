@@ -190,11 +190,14 @@ def cut_every(count_bytes: int) -> Cutting:
     return Cutting(every=count_bytes)
 
 
+WHOLE = Cutting()
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When the pieces of a stream leave: before the n-th, `pauses_s[n]` seconds pass, or 0."""
 
-    cutting: Cutting = Cutting()
+    cutting: Cutting = WHOLE
     pauses_s: tuple[float, ...] = ()
 
     def sends(self, data: bytes) -> list[tuple[float, bytes]]:
