@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
     sys.exit(3)
 
 from wsloop.testing.judge.conversation import LENIENT, LEVELS, MUST, SHOULD
-from wsloop.testing.judge.player import PATIENCE_S, Player, parse_address
+from wsloop.testing.judge.player import PATIENCE_S, Player, dial, parse_address
 from wsloop.testing.judge.report import group_line, legend, report
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, pat
     unknown = set(only).difference(drawn)
     if unknown:
         raise click.UsageError(f"no group {unknown.pop()!r}: there are {', '.join(drawn)}")
-    player, known = Player(address, patience), set[str]()
+    player, known = Player(lambda: dial(address, patience), patience), set[str]()
     cases: list[Case] = []
     for name, conversations in drawn.items():
         if only and name not in only:

@@ -74,26 +74,45 @@ def parse_address(url: str) -> Address:
     return Address(parts.hostname, parts.port or (443 if is_tls else 80), target, is_tls)
 
 
-class Player:
-    """Has conversations, each on a connection of its own; `patience_s` is how long it waits for an answer.
+def dial(address: Address, patience_s: float = PATIENCE_S) -> socket.socket:
+    """Return a socket that is connected to the server, with TLS if its address says so; raises OSError."""
+    sock = socket.create_connection((address.host, address.port), patience_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not address.is_tls:
+        return sock
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(sock, server_hostname=address.host)
 
-    Attributes: `played`, how many there were; `agreed`, how many with permessage-deflate.
+
+class Player:
+    """Has conversations, each on a connection of its own.
+
+    `dial` returns a connected socket; `patience_s` is how long an answer is waited for; `sleep` waits for so
+    many seconds. Attributes: `played`, how many there were; `agreed`, how many with permessage-deflate.
     """
 
-    def __init__(self, address: Address, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        dial: Callable[[], socket.socket],
+        patience_s: float = PATIENCE_S,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.played = self.agreed = 0
-        self._address = address
+        self._dial = dial
         self._patience_s = patience_s
+        self._sleep = sleep
 
     def play(self, said: Conversation) -> Transcript:
         """Have the conversation; raises OSError if there is no connection at all."""
         request = said.request if said.offer is None else said.request.offering(said.offer.header())
         for _ in range(RETRIES):
             with self._dial() as sock:
-                talk = _Talk(sock, self._patience_s)
+                talk = _Talk(sock, self._patience_s, self._sleep)
                 answer = talk.shake_hands(request, said)
                 if answer.status in BUSY:
-                    time.sleep(RETRY_S)
+                    self._sleep(RETRY_S)
                     continue
                 self.played += 1
                 if answer.status != 101 or said.request.wrong:
@@ -102,17 +121,6 @@ class Player:
                 self.agreed += agreed is not None
                 return replace(talk.converse(said, agreed), answer=answer)
         return Transcript(answer, end=ENDED)
-
-    def _dial(self) -> socket.socket:
-        address = self._address
-        sock = socket.create_connection((address.host, address.port), self._patience_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not address.is_tls:
-            return sock
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context.wrap_socket(sock, server_hostname=address.host)
 
 
 def agreed_by(answer: Answer) -> DeflateParameters | None:
@@ -126,8 +134,9 @@ def agreed_by(answer: Answer) -> DeflateParameters | None:
 class _Talk:
     """One connection."""
 
-    def __init__(self, sock: socket.socket, patience_s: float) -> None:
+    def __init__(self, sock: socket.socket, patience_s: float, sleep: Callable[[float], object]) -> None:
         self.end = OPEN
+        self._sleep = sleep
         self._sock = sock
         self._patience_s = patience_s
         self._received = b""
@@ -188,7 +197,7 @@ class _Talk:
                 self._sock.settimeout(self._patience_s)
                 self._sock.sendall(piece)
                 if number + 1 < min(len(pieces), PAUSES):
-                    time.sleep(PIECE_PAUSE_S)
+                    self._sleep(PIECE_PAUSE_S)
 
     def _wait(self, condition: Callable[[], bool], patience_s: float | None = None) -> None:
         """Read until `condition()` holds, the connection ends, or patience does."""

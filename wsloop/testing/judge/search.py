@@ -35,8 +35,12 @@ def search(
     *,
     count: int,
     seed: int,
+    most: int = MAX_FINDINGS,
 ) -> list[Case]:
-    """Return the findings in one group, a rule once: those in `known` are passed over, new ones are added."""
+    """Return the findings in one group, a rule once, and at most so many.
+
+    Those in `known` are passed over, new ones are added to it.
+    """
     cases: list[Case] = []
 
     def judge(said: Conversation) -> tuple[Finding, Transcript] | None:
@@ -44,7 +48,7 @@ def search(
         finding = finding_in(said, heard)
         return None if finding is None or finding.rule in known else (finding, heard)
 
-    while len(cases) < MAX_FINDINGS:
+    while len(cases) < most:
         found = shortest(conversations, judge, count=count, seed=seed)
         if found is None:
             break
