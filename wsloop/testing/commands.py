@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wsloop.testing.wire import Shown
+
 Json = Mapping[str, object]
 
 
 @dataclass(frozen=True, repr=False)
-class Command:
+class Command(Shown):
     """One command: `method` with its `fields`, asked with `id` (0: none, so that there is no reply)."""
 
     method: str
@@ -32,7 +34,7 @@ class Command:
 
 
 @dataclass(frozen=True, repr=False)
-class Line:
+class Line(Shown):
     """A line as it is, which need not be a command, nor JSON."""
 
     said: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from wsloop.testing.wire import BINARY, CONTINUATION, PLAIN_MASK, RSV1, TEXT, Frame, as_bytes, shown
+from wsloop.testing.wire import BINARY, CONTINUATION, PLAIN_MASK, RSV1, TEXT, Frame, Shown, as_bytes, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +89,7 @@ def final_block(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True, repr=False)
-class Deflated:
+class Deflated(Shown):
     """A message to be sent compressed; its compressed bytes are cut into fragments at `cuts`.
 
     With `is_final` it ends with a final block. Made with `deflated_text` and `deflated_binary`.

@@ -6,6 +6,8 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
+from wsloop.testing.wire import Shown
+
 SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 """The key of RFC 6455 section 1.3."""
 
@@ -13,7 +15,7 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 @dataclass(frozen=True, repr=False)
-class UpgradeRequest:
+class UpgradeRequest(Shown):
     """A request, line by line; each header is (name, value), or one whole line where `value` is None.
 
     `wrong` says what is wrong with it (RFC 6455 section 4.2.1), or is empty.

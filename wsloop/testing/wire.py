@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from struct import pack
-from typing import TYPE_CHECKING, AnyStr, TypedDict, Unpack
+from typing import TYPE_CHECKING, AnyStr, Protocol, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,22 @@ _LONGEST_PERIOD = 16
 _FEWEST_TIMES = 8
 
 
+class Printer(Protocol):
+    """What a value is pretty-printed to: hypothesis's, or IPython's."""
+
+    def text(self, obj: str, /) -> object:
+        """Print `obj` as it is."""
+
+
+class Shown:
+    """A value whose repr is the call that makes it, wherever it is printed."""
+
+    def _repr_pretty_(self, printer: Printer, _cycle: bool) -> None:
+        printer.text(repr(self))
+
+
 @dataclass(frozen=True, repr=False)
-class Frame:
+class Frame(Shown):
     """One frame, right or wrong (RFC 6455 section 5.2).
 
     `rsv` are the three reserved bits, RSV1 the highest (4). `mask` is None for a frame without one, as
@@ -158,7 +172,7 @@ def encode_frames(frames: Iterable[Frame]) -> Stream:
 
 
 @dataclass(frozen=True, repr=False)
-class Cutting:
+class Cutting(Shown):
     """Where a stream is cut: at `positions` (taken modulo its length), and after every `every` bytes.
 
     0 for `every` means never. Make them with `cut_at` and `cut_every`.

@@ -133,8 +133,8 @@ class EchoSocket:
         self._messages += 1
         if "loses the second" in self._faults and self._messages == 2:
             return
-        if "changes zeros" in self._faults:
-            data = data.replace(b"0", b"1")
+        if "loses a byte" in self._faults:
+            data = data[1:]
         mask = PLAIN_MASK if "masks" in self._faults else None
         self._output += Frame(opcode, data, mask=mask).encode()
 

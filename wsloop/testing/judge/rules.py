@@ -102,7 +102,7 @@ def _in_end(heard: Transcript) -> Finding | None:
     if heard.end == RESET:
         return None  # a reset may have overtaken the close frame
     if code is None:
-        return Finding(SHOULD, f"{fault.rule}: no close frame says so", "RFC 6455, 7.1.7")
+        return Finding(SHOULD, "a connection is failed without a close frame", "RFC 6455, 7.1.7")
     if code != fault.code and code not in _OTHER_CODES.get(fault.rule, ()):
         return Finding(SHOULD, f"{fault.rule}: the close code is {code}, not {fault.code}", "RFC 6455, 7.4.1")
     return None
