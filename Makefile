@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 PORT ?= 8765
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: show-kills show-drain show-100k screenshot debian clean
+.PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The two virtual environments' stamps: the daemon's own needs first, so that `serve` starts fast.
 $(VENV)/.core: setup.cfg pyproject.toml
@@ -72,6 +72,12 @@ show-kills: $(VENV)/.dev  ## kill -9 of a random worker every 2 s for 2 minutes:
 
 show-drain: $(VENV)/.dev  ## SIGTERM with 5,000 clients and traffic; a second daemon takes them over
 	$(BIN)/python -m tools.shows.drain $(ARGS)
+
+restarts: $(VENV)/.dev  ## 100 restarts under a stream of connects, with one worker and with two: none is lost
+	$(BIN)/python -m tools.shows.restarts $(ARGS)
+
+show-workers: $(VENV)/.dev debian  ## the fan-out of two workers beside that of one, on two cores
+	$(BIN)/python -m tools.shows.workers $(ARGS)
 
 show-100k: $(VENV)/.dev debian  ## 102,400 connections for five minutes, and messages to all of them
 	$(BIN)/python -m tools.shows.crowded $(ARGS)

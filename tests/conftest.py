@@ -3,7 +3,8 @@
 A test marked `system` or `browser`, and each in `tests/tools`, starts processes, takes fixed ports or
 measures this machine. Whatever else the machine does can make one fail that is right, so each of them has
 one rerun, which the closing line and the list above it tell. All other tests know neither time nor chance:
-a failure of theirs is a fault, and they never have a second try.
+a failure of theirs is a fault, and they never have a second try. So a property has no deadline either:
+hypothesis' own, 200 ms for an example, is the machine's load.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("wsloop", deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+settings.load_profile("wsloop")
 
 TOOLS = Path(__file__).parent / "tools"
 RERUNS_COUNT = 1

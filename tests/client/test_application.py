@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import random
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.client.kit import PLACE
+from tests.client.test_spool_file import AtOnce, Later
 from wsloop.client.application import Application, ProxyOptions, SpoolOptions, TellOptions
 from wsloop.client.backend import QUESTIONS
 from wsloop.client.breaker import BreakerRules
-from wsloop.client.hooks import HookOptions
+from wsloop.client.hooks import HookOptions, HttpHooks
 from wsloop.client.pool import HttpLimits
+from wsloop.client.spool import Overflow, Spool
+from wsloop.client.spool_file import FileStore
 from wsloop.client.urls import parse_url
 from wsloop.errors import StartupError
 from wsloop.hub.dispatcher import VERDICTS_AT_ONCE
@@ -25,6 +29,7 @@ from wsloop.testing.client import MessagingMemoryClient
 from wsloop.testing.http_backend import CUT_OFF, GARBAGE, HANG, RESET, Answer, MemoryHttpBackend
 from wsloop.testing.server import MemoryServer
 from wsloop.testing.spool_store import MemorySpoolStore
+from wsloop.transport.path_lock import PathLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -422,6 +427,157 @@ def test_a_stop_puts_the_last_disconnects_into_the_spool() -> None:
     assert seen == 2
     for word in (b'"disconnect"', b'"vacated"'):
         assert word in site.store.synced
+
+
+class Held:
+    """What makes spools in files, of which another process has one: `is_held`."""
+
+    def __init__(self) -> None:
+        self.is_held = True
+        self.store = MemorySpoolStore()
+
+    def __call__(self, path: str, *_ports: object) -> MemorySpoolStore:
+        if self.is_held:
+            raise BlockingIOError(errno.EAGAIN, "held")
+        return self.store
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    made = Held()
+    monkeypatch.setattr("wsloop.client.application.FileStore", made)
+    return made
+
+
+def successor(*, is_one: bool = True) -> MemoryServer:
+    tell = TellOptions(address_of("hooks"), HookOptions(vacated_grace_s=0), SpoolOptions("/spool"))
+    made = functools.partial(Application, proxy=None, tell=tell, is_successor=is_one)
+    return MemoryServer(options=Options(outside=made))
+
+
+def hooks_of(server: MemoryServer) -> HttpHooks:
+    outside = server.house.outside
+    assert isinstance(outside, Application)
+    assert outside.hooks is not None
+    return outside.hooks
+
+
+def spooled(store: MemorySpoolStore) -> list[bytes]:
+    return [each.payload for each in Spool(store, 10_000, Overflow.NEWEST, os.urandom).batch(100, 10_000)]
+
+
+def test_a_spool_that_another_daemon_has_is_refused(held: Held) -> None:
+    with pytest.raises(StartupError, match="/spool is in use by another process"):
+        successor(is_one=False)
+
+
+def test_a_successor_takes_the_spool_over_when_the_one_that_drains_has_let_go_of_it(held: Held) -> None:
+    left = Spool(held.store, 10_000, Overflow.NEWEST, lambda count: b"i" * count)
+    left.append(b'{"seq":1,"type":"start","time":1}')
+    left.close()
+    with successor() as server:
+        hooks_of(server).on_channel_occupied("a")
+        server.run_for(5.0)
+        assert len(spooled(held.store)) == 1
+        held.is_held = False
+        server.run_for(40.0)  # the receiver is away: a post may be under way at any moment
+        hooks_of(server).on_channel_occupied("b")
+        server.run_for(1.0)
+        assert len(spooled(held.store)) == 4
+        backend = MemoryHttpBackend(server.reactor, server.network, PLACE, lambda _: Answer({}))
+        server.run_for(60.0)
+        told = [event for request in backend.requests for event in request.json()]
+        assert [(each["seq"], each["type"], each.get("channel")) for each in told] == [
+            (1, "start", None), (2, "start", None), (3, "occupied", "a"), (4, "occupied", "b"),
+        ]  # fmt: skip
+        assert backend.requests[0].headers["wsloop-spool"] == "69" * 8
+
+
+def test_a_successor_tells_at_once_what_happens_while_it_waits(held: Held) -> None:
+    with successor() as server:
+        backend = MemoryHttpBackend(server.reactor, server.network, PLACE, lambda _: Answer({}))
+        hooks_of(server).on_channel_occupied("a")
+        server.run_for(2.0)
+        assert [len(request.json()) for request in backend.requests] == [2]
+        assert held.store.data == b""
+
+
+def test_a_successor_that_ends_meanwhile_leaves_what_it_has_in_the_spool(held: Held) -> None:
+    server = successor()
+    hooks_of(server).on_channel_occupied("a")
+    server.run_for(0.3)
+    held.is_held = False
+    server.close()
+    assert len(spooled(held.store)) == 2
+
+
+def test_a_spool_that_cannot_be_taken_over_costs_no_more_than_that(
+    held: Held, caplog: pytest.LogCaptureFixture
+) -> None:
+    with successor() as server:
+        held.is_held = False
+        held.store.data = b"somebody else's"
+        server.run_for(5.0)
+        assert caplog.text.count("events are kept in memory only") == 1
+        backend = MemoryHttpBackend(server.reactor, server.network, PLACE, lambda _: Answer({}))
+        server.run_for(60.0)
+        assert len(backend.requests) == 1
+
+
+def test_what_processes_have_left_that_are_gone_for_good_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def file_store(path: str, *_ports: object) -> FileStore:
+        return FileStore(path, AtOnce(), Later())
+
+    monkeypatch.setattr("wsloop.client.application.FileStore", file_store)
+    long_ago = (1e9, 1e9)
+    for name in (
+        "events",
+        "events.hub",
+        "events.worker-12",
+        "events.worker-1",
+        "events.worker-0",
+        "events.old",
+    ):
+        left = Spool(file_store(str(tmp_path / name)), 10_000, Overflow.NEWEST, os.urandom)
+        left.append(b'{"seq":1,"type":"occupied","channel":"%b","time":1}' % name.encode())
+        left.close()
+        os.utime(tmp_path / name, long_ago)
+    (tmp_path / "events.worker-3").write_bytes(b"somebody else's")
+    os.utime(tmp_path / "events.worker-3", long_ago)
+    os.utime(tmp_path / "events.hub")  # it was written to just now
+    held = PathLock(str(tmp_path / "events.worker-1"))
+    spool = SpoolOptions(str(tmp_path / "events.worker-0"), str(tmp_path / "events"))
+    tell = TellOptions(address_of("hooks"), spool=spool)
+    with MemoryServer(
+        options=Options(outside=functools.partial(Application, proxy=None, tell=tell))
+    ) as server:
+        backend = MemoryHttpBackend(server.reactor, server.network, PLACE, lambda _: Answer({}))
+        server.run_for(60.0)
+        told = [event for request in backend.requests for event in request.json()]
+        assert [(each["seq"], each["type"], each.get("channel")) for each in told] == [
+            (1, "occupied", "events.worker-0"), (2, "start", None),
+            (3, "occupied", "events"), (4, "occupied", "events.worker-12"),
+        ]  # fmt: skip
+    held.release(remove=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "events.hub", "events.old", "events.worker-0", "events.worker-1", "events.worker-3",
+    ]  # fmt: skip
+
+
+def test_an_orphan_waits_until_there_is_room_for_it() -> None:
+    site = Site()
+    site.backend.close()
+    store = MemorySpoolStore()
+    orphan = Spool(store, 10_000_000, Overflow.NEWEST, os.urandom)
+    for _ in range(5):
+        orphan.append(b'{"seq":1,"type":"occupied","channel":"%b","time":1}' % (b"x" * 900_000))
+    before = hooks_of(site.server).waiting
+    assert not hooks_of(site.server).take_in(orphan)
+    assert hooks_of(site.server).waiting == before
+    site.close()
+    assert not hooks_of(site.server).take_in(Spool(store, 1000, Overflow.NEWEST, os.urandom))
 
 
 def test_a_crowd_of_slow_calls_keeps_nobody_from_connecting(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from wsloop.cluster.codec import MAX_MESSAGE_BYTES, LinkError, encode
 from wsloop.cluster.departures import LEAVE_AFTER_S
 from wsloop.cluster.link_states import LinkLimits
 from wsloop.cluster.session import SESSION_TRANSITIONS, SessionState, SessionStep
+from wsloop.cluster.uplink_states import UplinkState
 from wsloop.hub.broker import Draft
 from wsloop.hub.history import HistoryQuery
 from wsloop.testing.contracts.broker_harness import KEEP_3
@@ -70,6 +72,60 @@ def test_a_new_process_in_the_slot_proves_that_the_old_one_is_dead() -> None:
     assert of(rig, 1, "leave") == [("leave", "c", b"a")]
     rig.run_for(10)
     assert of(rig, 1, "leave") == [("leave", "c", b"a")]
+
+
+def test_who_joins_again_is_said_to_have_left_before_and_not_after() -> None:
+    rig = Workers()
+    end = rig.link(0)
+    rig.link(1).broker.subscribe("c")
+    joined(rig, 0, "c", "a")
+    rig.hubs[1].told.clear()
+    rig.cut(0)
+    rig.run_until(lambda: not end.uplink.is_up)
+    end.broker.publish_leave("c", b"a")
+    rig.run_until(lambda: end.uplink.is_up)
+    end.broker.publish_join("c", b"a")
+    rig.run_for(5)
+    assert of(rig, 1, "join", "leave") == [("leave", "c", b"a"), ("join", "c", b"a")]
+
+
+def test_who_takes_leave_is_gone_at_once_and_nothing_is_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    rig = Workers()
+    rig.link(0)
+    other = rig.link(1)
+    other.broker.subscribe("c")
+    rig.ends[0].broker.subscribe("mine")
+    joined(rig, 0, "c", "a", "b")
+    rig.ends[0].broker.publish_leave("c", b"a")
+    rig.settle()
+    caplog.clear()
+    rig.hubs[1].told.clear()
+    rig.ends[0].uplink.close()
+    rig.run_for(0.01)
+    assert members(rig, other, "c") == {}
+    assert rig.hubs[1].told == [("leave", "c", b"b")]
+    assert rig.service.shared.broker.statistics().interests == 1
+    assert rig.service.slots == [1]
+    assert called(rig) == []  # worker 1 is to answer first: nobody is missing
+    assert [record[1:] for record in caplog.record_tuples] == [(logging.INFO, "worker 0 has left")]
+    rig.run_for(10)
+    assert rig.hubs[1].told == [("leave", "c", b"b")]
+    assert rig.service.statistics().ended == 0
+
+
+def test_who_takes_leave_before_all_was_said_again_is_gone_as_well() -> None:
+    rig = Workers()
+    rig.link(1).broker.subscribe("c")
+    end = rig.link(0)
+    joined(rig, 0, "c", *(f"client-{number}" for number in range(1200)))
+    rig.hubs[1].told.clear()
+    rig.cut(0)
+    rig.run_until(lambda: end.uplink.state is UplinkState.RESTORING)
+    end.uplink.close()
+    rig.run_for(0.1)
+    assert len(of(rig, 1, "leave")) == 1200
+    assert members(rig, rig.ends[1], "c") == {}
 
 
 def test_a_link_that_breaks_and_comes_back_is_no_leave_and_leaves_no_ghost() -> None:
@@ -304,6 +360,19 @@ def test_a_worker_lost_during_a_call_is_not_waited_for() -> None:
     rig.kill(1)
     rig.run_for(0.01)
     assert answers == [{0: b"namebody0", 1: None}]
+
+
+def test_a_worker_that_takes_leave_during_a_call_is_not_missing() -> None:
+    rig = Workers()
+    answering(rig, 0)
+    end = rig.link(1)
+    end.uplink.handler = lambda name, body, done: None
+    answers = called(rig, 60.0)
+    rig.run_for(0.01)
+    assert answers == []
+    end.uplink.close()
+    rig.run_for(0.01)
+    assert answers == [{0: b"namebody0"}]
 
 
 def test_closing_ends_calls_with_what_was_answered() -> None:

@@ -396,3 +396,18 @@ def test_two_lives_of_a_worker_have_two_names() -> None:
     entropy = random.Random(1).randbytes
     uids = {Uplink(rig.loop(), rig.machine.network, LINK, slot=0, entropy=entropy)._uid for _ in range(3)}
     assert len(uids) == 3
+
+
+def test_a_broker_that_is_silent_and_speaks_again_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "wsloop.cluster")
+    rig = Workers()
+    rig.link(0)
+    rig.run_for(10)
+    caplog.clear()
+    for _ in range(2):
+        rig.machine.stop(rig.service_reactor)
+        rig.run_for(12)
+        rig.machine.go_on(rig.service_reactor)
+        rig.run_for(12)
+    told = [record.message for record in caplog.records]
+    assert told == ["the broker has not answered for 6 s", "the broker answers again"] * 2

@@ -28,6 +28,9 @@ DAY = datetime.timedelta(days=1)
 WAY_IN = "[client]\nallow_anonymous = true\n"
 
 
+NO_ROOM = "leaves each process less than 48 MiB and history.memory_limit take: new clients would be refused"
+
+
 @pytest.fixture
 def warned(tmp_path: Path) -> Callable[[str], list[str]]:
     """Return what a file's text is warned of, its own folder left out."""
@@ -59,6 +62,8 @@ TLS = '[tls]\ncertfile = "DIR/c.pem"\nkeyfile = "DIR/k.pem"\n' + WAY_IN
 def test_nothing_is_said_of_what_is_good(warned: Callable[[str], list[str]], tmp_path: Path) -> None:
     pair(tmp_path)
     assert warned(WAY_IN) == []
+    assert warned(WAY_IN + "[server]\nmemory_limit = '410MiB'\n") == []
+    assert warned(WAY_IN + "[server]\nmemory_limit = '2.2GB'\nworkers = 4\n") == []
     assert warned(TLS + "[admin]\napi_key = 'a-key-of-the-test'\n") == []
 
 
@@ -76,6 +81,8 @@ def test_nothing_is_said_of_what_is_good(warned: Callable[[str], list[str]], tmp
          "wsloop.toml:2: admin.api_insecure: has no effect beside admin.api_key"),
         ("[server]\nlimit_concurrency = 5\nlimit_per_ip = 6\n",
          "wsloop.toml:3: server.limit_per_ip: is more than server.limit_concurrency, and so has no effect"),
+        ("[server]\nmemory_limit = '400MiB'\n", f"wsloop.toml:2: server.memory_limit: {NO_ROOM}"),
+        ("[server]\nmemory_limit = '1GiB'\nworkers = 4\n", f"wsloop.toml:2: server.memory_limit: {NO_ROOM}"),
         ("[auth]\ncookie = 'sid'\n", f"wsloop.toml:2: auth.cookie: {NO_KEY}"),
         ("[auth]\nquery = 'sid'\n", f"wsloop.toml:2: auth.query: {NO_KEY}"),
         ("[auth]\nbearer = true\n", f"wsloop.toml:2: auth.bearer: {NO_KEY}"),

@@ -169,3 +169,8 @@ def test_a_forked_copy_is_closed_without_a_word(reactor: Reactor) -> None:
     assert one.fileno() == -1
     end.send(Drain())
     other.close()
+
+
+def test_what_the_other_end_would_not_take_is_not_sent() -> None:
+    with pytest.raises(ValueError, match="a message of"):
+        encode(Answer(1, is_done=True, text="x" * (MAX_MESSAGE_BYTES + 1)))

@@ -86,6 +86,24 @@ def test_an_unknown_option_is_2_with_the_right_one_named(fails: Fails) -> None:
     assert lines[1:] == ["hint: see wsloop serve --help"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("config", "show", "--prot", "1"), "wsloop config show"),
+        (("serve", "--port", "x"), "wsloop serve"),
+        (("token", "new", "--userr", "x"), "wsloop token new"),
+        (("check-config", "--strikt"), "wsloop check-config"),
+        (("config", "shwo"), "wsloop config"),
+    ],
+)
+def test_the_hint_names_the_command_that_was_misused(
+    fails: Fails, arguments: tuple[str, ...], command: str
+) -> None:
+    code, lines = fails(*arguments)
+    assert code == 2
+    assert lines[1] == f"hint: see {command} --help"
+
+
 def test_an_unknown_command_is_2_with_the_right_one_named(fails: Fails) -> None:
     code, lines = fails("serv")
     assert code == 2
@@ -193,7 +211,6 @@ def test_a_start_that_fails_does_not_sleep_before_it_says_so(
     "arguments",
     [
         pytest.param(("--bind", "unix:/no/such/folder/wsloop.sock"), id="no folder"),
-        pytest.param(("--uds", "/" + "x" * 200), id="path too long"),
         pytest.param(("--uds", __file__), id="a file that is no socket"),
         pytest.param(("--host", "192.0.2.1"), id="not an address of this machine"),
         pytest.param(("--fd", "987"), id="no such descriptor"),
@@ -421,6 +438,9 @@ def test_a_banner_that_cannot_be_printed_does_not_keep_the_daemon_from_serving(t
         ("--ws-ping-timeout", "inf"),
         ("--backlog", "99999999999"),
         ("--bind", "nonsense"),
+        ("--workers", "many"),
+        ("--uds", "/" + "x" * 200),
+        ("--control", "/" + "x" * 200),
     ],
 )
 def test_a_value_that_is_wrong_on_the_command_line_is_a_usage_error(arguments: tuple[str, ...]) -> None:

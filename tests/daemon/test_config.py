@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsloop.daemon import places, table
 from wsloop.daemon.addresses import check as check_addresses
-from wsloop.daemon.config import load
+from wsloop.daemon.config import Sources, load, read
 from wsloop.daemon.settings import ServerSettings, Settings
 from wsloop.errors import ConfigError, StartupError, UsageError
 from wsloop.hub.namespaces import Namespace, dev_namespaces
@@ -50,6 +51,8 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
             "wsloop.toml:3: unknown key 'ping_intervall'",
             "did you mean 'ping_interval'?",
         ),
+        ('[log]\nfile = "a\\u0000b"\n', "wsloop.toml:2: log.file: a text cannot have a NUL in it", ""),
+        ('[server]\nbind = ["\\u0000"]\n', "wsloop.toml:2: server.bind: a text cannot have a NUL in it", ""),
         ("[serverr]\nport = 1\n", "wsloop.toml:1: unknown key 'serverr'", "did you mean 'server'?"),
         (
             "[log]\nzebra = 1\n",
@@ -295,3 +298,13 @@ def test_algorithms_are_of_the_list(section: str, tmp_path: Path) -> None:
     for bad in ("none", "hs256", "ES256K"):
         with pytest.raises(ConfigError, match="algorithms"):
             load(written(tmp_path, f'[{section}]\nalgorithms = ["{bad}"]\n'), {})
+
+
+def test_many_namespaces_cost_one_look_through_the_file_and_one_at_the_options(tmp_path: Path) -> None:
+    tables = [f'[namespaces.n{number}]\nhistory_size = 1\nhistory_ttl_s = "1m"\n' for number in range(200)]
+    path = written(tmp_path, "".join(tables))
+    places._index.cache_clear()
+    table._options.cache_clear()
+    origins = read(Sources(path, environ={})).origins
+    assert origins["namespaces.n199.history_ttl_s"] == f"{path}:600"
+    assert places._index.cache_info().misses == table._options.cache_info().misses == 1

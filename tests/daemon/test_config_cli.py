@@ -83,6 +83,13 @@ def test_a_good_file_is_said_to_be_good(run: Run, path: Path) -> None:
         assert run("check-config", str(path), *options) == (0, f"{path} is good\n", [])
 
 
+def test_the_file_may_be_named_as_for_every_other_command(run: Run, path: Path) -> None:
+    assert run("check-config", "-c", str(path)) == (0, f"{path} is good\n", [])
+    for arguments in ((), (str(path), "-c", str(path))):
+        code, _, errors = run("check-config", *arguments)
+        assert (code, len(errors)) == (2, 2)
+
+
 def test_warnings_are_printed_and_with_strict_are_78(run: Run, path: Path) -> None:
     path.write_text(f"{GOOD}[admin]\napi_insecure = true\n", encoding="utf-8")
     warning = f"warning: {path}:4: admin.api_insecure: whoever reaches the admin listener may call the API"
@@ -114,7 +121,10 @@ def test_warnings_are_printed_and_with_strict_are_78(run: Run, path: Path) -> No
         (b"[admin]\ntls = true\n", ":2: admin.tls is on without a certificate"),
         (b"[tls]\nkeyfile = 'k'\n", ":2: tls.keyfile is given without tls.certfile"),
         (b"[tls]\ncertfile = '/no/such/file'\n", "cannot read /no/such/file"),
-        (b"[server]\nbind = ['nowhere']\n", "nowhere"),
+        (b"[server]\nbind = ['nowhere']\n", ":2: 'nowhere' is not an address to listen on"),
+        (b"[server]\nbind = ['unix:/%s']\n" % (b"x" * 120), ":2: the socket path /xxx"),
+        (b"[server]\n\ncontrol = '/%s'\n" % (b"x" * 120), ":3: the control socket's path /xxx"),
+        (b"[server]\nworkers = 'many'\n", ':2: server.workers: expected a whole number or "auto"'),
         (b"[server]\nallowed_origins = ['*']\n", ":2: server.allowed_origins: '*' is not an origin"),
         (b"[rate_limits]\nip_rpc = '60'\n", ':2: rate_limits.ip_rpc: expected a rate such as "60/1s"'),
         (b"[log]\nlevel = 'loud'\n", ":2: log.level: invalid enum value 'loud'; there are debug, info"),

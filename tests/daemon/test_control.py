@@ -148,10 +148,10 @@ def test_a_drain_is_answered_begun_and_told_about(house: ControlledHouse) -> Non
     users = [house.user(name) for name in ("ann", "ben", "cem")]
     for user in users:
         user.stop_reading()  # so that they are still there
-    assert house.ctl("progress") == {"left": 0, "of": 0}
+    assert house.ctl("progress") == {"pid": os.getpid(), "left": 0, "of": 0}
     assert house.ctl("drain") == {"lines": []}
     house.run_until(lambda: house.drains)
-    assert house.ctl("progress") == {"left": 3, "of": 3}
+    assert house.ctl("progress") == {"pid": os.getpid(), "left": 3, "of": 3}
     assert house.ctl("workers")["workers"][0]["state"] == "draining"
     assert house.ctl("stats")["draining"] == {"left": 3, "of": 3}
     assert house.ctl("health")["reasons"] == ["draining"]

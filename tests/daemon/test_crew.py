@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,7 @@ class Scene:
             on_change=self._on_change,
             on_give_up=self._on_give_up,
             on_ask=lambda child, ask: self.asked.append((child, ask)),
+            on_drain=lambda child: self.crew.renumber(child.slot, self.crew.free_number()),
         )
         self.crew.fill(Slot(Kind.HUB))
         for number in range(workers):
@@ -187,10 +189,27 @@ def test_a_worker_that_says_nothing_for_10_s_is_killed_and_the_hub_process_after
     assert scene.processes.signals == [(ONE, signal.SIGKILL), (HUB, signal.SIGKILL)]
 
 
-def test_who_has_only_begun_has_longer() -> None:
+def test_a_silence_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    scene = Scene()
+    for pid in (HUB, ONE, TWO):
+        scene.say(pid)
+    scene.run_for(3.5, ONE, TWO)
+    assert "silent" not in caplog.text
+    scene.run_for(16, ONE, TWO)
+    assert caplog.text.count("silent") == 1
+    assert "hub (pid 100) has been silent for 5 s; at 30 s it is killed" in caplog.text
+    scene.run_for(3, HUB, ONE, TWO)
+    assert caplog.text.count("hub (pid 100) is heard of again, after 20 s") == 1
+    scene.run_for(6, ONE, TWO)
+    assert caplog.text.count("silent") == 2
+
+
+def test_who_has_only_begun_has_longer(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     scene.run_for(29)
     assert scene.processes.signals == []
+    assert "silent" not in caplog.text
     scene.run_for(4)
     assert {number for _, number in scene.processes.signals} == {signal.SIGKILL}
 
@@ -209,12 +228,30 @@ def test_who_drains_by_itself_leaves_its_slot_to_another_at_once() -> None:
     scene.say(ONE)
     scene.say(ONE, Beat(connections=9, is_draining=True, draining_left=9))
     scene.run_for(0.5)
-    assert scene.pids() == [HUB, 103, TWO]
+    assert scene.pids() == [HUB, TWO, 103]
+    assert [slot.name for slot in scene.crew.workers()] == ["worker-1", "worker-2"]
     assert ONE in scene.crew.children
     scene.end(ONE, 0)
     scene.run_for(5, HUB, TWO, 103)
-    assert scene.pids() == [HUB, 103, TWO]
+    assert scene.pids() == [HUB, TWO, 103]
     assert scene.crew.deaths == 0
+    assert scene.crew.free_number() == 0
+
+
+def test_who_dies_while_it_drains_has_not_left_well(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "wsloop.daemon")
+    scene = Scene()
+    for pid in (101, 102):
+        scene.say(pid, Beat(is_draining=True))
+    scene.end(101, -signal.SIGSEGV)
+    scene.end(102, 0)
+    told = [
+        (record.levelname, record.message) for record in caplog.records if "another" not in record.message
+    ]
+    assert told == [
+        ("WARNING", "worker-0 (pid 101) was killed by SIGSEGV"),
+        ("INFO", "worker-1 (pid 102) has left"),
+    ]
 
 
 def test_ten_deaths_in_a_minute_are_given_up_on_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -228,6 +265,19 @@ def test_ten_deaths_in_a_minute_are_given_up_on_once(caplog: pytest.LogCaptureFi
     assert scene.crew.deaths == MOST_DEATHS
     assert "10 processes died within 60 s: giving up" in caplog.text
     assert "worker-0 (pid 101) ended with exit status 3; respawn in" in caplog.text
+
+
+def test_one_that_dies_slowly_whenever_it_starts_is_given_up_on(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(workers=1)
+    (slot,) = scene.crew.workers()
+    for _ in range(MOST_DEATHS):
+        assert not scene.give_ups
+        while slot.child is None:
+            scene.run_for(1, HUB)
+        scene.run_for(8, HUB)
+        scene.end(slot.child.pid, 1)
+    assert scene.give_ups == 1
+    assert "worker-0 died 10 times at its start: giving up" in caplog.text
 
 
 def test_a_worker_that_ends_by_itself_and_well_is_replaced_but_is_no_death() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from wsloop.daemon.channel import MAX_MESSAGE_BYTES
 from wsloop.daemon.crew_steering import ROSTER_EVERY_S, CrewSteering, Helm, Roster
 from wsloop.daemon.reload import Change, Outcome
 from wsloop.daemon.steering import SteeringError, WorkerRow
@@ -30,6 +31,7 @@ class Ship:
         self.done: list[str] = []
         self.outcome = Outcome((Change("log.level", "info -> debug"),))
         self.refusal = ""
+        self.is_daemon_stopping = False
         self.roster = Roster(ROWS)
         self.helm = Helm(
             self.house.reactor,
@@ -72,6 +74,13 @@ def test_a_drain_begins_behind_its_answer(ship: Ship) -> None:
 def test_a_reload_tells_what_has_changed_or_what_is_wrong(ship: Ship) -> None:
     assert told(ship.steering.reload) == ["log.level: info -> debug"]
     ship.outcome = Outcome(error="wsloop.toml:3: unknown key 'prot'", hint="did you mean 'port'?")
+    many = tuple(Change(f"namespaces.a{number}", "added" * 999) for number in range(5000))
+    ship.outcome, refusal = Outcome(many), ship.outcome
+    lines = told(ship.steering.reload)
+    assert lines[0].startswith("namespaces.a0: added")
+    assert lines[-1] == "and 4800 more: see the log"
+    assert sum(map(len, lines)) < MAX_MESSAGE_BYTES // 4
+    ship.outcome = refusal
     refused = told(ship.steering.reload)
     assert isinstance(refused, SteeringError)
     assert refused.message == "wsloop.toml:3: unknown key 'prot'; nothing was changed"
@@ -100,3 +109,14 @@ def test_what_nobody_knows_is_refused(ship: Ship) -> None:
     ship.helm.carry_out("scuttle", "", lambda is_done, text: answers.append((is_done, text)))
     ship.helm.carry_out("add_workers", "-2", lambda is_done, text: answers.append((is_done, text)))
     assert answers == [(False, "unknown: scuttle"), (True, "-2")]
+
+
+def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> None:
+    told(ship.steering.workers)
+    assert ship.steering.reason() == ""
+    full = WorkerRow("worker-1", 42, "not ready", 3, reason="overloaded: memory at 84 % of 512 MiB")
+    ship.roster = Roster((ROWS[0], full, WorkerRow("worker-2", 43, "not ready", 0, reason="no link")))
+    told(ship.steering.workers)
+    assert ship.steering.reason() == "worker-1 is overloaded: memory at 84 % of 512 MiB"
+    ship.is_daemon_stopping = True
+    assert ship.steering.reason() == "draining"

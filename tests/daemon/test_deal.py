@@ -60,3 +60,10 @@ def test_who_comes_when_nobody_has_one_to_spare_needs_a_new_one() -> None:
     assert deal.add(2) is None
     deal.give(2, 12)
     assert deal.held_by(2) == (12,)
+
+
+def test_another_number_can_take_all_over() -> None:
+    deal = Deal([10, 11], 2)
+    deal.rename(0, 7)
+    assert held(deal, {1, 7}) == {1: (11,), 7: (10,)}
+    assert deal.held_by(0) == ()

@@ -72,7 +72,10 @@ def test_it_has_what_it_was_left_under_the_same_numbers(reactor: Reactor) -> Non
 
 
 def test_one_that_ends_is_told_with_its_exit_status(reactor: Reactor) -> None:
-    assert outcome(reactor, FAILS) == "the new process ended with exit status 78 before it served"
+    assert outcome(reactor, FAILS) == (
+        "the new process ended with exit status 78 before it served"
+        " (bad configuration: its standard error, or wsloop check-config, tells)"
+    )
 
 
 def test_one_that_says_nothing_is_killed(reactor: Reactor) -> None:
@@ -104,3 +107,18 @@ def test_one_that_is_not_wanted_any_more_is_killed_without_a_word(reactor: React
         os.waitpid(successor.pid, 0)
     assert said == []
     assert reactor.statistics().descriptors == 0
+
+
+def test_one_that_closed_its_pipe_and_is_looked_for_may_be_cancelled_too(reactor: Reactor) -> None:
+    """A daemon that is told to stop at this moment must stop."""
+    said: list[object] = []
+    command = [sys.executable, "-c", TAKE + "os.close(left.ready); import time; time.sleep(3600)"]
+    successor = Successor(reactor, Inheritance(), said.append, said.append, command=command)
+    while reactor.statistics().descriptors:
+        reactor.run_once()
+    successor.cancel()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(successor.pid, 0)
+    reactor.call_later(0.2, reactor.stop)
+    reactor.run()
+    assert said == []

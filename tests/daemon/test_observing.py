@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from wsloop import __version__
-from wsloop.cluster.domain import WorkerDomain
 from wsloop.daemon import observing, process
 from wsloop.daemon.roles import Kind, Role
 from wsloop.observe.metrics import METRICS
@@ -18,7 +15,6 @@ from wsloop.server.assembly import Options, Ports
 from wsloop.server.overload import Memory
 from wsloop.testing.poller import FakePoller
 from wsloop.testing.server import MemoryServer
-from wsloop.transport.bind import UnixBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,13 +106,3 @@ def test_without_proc_descriptors_are_unknown(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "stat", absent)
     assert process.resources().descriptors == 0
-
-
-def test_a_worker_tells_whether_it_reaches_the_hub_process(house: MemoryServer) -> None:
-    domain = WorkerDomain(house.reactor, ports_of(house), UnixBind("/nowhere.sock"), 3)
-    made = dataclasses.replace(house.house, domain=domain)
-    values = observing.observe(made, ports_of(house), Role(Kind.WORKER, slot=3)).snapshot().values
-    assert values["wsloop_link_up"] == {"worker-3": [0]}
-    packed = msgspec.msgpack.encode(values)
-    assert msgspec.msgpack.decode(packed, type=dict[str, dict[str, list[float]]]) == values
-    assert values["wsloop_link_reconnects_total"] == {"": [0]}

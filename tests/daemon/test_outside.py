@@ -89,11 +89,14 @@ def test_a_mistake_is_told_with_its_place_and_a_hint(
 
 
 def test_the_defaults_are_those_of_the_parts() -> None:
-    made = application.maker(ProxySettings(connect=URL), HookSettings(url=URL))
+    made = application.maker(
+        ProxySettings(connect=URL), HookSettings(url=URL), spools="/s", is_successor=True
+    )
     built = made.keywords  # type: ignore[attr-defined] # a partial
     url = parse_url(URL, "test")
     assert built["proxy"] == ProxyOptions({"connect": url}, limits=HttpLimits(), rules=BreakerRules())
-    assert built["tell"] == TellOptions(url, HookOptions(), SpoolOptions())
+    assert built["tell"] == TellOptions(url, HookOptions(), SpoolOptions(family="/s"))
+    assert built["is_successor"]
     assert outside.QUESTIONS == QUESTIONS
     assert set(HookSettings().events) == set(EVENTS)
 

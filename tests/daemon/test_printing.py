@@ -153,3 +153,9 @@ def test_the_schema_has_no_development_mode_and_no_pattern_of_pythons_own() -> N
     text = json.dumps(printing.schema())
     assert "dev" not in printing.schema()["$defs"]["Settings"]["properties"]
     assert r"\\Z" not in text
+
+
+def test_the_environment_file_fed_back_changes_nothing_not_even_which_sections_there_are() -> None:
+    pairs = (line.partition("=") for line in printing.variables() if not line.startswith("#"))
+    environ = {name: value for name, _, value in pairs}
+    assert read(Sources(environ=environ)).settings == Settings()

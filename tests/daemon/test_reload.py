@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from tests.daemon.reload_kit import Reloadable
 from tests.hub.token_kit import SECRET, public_jwk, public_pem
 from tests.transport.tls_kit import write_pair
+from wsloop.daemon import logs
 from wsloop.daemon.reload import judge
-from wsloop.daemon.settings import Settings
+from wsloop.daemon.settings import LogSettings, Settings
 from wsloop.daemon.table import all_keys, namespace_keys
 from wsloop.daemon.units import spell
 
@@ -343,10 +345,31 @@ def test_a_supervisor_judges_and_goes_by_what_it_has_judged(caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
     server = Reloadable()
     server.environ["WSLOOP_WS__MAX_FRAGMENTS"] = "7"
-    outcome, settings = judge(server.sources, Settings())
+    outcome, plan = judge(server.sources, Settings())
     assert outcome.lines() == ["ws.max_fragments: 1024 -> 7"]
-    assert settings.ws.max_fragments == 7
+    assert plan is not None
+    assert plan.settings.ws.max_fragments == 7
     server.environ["WSLOOP_WS__MAX_FRAGMENTS"] = "none"
-    outcome, after = judge(server.sources, settings)
+    outcome, after = judge(server.sources, plan.settings)
     assert "$WSLOOP_WS__MAX_FRAGMENTS: 'none' is not a whole number" in outcome.error
-    assert after is settings
+    assert after is None
+
+
+def test_a_log_file_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+    server = Reloadable()
+    before = server.fingerprint()
+    path = tmp_path / "nowhere" / "wsloop.log"
+    outcome = server.change(WSLOOP_LOG__FILE=str(path), WSLOOP_WS__MAX_FRAGMENTS="7")
+    assert outcome.error == f"cannot open log.file {path}: No such file or directory"
+    assert server.fingerprint() == before
+    assert server.reloading.settings.log.file is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("info", "error"), ("error", "info")])
+def test_what_has_changed_is_told_at_the_more_talkative_of_two_levels(before: str, after: str) -> None:
+    with tempfile.TemporaryFile("w+") as file:
+        stop = logs.start(LogSettings(level=before, format="text"), dev=False, fd=file.fileno())  # type: ignore[arg-type]
+        Reloadable(WSLOOP_LOG__LEVEL=before, WSLOOP_LOG__FORMAT="text").change(WSLOOP_LOG__LEVEL=after)
+        stop()
+        file.seek(0)
+        assert f'reload: log.level: "{before}" -> "{after}"' in file.read()

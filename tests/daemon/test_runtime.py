@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,13 +31,23 @@ def test_the_directory_is_private_holds_a_listening_socket_and_goes_with_the_dae
     assert made_in(tmp_path) == []
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="cannot make the directory") as caught:
-        Runtime({"TMPDIR": str(tmp_path / "gone")})
+def test_the_first_place_that_can_be_used_is_and_nothing_lies_about_in_the_others(tmp_path: Path) -> None:
+    above = tmp_path / ("x" * 100)
+    above.mkdir()
+    short = tempfile.mkdtemp(prefix="wl")
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path / "gone"), "XDG_RUNTIME_DIR": str(above), "TMPDIR": short}
+    place = Runtime(environ)
+    assert place.link_path.startswith(short)
+    place.close()
+    os.rmdir(short)
+    assert made_in(above) == []
+
+
+def test_where_none_can_be_used_the_first_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "FALLBACK", str(tmp_path / "gone"))
+    with pytest.raises(StartupError, match=f"cannot make the directory {tmp_path}/lost/") as caught:
+        Runtime({"TMPDIR": str(tmp_path / "lost")})
     assert "TMPDIR" in caught.value.hint
-
-
-def test_a_path_that_is_too_long_is_told_and_nothing_lies_about(tmp_path: Path) -> None:
     above = tmp_path / ("x" * 100)
     above.mkdir()
     with pytest.raises(StartupError, match="too long"):

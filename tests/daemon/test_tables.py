@@ -56,7 +56,9 @@ def test_any_text_is_a_payload(text: str) -> None:
     assert json.loads(bytes(as_text_payload(text))) == text.encode("utf-8", "replace").decode()
 
 
-@pytest.mark.parametrize("text", ["", "hello", "{", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "hello", "{", "[" * 100_000, "NaN", "[-Infinity]", "1e999", "\udcff", '"\\ud800"']
+)
 def test_what_is_no_json_is_told(text: str) -> None:
     with pytest.raises(UsageError, match="not JSON"):
         as_json_payload(text)

@@ -17,8 +17,8 @@ PICTURES = sorted(DIAGRAMS["DIAGRAMS"])
 
 
 SCRIPTS = (
-    "api_table.py", "configuration_table.py", "cve_table.py", "dashboard.py", "make_diagrams.py",
-    "metrics_table.py", "protocol_tables.py",
+    "alerts_table.py", "api_table.py", "configuration_table.py", "cve_table.py", "dashboard.py",
+    "make_diagrams.py", "metrics_table.py", "protocol_tables.py",
 )  # fmt: skip
 
 

@@ -20,6 +20,19 @@ STEPS = st.tuples(
 )
 
 
+def noted(steps: list[tuple[str, str, int, int]]) -> Revocations:
+    lists = Revocations()
+    for now_s, (what, name, for_s, before_s) in enumerate(steps, 1):
+        until_s = now_s + for_s if for_s else FOREVER
+        if what == "block":
+            lists.block_user(name, until_s, now_s)
+        elif what == "revoke":
+            lists.revoke_token(name, until_s, now_s)
+        elif what == "invalidate":
+            lists.invalidate_user_tokens(name, before_s, until_s, now_s)
+    return lists
+
+
 @given(st.lists(STEPS, max_size=30))
 def test_the_lists_hold_what_a_model_holds(steps: list[tuple[str, str, int, int]]) -> None:
     lists = Revocations()
@@ -193,6 +206,32 @@ def test_who_is_blocked_while_the_backend_thinks_does_not_come_in() -> None:
     blocking.block_user(world.hub, "ann")
     backend.answer(Identity("ann", from_backend=True))
     assert peer.close_code == 3507
+
+
+@given(st.lists(STEPS, max_size=12), st.lists(STEPS, max_size=12), st.integers(13, 20))
+def test_what_two_processes_noted_holds_when_one_of_them_has_it_all(
+    mine: list[tuple[str, str, int, int]], theirs: list[tuple[str, str, int, int]], at_s: int
+) -> None:
+    lists = (noted(mine), noted(theirs))
+    both = noted(mine)
+    before = both.snapshot()
+    assert both.add(lists[1].snapshot(), 13) is (both.snapshot() != before)
+    for name in ("a", "b", "c"):
+        for token_id in ("", name):
+            right = Identity(user=name, token_id=token_id, issued_at=3)
+            found = [each.refusal(right, at_s) for each in lists]
+            assert (both.refusal(right, at_s) is None) is (found == [None, None])
+    assert not both.add(lists[1].snapshot(), 13)
+
+
+def test_what_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, others = Revocations(), Revocations()
+    lists.block_user("a", FOREVER, 1)
+    for name in ("b", "c"):
+        others.block_user(name, FOREVER, 1)
+    monkeypatch.setattr(revocations, "MAX_ENTRIES", 2)
+    assert lists.add(others.snapshot(), 1)
+    assert len(lists) == 2
 
 
 def test_what_another_process_noted_replaces_all_and_closes_whoever_it_is_about() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.server.api_kit import ADMIN, KEY, ApiHouse
 from wsloop.daemon.log_format import TextFormat
 from wsloop.hub.grants import Identity
 from wsloop.hub.verifier import NoTokens
@@ -204,3 +205,20 @@ def test_where_there_is_no_client_a_trace_is_made_once(
 def test_a_trace_in_bad_form_is_none(house: MemoryServer, caplog: pytest.LogCaptureFixture) -> None:
     fail(house, join(house, "ann", ("Traceparent", "00-" + "g" * 32 + "-00f067aa0ba902b7-01")))
     assert "g" not in str(the_failure(caplog)["trace_id"])
+
+
+@pytest.mark.usefixtures("access_log")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [(("Content-Length: 2",), 401), (("Content-Length: 999999999", f"X-API-Key: {KEY}"), 413)],
+)
+def test_a_call_that_is_refused_for_its_head_is_in_the_access_log_as_what_it_was(
+    caplog: pytest.LogCaptureFixture, headers: tuple[str, ...], status: int
+) -> None:
+    with ApiHouse() as house:
+        client = house.dial(at=ADMIN)
+        client.sock.send(get("/api/publish?secret", *headers, ": ".join(TRACEPARENT), method="POST"))
+        house.run_until(lambda: bool(lines(caplog)))
+    (line,) = lines(caplog)
+    found = [line[name] for name in ("method", "path", "status", "trace_id")]
+    assert found == ["POST", "/api/publish", status, TRACE_ID]

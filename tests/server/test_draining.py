@@ -29,26 +29,28 @@ class Guest:
         self.asked_s.append(self._house.clock.now())
 
 
-def drain(house: MemoryServer, count: int, spread_s: float) -> tuple[Drain, list[Guest]]:
+def drain(house: MemoryServer, count: int, spread_s: float, processes: int = 1) -> tuple[Drain, list[Guest]]:
     guests = [Guest(house, number) for number in range(count)]
     chance = random.Random(count)
-    made = Drain(house.reactor, cast("list[Connection]", guests), spread_s, chance.random)
+    made = Drain(house.reactor, cast("list[Connection]", guests), spread_s, chance.random, processes)
     made.begin()
     return made, guests
 
 
 @settings(max_examples=25, deadline=None)
-@given(count=st.integers(0, 3000), spread_s=st.floats(0.5, 20.0))
-def test_the_pace_is_even_and_everybody_is_asked_once_in_time(count: int, spread_s: float) -> None:
+@given(count=st.integers(0, 3000), spread_s=st.floats(0.5, 20.0), processes=st.integers(1, 8))
+def test_the_pace_is_even_and_everybody_is_asked_once_in_time(
+    count: int, spread_s: float, processes: int
+) -> None:
     with MemoryServer() as house:
         began_s = house.clock.now()
-        made, guests = drain(house, count, spread_s)
+        made, guests = drain(house, count, spread_s, processes)
         house.run_for(spread_s + 2 * STEP_S)
         assert made.left == 0
         assert made.total == count
         assert all(len(guest.asked_s) == 1 for guest in guests)
     times = sorted(guest.asked_s[0] - began_s for guest in guests)
-    per_s = max(count / spread_s, LEAST_PER_S)
+    per_s = max(count / spread_s, LEAST_PER_S / processes)
     for index, time_s in enumerate(times):
         assert index / per_s - 2 * STEP_S <= time_s <= index / per_s + 2 * STEP_S
 

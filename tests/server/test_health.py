@@ -22,3 +22,12 @@ def test_a_server_that_drains_is_not_ready() -> None:
         assert made.house.health.reasons() == []
         made.server.drain(lambda: None)
         assert made.house.health.reasons() == ["draining"]
+
+
+def test_what_others_are_is_told_but_is_not_ones_own() -> None:
+    health = Health()
+    health.add(lambda: "mine")
+    health.add_of_others(lambda: "theirs")
+    health.add_of_others(lambda: "")
+    assert health.reasons() == ["mine", "theirs"]
+    assert health.own_reasons() == ["mine"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -47,7 +48,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class Family(Daemon):
-    """`tests.system.impatient` with so many `workers`, a pid file in `folder`, and options.
+    """`tests.system.impatient` with so many `workers` (0: as the options say), a pid file, and options.
 
     Who leads it may change by a restart: `lead` is the first process now. All that were ever seen are
     ended with the context.
@@ -55,7 +56,8 @@ class Family(Daemon):
 
     def __init__(self, folder: Path, workers: int, *options: str, dev: bool = True) -> None:
         self.pid_file = folder / "wsloop.pid"
-        super().__init__("--workers", str(workers), "--pid-file", str(self.pid_file), *options, dev=dev)
+        count = ("--workers", str(workers)) if workers else ()
+        super().__init__(*count, "--pid-file", str(self.pid_file), *options, dev=dev)
         self._command = [sys.executable, "-m", "tests.system.impatient", "serve"]
         self.workers = workers
         self._seen: set[int] = set()
@@ -63,7 +65,7 @@ class Family(Daemon):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.pid_file.exists():
+        with contextlib.suppress(OSError, ValueError):  # it has gone already, or says nothing
             self._seen.add(self.lead)
         for pid in list(self._seen):
             self._seen.update(children_of(pid))

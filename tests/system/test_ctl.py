@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -150,6 +151,44 @@ def test_a_daemon_is_asked_and_steered(place: str) -> None:
         assert f"no daemon is running at {place}" in err
 
 
+def test_of_several_processes_the_first_is_the_one_for_signals(place: str) -> None:
+    with Daemon("--control", place, "--workers", "2") as daemon:
+        found = ctl(place, "stats")
+        assert found["pid"] == daemon.pid
+        assert [node["name"].rpartition("_")[2] for node in found["nodes"]] == ["worker-0", "worker-1"]
+        assert [row["state"] for row in ctl(place, "workers")["workers"]] == ["serving", "serving"]
+        assert ctl(place, "publish", CHANNEL, "not JSON", "--text")["offset"] == 1
+        code, _, err = wsloop("ctl", "publish", CHANNEL, "not JSON", "--control", place)
+        assert (code, err.splitlines()[0]) == (2, "error: the data is not JSON")
+        code, out, _ = wsloop("ctl", "drain", "--wait", "--control", place)
+        assert (code, out.splitlines()[-1]) == (0, "drained")
+        assert daemon.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "told"),
+    [
+        ("0> /dev/null", 1, "error: cannot read standard input: Bad file descriptor"),
+        ("<&-", 0, "0 published"),
+        (r"< <(printf '1\n\xff\n')", 1, "error: line 2: the data is not JSON; 1 published before it"),
+    ],
+)
+def test_an_input_that_cannot_be_read_is_told(redirected: str, code: int, told: str) -> None:
+    with Daemon() as daemon:
+        url = daemon.url("").rstrip("/")
+        done = subprocess.run(
+            ["bash", "-c", f"exec {sys.executable} -m wsloop pub {url} {CHANNEL} {redirected}"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        )
+        assert done.returncode == code
+        assert (done.stdout + done.stderr).splitlines()[0] == told
+        assert "Traceback" not in done.stderr
+
+
 def test_tables_are_for_people(place: str) -> None:
     with Daemon("--control", place) as daemon, open_messaging(daemon):
         for name, head in (("stats", "node"), ("conns", "id"), ("workers", "name")):
@@ -187,10 +226,10 @@ def test_the_default_place_is_found_and_several_are_listed() -> None:
             assert wsloop("ctl", "stats")[0] == 1
 
 
-@pytest.mark.parametrize("path", ["x" * 120, "/nowhere/at/all"])
-def test_a_bad_place_is_one_clear_line(path: str) -> None:
+@pytest.mark.parametrize(("path", "expected"), [("x" * 120, 2), ("/nowhere/at/all", 3)])
+def test_a_bad_place_is_one_clear_line(path: str, expected: int) -> None:
     code, _, err = wsloop("serve", "--dev", "--port", "0", "--no-admin", "--control", path)
-    assert code in (3, 78)
+    assert code == expected
     assert [line.partition(":")[0] for line in err.splitlines()] == ["error", "hint"]
 
 
@@ -267,6 +306,13 @@ def test_people_chat() -> None:
         (("pub", "http://a", "a", "1"), "no address of a WebSocket", 2),
         (("pub", "ws://127.0.0.1:1", "a", "not json"), "not JSON", 2),
         (("pub", "wss://127.0.0.1:1", "a", "1", "--ca-file", "/nowhere"), "cannot use /nowhere", 78),
+        (("pub", "ws://127.0.0.1:1", "a", "NaN"), "not JSON", 2),
+        (
+            ("pub", "ws://127.0.0.1:1", "a", "1", "--token-file", "/nowhere"),
+            "cannot read /nowhere: No such",
+            78,
+        ),
+        (("pub", "ws://127.0.0.1:1", "a", "1", "--token-file", os.devnull), "there is no token in", 78),
         (("health", "http://127.0.0.1:1"), "cannot ask", 1),
         (("ctl", "kick"), "say whom", 2),
         (("ctl", "kick", "x"), "no connection", 2),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +18,13 @@ import pytest
 from tests.system.daemon import PATIENCE_S, Daemon
 from tests.system.peers import open_echo, raw, says
 from tests.system.test_workers import children
+from tests.transport.tls_kit import client_context, write_pair
+from wsloop.daemon.validity import END
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
 
 pytestmark = pytest.mark.system
 
@@ -127,3 +132,51 @@ def test_every_worker_reloads_and_so_does_one_that_comes_later(path: Path) -> No
         assert lines[0].endswith("; nothing was changed")
         assert len(lines) == 1
         assert all(takes(daemon, 10) for _ in range(8))
+
+
+def certificate(daemon: Daemon) -> bytes | None:
+    """Return what a new client is shown."""
+    with (
+        socket.create_connection(("127.0.0.1", daemon.port), PATIENCE_S) as sock,
+        client_context().wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        return tls.getpeercert(binary_form=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for processes")
+def test_a_worker_that_is_replaced_needs_no_file_that_was_good_at_the_start(tmp_path: Path) -> None:
+    certfile, keyfile = write_pair(tmp_path)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    config = tmp_path / "wsloop.toml"
+    config.write_text(
+        f'[admin]\nport = 0\n[tls]\ncertfile = "{certfile}"\nkeyfile = "{keyfile}"\n'
+        f'[log]\nfile = "{folder}/wsloop.log"\nformat = "text"\n',
+        encoding="utf-8",
+    )
+    with Daemon("-c", str(config), "--workers", "2") as daemon:
+        first = certificate(daemon)
+        lines = (folder / "wsloop.log").open(encoding="utf-8")
+        write_pair(tmp_path)
+        daemon.send_signal(signal.SIGHUP)
+        wait_for(lambda: certificate(daemon) != first)
+        renewed = ssl.PEM_cert_to_DER_cert(Path(certfile).read_text(encoding="ascii").partition(END)[0] + END)
+        Path(certfile).write_text("no certificate\n", encoding="utf-8")
+        folder.rename(tmp_path / "away")
+        victims = children(daemon)[1:]
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        told = []
+
+        def have_others_come() -> bool:
+            told.append(lines.read())
+            return "".join(told).count("the log goes on in the file that was open before") == 2
+
+        wait_for(have_others_come)
+        wait_for(lambda: len(children(daemon)) == 3 and not {*children(daemon)} & {*victims})
+        assert {certificate(daemon) for _ in range(8)} == {renewed}
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        told.append(lines.read())
+        lines.close()
+        assert "ended with exit status" not in "".join(told)

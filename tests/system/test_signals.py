@@ -124,3 +124,14 @@ def test_the_unix_socket_is_gone_after_a_drain_and_a_stale_one_is_replaced_after
             daemon.send_signal(signal.SIGTERM)
             assert daemon.wait() == 0
             assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+def test_a_daemon_of_one_process_says_that_it_has_no_workers_and_goes_on(number: signal.Signals) -> None:
+    with Daemon() as daemon, open_echo(daemon) as echo:
+        daemon.send_signal(number)
+        assert says(echo, "?") == "?"
+        daemon.send_signal(signal.SIGTERM)
+        assert close_of(echo) == ECHO_SHUTDOWN
+        assert_ended_well(daemon, cut_short=False)
+        assert "the daemon was started with one process" in daemon.stderr()

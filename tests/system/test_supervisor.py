@@ -80,7 +80,7 @@ def test_a_worker_that_an_operator_ends_drains_while_another_takes_its_place(fam
     with contextlib.ExitStack() as stack:
         peers = [stack.enter_context(open_echo(family)) for _ in range(8)]
         os.kill(one, signal.SIGTERM)
-        family.says(f"worker-0 (pid {one}) drains; another takes its place")
+        family.says(f"worker-0 (pid {one}) drains; worker-2 takes its place")
         family.says(f"worker-0 (pid {one}) has left")
         assert family.is_served()
         stay = 0
@@ -176,11 +176,11 @@ def test_ttin_adds_a_worker_and_ttou_lets_one_go_whose_queue_is_served_by_anothe
     family.says("worker-2 was added: there are 3 workers")
     until(lambda: len(family.processes()) == 4, "a third worker")
     family.send_signal(signal.SIGTTOU)
-    family.says("worker-2 drains for good: there are 2 workers")
+    family.says("worker-2 drains for good: 2 left")
     until(lambda: len(family.processes()) == 3, "the end of the third")
     assert all(family.is_served() for _ in range(30))
     family.send_signal(signal.SIGTTOU)
-    family.says("worker-1 drains for good: there are 1 workers")
+    family.says("worker-1 drains for good: 1 left")
     until(lambda: len(family.processes()) == 2, "the end of the second")
     assert all(family.is_served() for _ in range(30))
     family.send_signal(signal.SIGTTOU)

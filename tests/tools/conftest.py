@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import pytest
 
+from tests.tools.scripted import LIMIT_S
 from tools.bench import build, generator
 from tools.bench.model import GeneratorResult
 from tools.bench.process import ROOT
@@ -45,7 +46,7 @@ def matplotlib() -> None:
 def run_program(c_program: CProgram) -> RunProgram:
     def run(name: str, port: int, *options: str) -> tuple[int, GeneratorResult]:
         command = [*c_program(name), f"--port={port}", "--warmup=0", "--seconds=5", *options]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=LIMIT_S, check=False)
         assert done.stdout, done.stderr
         return done.returncode, msgspec.json.decode(done.stdout, type=GeneratorResult)
 

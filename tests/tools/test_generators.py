@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.tools.faults import FAULTS
-from tests.tools.scripted import frame, scripted_server, upgraded
+from tests.tools.scripted import LIMIT_S, frame, scripted_server, upgraded
 from tools.bench import build, generator, process
 from tools.bench.cells import ECHO, FANOUT
 from tools.bench.model import Cell, GeneratorResult, Timing
@@ -42,7 +42,7 @@ def run_generator(command: list[str], port: int, *more: str) -> tuple[int, Gener
         [*command, f"--port={port}", *options, "--drain=10", *more],
         cwd=process.ROOT,
         capture_output=True,
-        timeout=30,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.stdout, done.stderr
@@ -189,7 +189,7 @@ def test_the_server_is_charged_for_its_cpu_only(c_command: list[str]) -> None:
     "option", ["--port=0", "--connections=0", "--inflight=0", "--seconds=0", "--nonsense"]
 )
 def test_bad_usage_is_exit_code_2(c_command: list[str], option: str) -> None:
-    done = subprocess.run([*c_command, "--port=1", option], capture_output=True, timeout=10, check=False)
+    done = subprocess.run([*c_command, "--port=1", option], capture_output=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 2
     assert done.stdout == b""
     assert done.stderr

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.shows import crowded, drain, kills, memory
+from tools.shows import crowded, drain, kills, memory, workers
 from tools.shows.audience import Faults, Streams, Witness
 from tools.shows.crowd import Report, percentile_ms, together
 from tools.shows.crowded import Broadcast
@@ -68,6 +68,16 @@ def test_a_slice_of_the_crowd(c_program: CProgram, capsys: pytest.CaptureFixture
     assert all(one["p50_ms"] <= one["p99_ms"] <= one["last_ms"] for one in result["broadcasts"])
 
 
+def test_a_slice_of_the_workers(c_program: CProgram, capsys: pytest.CaptureFixture[str]) -> None:
+    c_program("crowd")
+    # What the ratio is, is for a quiet machine to show.
+    small = ("--connections=200", "--seconds=0.5", "--rounds=1", "--wanted=0")
+    result = shown(workers.main, capsys, *small)
+    (measured,) = result["rounds"]
+    assert [measured[name]["workers"] for name in ("one", "two")] == [1, 2]
+    assert all(rate["deliveries_per_s"] > 0 < rate["generator_us"] for rate in measured.values())
+
+
 # -- judgements --------------------------------------------------------------------------------
 
 
@@ -81,6 +91,7 @@ def test_a_slice_of_the_crowd(c_program: CProgram, capsys: pytest.CaptureFixture
         (crowded.main, ["--workers=0"]),
         (crowded.main, ["--connections=1000000"]),
         (crowded.main, ["--nothing"]),
+        (workers.main, ["--rounds=0"]),
     ],
 )
 def test_bad_options_are_exit_code_2(main: Callable[[list[str]], int], options: list[str]) -> None:
@@ -186,7 +197,8 @@ def test_an_even_pace_has_no_peak(count: int) -> None:
 
 
 def test_without_reconnects_there_is_no_peak() -> None:
-    assert drain.peak([]) == drain.peak([1.0]) == 0
+    assert drain.peak([]) == 0
+    assert drain.peak([1.0]) == drain.PARTS  # all at one moment
 
 
 def test_a_connection_is_held_by_the_process_that_accepted_it() -> None:

@@ -98,13 +98,18 @@ def echoes(audience: Audience, port: int, count: int) -> list[Echo]:
     return made
 
 
-def peak(times_s: Sequence[float]) -> float:
-    """Return how many times the mean the busiest of PARTS equal parts of the time has; 0 without any time."""
+def parts(times_s: Sequence[float]) -> list[int]:
+    """Return how many moments lie in each of PARTS equal parts of the time from the first to the last."""
     first, span = min(times_s, default=0.0), max(times_s, default=0.0) - min(times_s, default=0.0)
-    if not span:
-        return 0.0
-    parts = Counter(min(PARTS - 1, int((moment - first) / span * PARTS)) for moment in times_s)
-    return max(parts.values()) * PARTS / len(times_s)
+    counts = [0] * PARTS
+    for moment in times_s:
+        counts[min(PARTS - 1, int((moment - first) / span * PARTS)) if span else 0] += 1
+    return counts
+
+
+def peak(times_s: Sequence[float]) -> float:
+    """Return how many times the mean the busiest part of the time has; 0 without any moment."""
+    return max(parts(times_s)) * PARTS / len(times_s) if times_s else 0.0
 
 
 def undelivered(audience: Audience) -> int:
@@ -187,6 +192,8 @@ def told(
         "acknowledged_but_not_delivered": lost,
         "reconnects": len(arrivals_s),
         "reconnect_seconds": round(max(arrivals_s, default=0) - min(arrivals_s, default=0), 2),
+        "reconnect_parts": parts(arrivals_s),
+        "close_parts": parts([witness.lost_s[0] for witness in witnesses if witness.lost_s]),
         "reconnect_peak_times_mean": round(peak(arrivals_s), 3),
         "faults": faults,
     }

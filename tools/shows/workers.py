@@ -1,9 +1,9 @@
 """`make show-workers`: the fan-out of two workers beside that of one, on two cores.
 
-One process in C holds the subscribers and publishes, so many messages at a time, to all of them. It needs the
-same cores as the daemon. What it takes is measured and told; so the result has two ratios: of what was delivered
-a second, and of what the daemon's processes could deliver if they had both cores to themselves, which follows
-from the CPU time that they need for a delivery.
+One process in C holds the subscribers and publishes, so many messages at a time, to all of them. It needs
+the same cores as the daemon. What it takes is measured and told; so the result has two ratios: of what was
+delivered a second, and of what the daemon's processes could deliver if they had both cores to themselves,
+which follows from the CPU time that they need for a delivery.
 
 Kept promise: by that second ratio two workers deliver at least 1.7 times as much as one.
 """
@@ -40,8 +40,11 @@ class ShowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """One measurement: `daemon_us` and `generator_us` are CPU microseconds for a delivery; the shares are of
-    one core; `busiest_share` is that of the busiest process of the daemon."""
+    """One measurement.
+
+    `daemon_us` and `generator_us` are CPU microseconds for a delivery; the shares are of one core;
+    `busiest_share` is that of the busiest process of the daemon.
+    """
 
     workers: int
     deliveries_per_s: float
@@ -53,7 +56,7 @@ class Rate:
 
     @property
     def alone_per_s(self) -> float:
-        """What the daemon could deliver in a second with CORES cores of its own, one of them with one worker."""
+        """What the daemon could deliver in a second with CORES cores of its own; one worker uses one."""
         return min(self.workers, CORES) * 1e6 / self.daemon_us
 
 
@@ -117,8 +120,8 @@ def show(options: argparse.Namespace) -> dict[str, object]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; wrong ones end the process with code 2."""
     parser = argparse.ArgumentParser(prog="python -m tools.shows.workers", description=__doc__)
-    parser.add_argument("--connections", type=int, default=2000)
-    parser.add_argument("--inflight", type=int, default=8, help="messages to everybody at a time")
+    parser.add_argument("--connections", type=int, default=5000)
+    parser.add_argument("--inflight", type=int, default=4, help="messages to everybody at a time")
     parser.add_argument("--pause", type=float, default=0.005, help="seconds between the generator's reads")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)

@@ -15,6 +15,7 @@ more is heard.
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,37 @@ class HttpHooks(Hooks):
 
     # -- the spool ---------------------------------------------------------------------------
 
+    def move(self, make: Callable[[], Spool]) -> bool:
+        """Keep events in the spool that `make` returns from now on, those that wait included, numbered by it.
+
+        Returns False, and changes nothing, while a batch is under way, or once closed. What `make` raises
+        passes through, and changes nothing.
+        """
+        if self._call is not None or self._is_closed:
+            return False
+        spool, left = make(), self._spool
+        _pour(left, spool)
+        spool.dropped += left.dropped
+        left.close()
+        self._spool = spool
+        spool.flush()
+        if len(spool):
+            self._plan(self._options.batch_delay_s)
+        return True
+
+    def take_in(self, orphan: Spool) -> bool:
+        """Tell what waits in a spool whose process is gone, numbered by ours.
+
+        Returns False, and changes nothing, if there is no room for it, or once closed.
+        """
+        if self._is_closed or not self._spool.has_room(orphan.waiting_bytes):
+            return False
+        _pour(orphan, self._spool)
+        self._spool.flush()
+        if len(self._spool):
+            self._plan(self._options.batch_delay_s)
+        return True
+
     def _tell_vacated(self, channel: str) -> None:
         if "vacated" in self._options.events:
             self._add("vacated", channel=channel)
@@ -273,3 +305,10 @@ class HttpHooks(Hooks):
         self._failures += 1
         self.failed_posts += 1
         self._plan(delay_s)
+
+
+def _pour(left: Spool, spool: Spool) -> None:
+    """Append what waits in one spool to another, which numbers it anew."""
+    for event in left.batch(len(left), sys.maxsize):
+        told = msgspec.json.decode(event.payload, type=HookEvent)
+        spool.append(msgspec.json.encode(msgspec.structs.replace(told, seq=spool.next_number)))

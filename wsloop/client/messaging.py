@@ -4,7 +4,7 @@
 
 A lost connection is made anew after a random wait that grows (`backoff.py`); its subscriptions then
 recover what they missed. All is told by callbacks, on the loop's thread. One client takes some
-5 KB, so that a load generator can hold thousands on one reactor.
+4 KB, so that a load generator can hold thousands on one reactor.
 
 Read `subscription.py` for a channel's life, `calls.py` for commands, `websocket.py` for the wire.
 """

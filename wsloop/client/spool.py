@@ -127,6 +127,10 @@ class Spool:
         """The number that the next event gets."""
         return self._last_number + 1
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Return whether so many bytes more would be kept, safely, and nothing be lost for them."""
+        return not self._has_failed and self.waiting_bytes + size_bytes <= self._max_bytes
+
     def append(self, payload: bytes, keep: int = 0) -> bool:
         """Queue an event; return whether nothing was lost for it.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from wsloop.transport.path_lock import PathLock
@@ -30,6 +31,19 @@ READ_BYTES = 1024 * 1024
 
 FILE_MODE = 0o600
 """Users' names are in it."""
+
+
+def orphans(family: str, own: str, before_unix_s: float) -> list[str]:
+    """Return the spools of a daemon's processes, but for `own`, that nothing was written to since a moment.
+
+    `family` is the name in the settings: a process alone has it as it is, each of several its own behind a
+    dot. Whether a process still has one, its lock tells. Raises OSError if the directory cannot be read.
+    """
+    above, name = os.path.split(os.path.abspath(family))
+    ours = re.compile(re.escape(name) + r"(\.hub|\.worker-[0-9]+)?")
+    paths = [os.path.join(above, each) for each in sorted(os.listdir(above)) if ours.fullmatch(each)]
+    found = [path for path in paths if path != os.path.abspath(own)]
+    return [path for path in found if os.stat(path).st_mtime < before_unix_s]
 
 
 class FileStore:
@@ -112,6 +126,11 @@ class FileStore:
             os.close(self._fd)
             self._fd = -1
             self._lock.release(remove=True)
+
+    def remove(self) -> None:
+        """Remove the file, whose events are elsewhere now; `close` it afterwards."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
 
     def _open(self, path: str, flags: int) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flags, FILE_MODE)

@@ -87,9 +87,16 @@ class Calls:
             self._count_out(answer.number, call, worker)
 
     def lose(self, worker: Asked) -> None:
-        """Expect nothing more of a worker."""
+        """Expect nothing more of a worker: what it has not answered is answered with None."""
         for number, call in list(self._calls.items()):
             if worker in call.waiting:
+                self._count_out(number, call, worker)
+
+    def excuse(self, worker: Asked) -> None:
+        """Expect nothing more of a worker that has left, with all its clients: it is not missing."""
+        for number, call in list(self._calls.items()):
+            if worker in call.waiting:
+                del call.answers[worker.slot]
                 self._count_out(number, call, worker)
 
     def close(self) -> None:

@@ -11,8 +11,9 @@ import functools
 from collections import deque
 from typing import TYPE_CHECKING
 
+from wsloop.cluster.messages import Announcement
+
 if TYPE_CHECKING:
-    from wsloop.cluster.messages import Announcement
     from wsloop.cluster.session import Session
     from wsloop.cluster.shared import SharedBroker
     from wsloop.cluster.standing import Joins
@@ -92,6 +93,13 @@ class Departures:
         for session in sessions:
             session.lose_interest()
 
+    def hand_out(self, channel: str, info: bytes, *, is_leave: bool) -> None:
+        """Hand out a join or leave that a worker says now, behind those that wait: it may revoke one."""
+        if self._to_tell:
+            self._to_tell.append((Announcement(channel, info, 1), is_leave))
+        else:
+            self._publish(channel, info, is_leave=is_leave)
+
     def close(self) -> None:
         """Forget everything."""
         for timer in self._timers.values():
@@ -109,10 +117,13 @@ class Departures:
             self._reactor.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        broker = self._shared.broker
         for _ in range(min(PER_TURN, len(self._to_tell))):
             join, is_leave = self._to_tell.popleft()
-            (broker.publish_leave if is_leave else broker.publish_join)(join.channel, join.info)
+            self._publish(join.channel, join.info, is_leave=is_leave)
         self._is_telling = bool(self._to_tell)
         if self._is_telling:
             self._reactor.call_soon(self._go_on)
+
+    def _publish(self, channel: str, info: bytes, *, is_leave: bool) -> None:
+        broker = self._shared.broker
+        (broker.publish_leave if is_leave else broker.publish_join)(channel, info)

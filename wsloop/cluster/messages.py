@@ -48,7 +48,7 @@ class Answer(Numbered, frozen=True, tag=2):
 
 
 class Cast(Message, frozen=True, tag=3):
-    """Like `Ask`, but nobody waits for an answer. From the hub process."""
+    """Like `Ask`, but nobody waits for an answer."""
 
     name: str
     body: bytes
@@ -133,6 +133,10 @@ class LeaveSaid(Message, frozen=True, tag=18):
 
     channel: str
     info: bytes
+
+
+class Farewell(Message, frozen=True, tag=19):
+    """A worker's last word: it ends in good order, and will not link again."""
 
 
 class Publish(Numbered, frozen=True, tag=20):
@@ -280,6 +284,7 @@ FromWorker = (
     Ping
     | Ask
     | Answer
+    | Cast
     | Hello
     | Interests
     | Disinterest
@@ -289,6 +294,7 @@ FromWorker = (
     | Restored
     | JoinSaid
     | LeaveSaid
+    | Farewell
     | Publish
     | ReadHistory
     | RemoveHistory

@@ -129,6 +129,10 @@ class Service:
         """The slots of the workers that are linked, in their order."""
         return sorted(self._workers)
 
+    def heard(self) -> list[int]:
+        """Return the slots of the workers that are linked and not silent, in their order."""
+        return [slot for slot, session in sorted(self._workers.items()) if not session.link.is_stalled]
+
     def call_all(self, name: str, body: bytes, timeout_s: float, done: Answered) -> None:
         """Ask all workers; `done` gets slot -> answer, None for no answer in time or a worker that was lost.
 
@@ -202,19 +206,35 @@ class Service:
         self._departures.settle(session)
         log.info("worker %d is linked", session.slot)
 
+    def hand_out(self, channel: str, info: bytes, *, is_leave: bool) -> None:
+        """See `Greeter.hand_out`."""
+        self._departures.hand_out(channel, info, is_leave=is_leave)
+
+    def dismiss(self, session: Session) -> None:
+        """See `Greeter.dismiss`: it will not come back, so nothing is kept for it."""
+        session.link.close()
+        self._forget(session)
+        log.info("worker %d has left", session.slot)
+        self.calls.excuse(session)
+        self._departures.add(session)
+        self._departures.bury(session.uid)
+
     def ended(self, session: Session, reason: str) -> None:
         """See `Greeter.ended`."""
-        self._open.discard(session)
         was_greeted = session.state is not SessionState.GREETING
-        session.leave()
+        self._forget(session)
         if not was_greeted:
             log.warning("a link ended before its greeting: %s", reason)
             return
         log.warning("the link of worker %d has ended: %s", session.slot, reason)
-        if self._workers.get(session.slot) is session:
-            del self._workers[session.slot]
         self.calls.lose(session)
         self._departures.add(session)
+
+    def _forget(self, session: Session) -> None:
+        self._open.discard(session)
+        session.leave()
+        if self._workers.get(session.slot) is session:
+            del self._workers[session.slot]
 
     def _on_accept(self, transport: Transport) -> None:
         if len(self._open) >= MAX_LINKS:

@@ -3,8 +3,8 @@
     GREETING -> RESTORING -> LINKED -> GONE
 
 A session is a consumer of the shared broker and asks it on the worker's behalf. What it holds for the
-worker ends with the link: presence at once; interests and joins when the worker is known to be dead
-(`service.py` decides), so that a link that breaks and comes back is no leave and join of everybody.
+worker ends with the link: presence at once; interests and joins when the worker has taken leave, or is known
+to be dead (`service.py` decides): a link that breaks and comes back is no leave and join of everybody.
 
 Joins are counted twice while a worker restores: `said` is what it holds now, `told` what others have heard,
 perhaps on an earlier link. Once it is `Restored` the difference is told.
@@ -84,6 +84,14 @@ class Greeter(Protocol):
 
     def restored(self, session: Session, /) -> None:
         """Hear that a worker has said again what holds."""
+        ...
+
+    def hand_out(self, channel: str, info: bytes, /, *, is_leave: bool) -> None:
+        """Tell others of a join or a leave, behind those that are still to be told."""
+        ...
+
+    def dismiss(self, session: Session, /) -> None:
+        """Hear that a worker takes leave."""
         ...
 
     def ended(self, session: Session, reason: str, /) -> None:
@@ -222,19 +230,22 @@ class Session:
         self.said.add(message.channel, message.info)
         if self.told is not None:
             self.told.add(message.channel, message.info)
-        self._service.shared.broker.publish_join(message.channel, message.info)
+        self._service.hand_out(message.channel, message.info, is_leave=False)
 
     def _on_leave(self, message: messages.LeaveSaid) -> None:
         self.said.remove(message.channel, message.info)
         if self.told is not None:
             self.told.remove(message.channel, message.info)
-        self._service.shared.broker.publish_leave(message.channel, message.info)
+        self._service.hand_out(message.channel, message.info, is_leave=True)
 
     def _on_restored(self, _message: messages.Restored) -> None:
         if self.state is not SessionState.RESTORING:
             raise LinkError("Restored twice")
         self._step(SessionStep.RESTORED)
         self._service.restored(self)
+
+    def _on_farewell(self, _message: messages.Farewell) -> None:
+        self._service.dismiss(self)
 
     # -- questions ---------------------------------------------------------------------------
 
@@ -253,6 +264,9 @@ class Session:
 
     def _on_ask(self, question: messages.Ask) -> None:
         asking.answer(self.link, question, self._service.handler)
+
+    def _on_cast(self, cast: messages.Cast) -> None:
+        asking.hear(cast, self._service.handler)
 
     def _on_answer(self, answer: messages.Answer) -> None:
         self._service.calls.receive(self, answer)
@@ -273,8 +287,10 @@ _RECEIVERS: dict[type, Callable[[Session, Any], None]] = {
     messages.Restored: Session._on_restored,
     messages.JoinSaid: Session._on_join,
     messages.LeaveSaid: Session._on_leave,
+    messages.Farewell: Session._on_farewell,
     messages.Ping: Session._on_ping,
     messages.Ask: Session._on_ask,
+    messages.Cast: Session._on_cast,
     messages.Answer: Session._on_answer,
 }
 """What is no question to a port, and who receives it."""

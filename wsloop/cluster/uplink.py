@@ -92,6 +92,7 @@ class Uplink:
         self._timer: Timer | None = None
         self._attempts = self._links = self._lost = 0
         self._questions = Questions()
+        self._is_stall_told = False
         self._again: Iterator[messages.Message] | None = None
 
     # -- its life ----------------------------------------------------------------------------
@@ -101,9 +102,10 @@ class Uplink:
         self._timer = self._reactor.call_later(0.0, self._connect)
 
     def close(self) -> None:
-        """End the link; what was said is offered to the kernel once more. Idempotent."""
+        """Take leave and end the link; what was said is offered to the kernel once more. Idempotent."""
         if self.state is UplinkState.CLOSED:
             return
+        self.say(messages.Farewell())
         self._step(UplinkStep.CLOSE)
         if self._timer is not None:
             self._reactor.cancel(self._timer)
@@ -215,8 +217,14 @@ class Uplink:
             self._restore(link)
 
     def on_tick(self, link: Link) -> None:
-        """See `LinkOwner.on_tick`."""
+        """See `LinkOwner.on_tick`: tell once that the other end is silent, and once that it is not."""
         self._questions.expire(self._reactor.now)
+        if link.is_stalled is not self._is_stall_told:
+            self._is_stall_told = link.is_stalled
+            if link.is_stalled:
+                log.warning("%s", self.reason())
+            else:
+                log.info("the broker answers again")
 
     def on_ended(self, link: Link, reason: str) -> None:
         """See `LinkOwner.on_ended`."""
@@ -242,6 +250,7 @@ class Uplink:
         """Wait, and try again; whoever is asking something is told."""
         was_ready = self.state is UplinkState.READY
         self._link = self._again = None
+        self._is_stall_told = False
         self._step(UplinkStep.LOST)
         self._lost += was_ready
         if was_ready or not self._attempts:

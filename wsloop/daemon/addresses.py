@@ -6,12 +6,13 @@ beside a list of addresses is not opened, and an address cannot be listened on t
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from wsloop.errors import ConfigError, UsageError
 from wsloop.server.forwarded import UNIX, network_of
-from wsloop.transport.bind import TcpBind, parse_bind
+from wsloop.transport.bind import PATH_HINT, UNIX_PATH_BYTES, TcpBind, UnixBind, parse_bind
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -37,16 +38,38 @@ def check(server: ServerSettings, flags: Container[str], place: Place) -> None:
             "--host and --port name the only address, and do not go with a list of them",
             f"write --bind {TcpBind(server.host, server.port)}, beside the others",
         )
-    twice = _named_twice(server.bind)
-    if twice:
-        kind = UsageError if "bind" in flags else ConfigError
-        where = "" if kind is UsageError else place("server", "bind")
-        raise kind(f"{where}{twice} is named twice as an address to listen on", "name it once")
+    _check_binds(server, flags, place)
     _check_proxies(server, flags)
     for origin in server.allowed_origins:
         if not _is_origin(origin):
             fault = f"server.allowed_origins: {origin!r} is not an origin"
             raise ConfigError(place("server", "allowed_origins") + fault, _origin_hint(origin))
+
+
+def _check_binds(server: ServerSettings, flags: Container[str], place: Place) -> None:
+    """Raise for an address that is none, is there twice, or is a Unix path that no kernel takes."""
+
+    def fail(key: str, fault: str, hint: str) -> NoReturn:
+        if key in flags:
+            raise UsageError(fault, hint)
+        raise ConfigError(place("server", key) + fault, hint)
+
+    for text in server.bind:
+        try:
+            bind = parse_bind(text)
+        except ConfigError as error:
+            fail("bind", error.message, error.hint)
+        if isinstance(bind, UnixBind) and _is_too_long(bind.path):
+            fail("bind", f"the socket path {bind.path} is too long", PATH_HINT)
+    twice = _named_twice(server.bind)
+    if twice:
+        fail("bind", f"{twice} is named twice as an address to listen on", "name it once")
+    if server.control and _is_too_long(server.control):
+        fail("control", f"the control socket's path {server.control} is too long", PATH_HINT)
+
+
+def _is_too_long(path: str) -> bool:
+    return len(os.fsencode(path)) > UNIX_PATH_BYTES
 
 
 def _check_proxies(server: ServerSettings, flags: Container[str]) -> None:

@@ -10,9 +10,7 @@ import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import compose
 from wsloop.errors import StartupError, UsageError
-from wsloop.server.api import PREFIX
 from wsloop.transport.bind import AddressInUseError, TcpBind
 
 if TYPE_CHECKING:
@@ -51,6 +49,10 @@ def listen(settings: Settings, listen_on: Callable[[TcpBind], Bind]) -> list[str
 
 
 def _lines(settings: Settings, bind: Bind) -> list[str]:
+    # Imported here, where the sockets are open: who connects while the house is loaded waits in their queues.
+    from wsloop.daemon import compose  # noqa: PLC0415
+    from wsloop.server.api import PREFIX  # noqa: PLC0415
+
     url = f"{'https' if settings.admin.tls else 'http'}://{bind}"
     lines = [f"  admin    {url}/healthz   {url}/metrics"]
     key = compose.api_key(settings)

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from wsloop.daemon.settings import HookSettings, ProxySettings
 
 
-def maker(proxy: ProxySettings, hooks: HookSettings) -> Callable[..., Application]:
-    """Return what makes the application on a server's reactor and ports."""
+def maker(
+    proxy: ProxySettings, hooks: HookSettings, *, spools: str, is_successor: bool
+) -> Callable[..., Application]:
+    """Return what makes the application on a server's reactor and ports; see `Application`."""
     proxy_options = _proxy_options(proxy)
     return functools.partial(
         Application,
         proxy=proxy_options if proxy_options.urls else None,
-        tell=_tell_options(hooks) if hooks.url else None,
+        tell=_tell_options(hooks, spools) if hooks.url else None,
+        is_successor=is_successor,
     )
 
 
@@ -48,7 +51,7 @@ def _proxy_options(proxy: ProxySettings) -> ProxyOptions:
     )
 
 
-def _tell_options(hooks: HookSettings) -> TellOptions:
+def _tell_options(hooks: HookSettings, spools: str) -> TellOptions:
     return TellOptions(
         parse_url(hooks.url, "hooks.url"),
         HookOptions(
@@ -58,6 +61,6 @@ def _tell_options(hooks: HookSettings) -> TellOptions:
             timeout_s=hooks.timeout,
             vacated_grace_s=hooks.vacated_grace,
         ),
-        SpoolOptions(hooks.spool or "", hooks.spool_size, Overflow(hooks.spool_full)),
+        SpoolOptions(hooks.spool or "", spools, hooks.spool_size, Overflow(hooks.spool_full)),
         ca_file=hooks.ca_file or "",
     )

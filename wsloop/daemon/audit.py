@@ -17,6 +17,8 @@ import msgspec
 
 from wsloop.daemon import compose, validity
 from wsloop.daemon.printing import present
+from wsloop.daemon.run import worker_count
+from wsloop.server.overload import REFUSE_UNTIL
 from wsloop.transport.bind import UnixBind, parse_bind
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ MADE = ("hooks.spool", "log.file", "server.pid_file")
 """Files that the daemon makes, in folders that must be there."""
 
 
+IDLE_BYTES = 48 * 1024 * 1024
+"""What a process takes that serves nobody yet, and has answered a scrape."""
+
+
 class Check(msgspec.Struct, frozen=True):
     """`is_odd` tells whether the key `path`, if it is not at its default, should be warned of."""
 
@@ -61,7 +67,16 @@ def _has_no_auth_keys(settings: Settings) -> bool:
     return not settings.has_token_keys
 
 
+def _leaves_no_room(settings: Settings) -> bool:
+    """Whether the process that keeps history would refuse everybody once there is as much of it as may be."""
+    workers = worker_count(settings.server.workers)
+    share_bytes = (settings.server.memory_limit or 0) // (workers + 1 if workers > 1 else 1)
+    return share_bytes * REFUSE_UNTIL < IDLE_BYTES + settings.history.memory_limit
+
+
 CHECKS = (
+    Check("server.memory_limit", _leaves_no_room,
+          "leaves each process less than 48 MiB and history.memory_limit take: new clients would be refused"),
     Check("server.host", _listens_elsewhere, "has no effect beside server.bind"),
     Check("server.port", _listens_elsewhere, "has no effect beside server.bind"),
     Check("tls.certfile", _has_no_tcp, "has no effect: Unix sockets do not speak TLS"),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from wsloop import __version__
-from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.transport.bind import TcpBind
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ log = logging.getLogger("wsloop.daemon")
 
 def lines(settings: Settings, bound: Sequence[Bind]) -> list[str]:
     """Return what is said of the addresses `bound` where clients are served."""
+    # Imported here, where these are open: who connects while the house is loaded waits in their queues.
+    from wsloop.server.assembly import CONNECTION_PATH  # noqa: PLC0415
+
     mode = "development mode: anybody on this machine may join" if settings.dev else "serving"
     found = [f"wsloop {__version__}  {mode}", ""]
     http, ws = ("https", "wss") if settings.tls.certfile else ("http", "ws")

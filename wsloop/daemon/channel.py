@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from wsloop.loop.reactor import Reactor
 
-MAX_MESSAGE_BYTES = 64 * 1024
-"""A beat has some 30 bytes; the longest is the answer to `restart`, one line. Longer is a fault."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""A beat has some 30 bytes; the longest is the roster, 200 for each of 512 workers. Longer is a fault."""
 
 MAX_QUEUED = 64
 """Messages that wait for a process that does not read, which is soon killed for it; more are dropped."""
@@ -44,7 +44,7 @@ class Beat(_Message, frozen=True, tag="beat"):
     """A process is alive: its turn goes around. Said every second.
 
     `connections` are the clients'; `is_draining` once it accepts no more, and then `draining_left` are
-    those that have not gone; `rss` its resident memory in bytes.
+    those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready.
     """
 
     connections: int = 0
@@ -52,6 +52,7 @@ class Beat(_Message, frozen=True, tag="beat"):
     draining_left: int = 0
     is_ready: bool = False
     rss: int = 0
+    reason: str = ""
 
 
 class Ask(_Message, frozen=True, tag="ask"):
@@ -98,15 +99,21 @@ class Toll(_Message, frozen=True, tag="toll"):
     deaths: int
 
 
-Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll
+class Stopping(_Message, frozen=True, tag="stopping"):
+    """The workers drain: told to the hub process, which answers for all of them whether they are ready."""
+
+
+Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll | Stopping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
-    """Return the message as it goes over the line."""
+    """Return the message as it goes over the line; raises ValueError for one that the other end refuses."""
     body = _encoder.encode(message)
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message of {len(body)} bytes")
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 

@@ -100,7 +100,7 @@ class Chat(Talk):
 
         def done(outcome: PublishResult | CallError) -> None:
             if isinstance(outcome, CallError) and outcome.temporary and not self._is_ending:
-                self.client.publish(self._channel, data, done, key=key)
+                self.try_again(attempt)
                 return
             if isinstance(outcome, CallError):
                 note(f"not said: {outcome.message} ({outcome.code})")
@@ -108,7 +108,10 @@ class Chat(Talk):
             dealt_with()
             self._end_if_done()
 
-        self.client.publish(self._channel, data, done, key=key)
+        def attempt() -> None:
+            self.client.publish(self._channel, data, done, key=key)
+
+        attempt()
 
     def _on_end(self) -> None:
         self._is_read = True

@@ -63,24 +63,24 @@ def _become(
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ORDERS, *NOTICES))
         code = serve(theirs)
-    except StartupError as error:
-        code = error.exit_code
-        _complain(f"error: {name}: {error.message}")
     except BaseException as error:
-        _complain(f"error: {name}: {_in_one_line(error)}")
+        code = error.exit_code if isinstance(error, StartupError) else 1
+        _complain(f"error: {name}: {reason_of(error)}")
     finally:
         _end(code)
 
 
-def _in_one_line(error: BaseException) -> str:
-    """Return what was raised, and where."""
+def reason_of(error: BaseException) -> str:
+    """Return in one line what was raised and, if nobody meant to, where."""
+    if isinstance(error, StartupError):
+        return error.message.replace("\n", " ")
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {error}{where}".replace("\n", " ")
 
 
 def _complain(line: str) -> None:
-    click.echo(line.replace("\n", " "), err=True)
+    click.echo(line, err=True)
 
 
 def _end(code: int) -> NoReturn:

@@ -67,13 +67,13 @@ def main() -> NoReturn:
     """Run the command; print an expected failure as two lines and exit with its code."""
     streams.open_missing()
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="wsloop", standalone_mode=False)
     except StartupError as error:
         _fail(error.message, error.hint, error.exit_code)
-    except click.NoSuchOption as error:
-        _fail(error.format_message(), "see wsloop serve --help", error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), "see wsloop --help", error.exit_code)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        command = context.command_path if context is not None else "wsloop"
+        _fail(error.format_message(), f"see {command} --help", error.exit_code)
     except click.Abort:
         sys.exit(130)
     sys.exit(0)

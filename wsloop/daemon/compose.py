@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import memory, outside, process
@@ -88,8 +89,36 @@ def tokens(settings: Settings) -> Tokens | None:
     return build(settings)
 
 
-def options(settings: Settings, judges: Tokens | None = None) -> Options:
-    """Return the settings in the server's own terms; `judges` from `tokens`."""
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is made of files with keys and certificates.
+
+    A supervisor makes it once for all processes that it forks: one that takes the place of another goes by
+    what was judged to be good at the start or at the last reload, whatever lies in the files by then.
+    """
+
+    tokens: Tokens | None
+    certificates: Certificates | None
+
+
+def secrets(settings: Settings) -> Secrets:
+    """Read the files that hold keys and certificates; raises ConfigError for bad ones."""
+    return Secrets(tokens(settings), certificates(settings.tls))
+
+
+def options(
+    settings: Settings,
+    judges: Tokens | None = None,
+    shown: Certificates | None = None,
+    *,
+    spools: str = "",
+    is_successor: bool = False,
+) -> Options:
+    """Return the settings in the server's own terms.
+
+    `judges` from `tokens`, `shown` from `certificates`; without it they are loaded here, which raises
+    ConfigError for bad ones. `spools` and `is_successor`: see `outside.maker`.
+    """
     server, ws = settings.server, settings.ws
     accept_rate = server.limit_accept_rate
     if accept_rate is None:
@@ -110,11 +139,11 @@ def options(settings: Settings, judges: Tokens | None = None) -> Options:
         backlog=server.backlog,
         allowed_origins=frozenset(server.allowed_origins),
         loopback_only=settings.dev,
-        certificates=certificates(settings.tls),
+        certificates=shown or certificates(settings.tls),
         proxies=_proxies(server),
         namespaces=settings.all_namespaces(),
         hub=outside.hub_options(settings),
-        outside=outside.maker(settings),
+        outside=outside.maker(settings, spools=spools, is_successor=is_successor),
         forwarded_headers=frozenset(settings.proxy.headers),
         broker=BrokerLimits(memory_bytes=settings.history.memory_limit),
         api_key=api_key(settings),

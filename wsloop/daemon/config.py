@@ -166,12 +166,13 @@ def _check(tree: Tree, text: str, path: Path | None) -> None:
 
 
 def _read_amounts(section: str, values: Tree, text: str, path: Path | None) -> None:
-    """Replace times and sizes that are written with a unit by numbers."""
+    """Replace times and sizes that are written with a unit by numbers; find texts that nothing takes."""
     for name, value in values.items():
         key = _key(f"{section}.{name}")
         if key is None:
             continue
         try:
+            texts.check(value)
             values[name] = texts.in_base_unit(key, value)
         except ValueError as error:
             if path is None:

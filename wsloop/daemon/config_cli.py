@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from wsloop.daemon import flags
-from wsloop.errors import ConfigError
+from wsloop.errors import ConfigError, UsageError
 
 
 @click.group()
@@ -56,13 +56,20 @@ def schema() -> None:
 
 
 @click.command("check-config")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@flags.CONFIG
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
-def check_config(path: Path, strict: bool) -> None:
+def check_config(file: Path | None, path: Path | None, strict: bool) -> None:
     """Say whether a file, with the environment as it is, can be served with: exit code 78 if not.
 
     Warnings are about what can be served with, but is hardly meant.
     """
+    if path is None:
+        path = file
+    elif file is not None:
+        raise UsageError("two files are named", "name one: wsloop check-config wsloop.toml")
+    if path is None:
+        raise UsageError("no file is named", "name it: wsloop check-config wsloop.toml")
     from wsloop.daemon import audit  # noqa: PLC0415 - other commands do without
     from wsloop.daemon import config as loading  # noqa: PLC0415
 

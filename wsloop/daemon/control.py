@@ -120,11 +120,11 @@ class Control(Service):
             done(
                 {
                     "version": __version__,
-                    "pid": os.getpid(),
+                    "pid": self._steering.pid(),
                     "uptime": int(self._house.reactor.now - self._started_s),
                     "reasons": self._house.health.reasons(),
                     "draining": {"left": left, "of": of} if of else None,
-                    "nodes": outcome.nodes,
+                    "nodes": sorted(outcome.nodes, key=lambda node: node.name),
                 }
             )
 
@@ -169,7 +169,7 @@ class Control(Service):
 
     def _progress(self, _body: bytes, done: Done) -> None:
         left, of = self._steering.progress()
-        done({"left": left, "of": of})
+        done({"pid": self._steering.pid(), "left": left, "of": of})
 
     def _reload(self, _body: bytes, done: Done) -> None:
         self._steering.reload(_lines(done))

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsloop.daemon")
 
 
+TOLD_AFTER_S = 4.0
+"""A silence that is told: three beats in a row are missing. With the hub process silent, clients are answered
+by nobody from 5 s on, and /readyz says so without a reason: the log has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long, in seconds, a process may be silent before it is killed.
@@ -54,7 +59,10 @@ class Patience:
 
 @dataclass(slots=True)
 class Slot:
-    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it."""
+    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it.
+
+    `failed_starts`: how many in a row have died before their first beat.
+    """
 
     kind: Kind
     number: int = 0
@@ -62,6 +70,7 @@ class Slot:
     backoff: Backoff = field(default_factory=Backoff)
     timer: Timer | None = None
     deaths: int = 0
+    failed_starts: int = 0
 
     @property
     def name(self) -> str:
@@ -89,13 +98,14 @@ class Line(Protocol):
 class Child:
     """A process. `beat` is the last it sent, None before the first; `owed` are signals for then.
 
-    `is_hung`: it was silent for too long, and killed for it.
+    `is_missed`: its silence was told. `is_hung`: it was silent for too long, and killed for it.
     """
 
     slot: Slot
     began_s: float
     heard_s: float
     beat: Beat | None = None
+    is_missed: bool = False
     is_hung: bool = False
     owed: set[int] = field(default_factory=set)
     pid: int = field(init=False)
@@ -130,7 +140,8 @@ class Crew:
     """Keeps the slots filled, from `fill` to `dismiss`.
 
     `on_change` is called when a child became ready, left or died; `on_give_up` when too many died;
-    `on_ask` with a child that asks for something.
+    `on_ask` with a child that asks for something, `on_drain` with one that drains without having been told
+    by us: its slot is to be filled anew, under another number, since two of one name would be taken for one.
     """
 
     def __init__(
@@ -143,6 +154,7 @@ class Crew:
         on_change: Callable[[], object],
         on_give_up: Callable[[], object],
         on_ask: Callable[[Child, Ask], object],
+        on_drain: Callable[[Child], object],
     ) -> None:
         self.slots: list[Slot] = []
         self.children: dict[int, Child] = {}
@@ -154,6 +166,7 @@ class Crew:
         self._on_change = on_change
         self._on_give_up = on_give_up
         self._on_ask = on_ask
+        self._on_drain = on_drain
         self._recent = Deaths()
         self._is_dismissed = False
         self._looked_s = reactor.now
@@ -165,6 +178,21 @@ class Crew:
         """Add a slot, and start a process for it."""
         self.slots.append(slot)
         self._start(slot)
+
+    def renumber(self, slot: Slot, number: int) -> None:
+        """Put a slot with another number in the place of one whose process drains."""
+        self.slots.remove(slot)
+        fresh = Slot(slot.kind, number, backoff=slot.backoff)
+        self.slots.append(fresh)
+        lived_s = self._reactor.now - slot.child.began_s if slot.child is not None else 0.0
+        slot.child = None
+        self._start_later(fresh, lived_s)
+
+    def free_number(self) -> int:
+        """Return the lowest number that no worker has, not even one that drains."""
+        taken = {slot.number for slot in self.workers()}
+        taken.update(child.slot.number for child in self.of(Kind.WORKER))
+        return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def vacate(self, slot: Slot) -> None:
         """Take a slot away; its process drains."""
@@ -253,30 +281,48 @@ class Crew:
     def _bury(self, child: Child, code: int) -> None:
         child.line.close()
         slot = child.slot
-        if slot.child is not child:
-            log.info("%s has left", child)
-            return
-        slot.child = None
-        if self._is_dismissed:
-            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, _end_of(code))
+        is_drained = slot.child is not child
+        if not is_drained:
+            slot.child = None
+        if is_drained or self._is_dismissed:
+            said = _end_of(code) if code or not is_drained else "has left"
+            log.log(logging.WARNING if code else logging.INFO, "%s %s", child, said)
             return
         if code:
             self.deaths += 1
             slot.deaths += 1
             self._tell_toll()
-            is_own_fault = code != -signal.SIGKILL or child.is_hung
-            if is_own_fault and self._recent.add(self._reactor.now):
+            why = self._why_to_give_up(child, code)
+            if why:
                 log.error("%s %s", child, _end_of(code))
-                log.error("%d processes died within %g s: giving up", MOST_DEATHS, WITHIN_S)
+                log.error("%s: giving up", why)
                 self._on_give_up()
                 return
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
         log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
 
+    def _why_to_give_up(self, child: Child, code: int) -> str:
+        """Count a death; return why it was one too many, "" if it was not.
+
+        Who never gets as far as serving may take so long for each attempt that few fit into the time.
+        """
+        slot = child.slot
+        slot.failed_starts = slot.failed_starts + 1 if child.beat is None else 0
+        is_own_fault = code != -signal.SIGKILL or child.is_hung
+        if is_own_fault and self._recent.add(self._reactor.now):
+            return f"{MOST_DEATHS} processes died within {WITHIN_S:g} s"
+        if slot.failed_starts >= MOST_DEATHS:
+            return f"{slot.name} died {slot.failed_starts} times at its start"
+        return ""
+
+    def tell_hub(self, message: Message) -> None:
+        """Say something to the hub process, if there is one."""
+        for child in self.of(Kind.HUB):
+            child.line.send(message)
+
     def _tell_toll(self) -> None:
         """Tell the hub process how many have died; a new one is told when it is ready."""
-        for child in self.of(Kind.HUB):
-            child.line.send(Toll(self.deaths))
+        self.tell_hub(Toll(self.deaths))
 
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""
@@ -295,6 +341,9 @@ class Crew:
             self._on_ask(child, message)
         elif isinstance(message, Beat):
             was_ready = child.is_ready
+            if child.is_missed:
+                child.is_missed = False
+                log.info("%s is heard of again, after %.0f s", child, self._reactor.now - child.heard_s)
             child.beat, child.heard_s = message, self._reactor.now
             while child.owed:
                 self._processes.kill(child.pid, child.owed.pop())
@@ -302,16 +351,10 @@ class Crew:
                 self._tell_toll()
                 self._on_change()
             if message.is_draining and child.slot.child is child and not self._is_dismissed:
-                self._replace(child)
-
-    def _replace(self, child: Child) -> None:
-        """Fill the slot of a child that was told to drain by somebody else."""
-        log.info("%s drains; another takes its place", child)
-        child.slot.child = None
-        self._start_later(child.slot, self._reactor.now - child.began_s)
+                self._on_drain(child)
 
     def _look(self) -> None:
-        """Kill who has been silent for too long, once a second."""
+        """Tell who is silent, and kill who has been for too long, once a second."""
         now_s = self._reactor.now
         away_s = now_s - self._looked_s
         self._looked_s = now_s
@@ -320,8 +363,13 @@ class Crew:
             if away_s > 3 * BEAT_EVERY_S:
                 # This process was stopped itself: what it did not hear meanwhile means nothing.
                 child.heard_s = now_s
-            silent_s = now_s - child.heard_s
-            if silent_s > self._patience.with_child(child):
+            silent_s, patience_s = now_s - child.heard_s, self._patience.with_child(child)
+            if silent_s > TOLD_AFTER_S and child.beat is not None and not child.is_missed:
+                child.is_missed = True
+                log.warning(
+                    "%s has been silent for %.0f s; at %.0f s it is killed", child, silent_s, patience_s
+                )
+            if silent_s > patience_s:
                 log.error("%s has been silent for %.0f s: killed", child, silent_s)
                 child.heard_s = now_s
                 child.is_hung = True

@@ -8,6 +8,7 @@ a line for the operator, or JSON.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 ROSTER_EVERY_S = 1.0
 """How old what the hub process knows of the others may be: as old as their beats."""
+
+
+MAX_LINES = 200
+MAX_LINE = 1000
+"""Of what a reload has changed: lines that an operator is shown, and characters of each. The log has all."""
+
+OVERLOADED = "overloaded"
+"""How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -63,6 +72,7 @@ def _row(child: Child, now_s: float) -> WorkerRow:
         beat.draining_left,
         round(now_s - child.heard_s, 3),
         child.slot.deaths,
+        beat.reason,
     )
 
 
@@ -108,12 +118,20 @@ class Helm:
 
     def _on_reload(self, _argument: str, done: Done) -> None:
         outcome = self._reload()
-        told = Reloaded(outcome.lines(), bool(outcome.error), outcome.hint)
+        lines = outcome.lines()
+        if len(lines) > MAX_LINES:
+            lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more: see the log"]
+        told = Reloaded([line[:MAX_LINE] for line in lines], bool(outcome.error), outcome.hint[:MAX_LINE])
         done(True, msgspec.json.encode(told).decode())
 
 
 class Asks(Protocol):
     """Who asks the supervisor: `heartbeat.Beats`, once it is attached."""
+
+    @property
+    def is_daemon_stopping(self) -> bool:
+        """Whether the workers drain."""
+        ...
 
     def ask(self, what: str, argument: str, done: Done, /) -> None:
         """Ask; `done` is given whether it was done, and a text."""
@@ -127,11 +145,27 @@ class CrewSteering:
         self.roster = Roster()
         self._reactor = reactor
         self._supervisor = supervisor
+        self._is_asking = False
 
     def begin(self) -> None:
-        """Ask who is there, now and from time to time."""
-        self.workers(lambda _: None)
+        """Ask who is there, now and from time to time; not again before the answer is there."""
+        if not self._is_asking:
+            self._is_asking = True
+            self.workers(lambda _: None)
         self._reactor.call_later(ROSTER_EVERY_S, self.begin)
+
+    def reason(self) -> str:
+        """Return why clients should not be sent to the workers, "" if they may (`Health`).
+
+        All of them drain; or one of them is overloaded, since it refuses its part of those who come; that is
+        as old as the roster. Whether workers are linked this process knows sooner by itself (`joint.py`).
+        """
+        if self._supervisor.is_daemon_stopping:
+            return "draining"
+        full = [
+            f"{row.name} is {row.reason}" for row in self.roster.rows if row.reason.startswith(OVERLOADED)
+        ]
+        return "; ".join(full)
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""
@@ -154,11 +188,16 @@ class CrewSteering:
         """See `Steering.workers`."""
 
         def told(is_done: bool, text: str) -> None:
+            self._is_asking = False
             if is_done:
                 self.roster = msgspec.json.decode(text, type=Roster)
             done(list(self.roster.rows))
 
         self._supervisor.ask("roster", "", told)
+
+    def pid(self) -> int:
+        """See `Steering.pid`: the supervisor is the parent."""
+        return os.getppid()
 
     def progress(self) -> tuple[int, int]:
         """See `Steering.progress`; as old as the roster."""

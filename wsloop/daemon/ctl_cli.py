@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wsloop.daemon import streams
 from wsloop.daemon.tables import safe, show, show_json, spelled_bytes, spelled_seconds
 from wsloop.errors import UsageError
 
@@ -150,13 +151,18 @@ def kick(path: Path | None, as_json: bool, connection: str, **asked: Any) -> Non
 @daemon_options
 @click.argument("channel")
 @click.argument("data")
-def publish(path: Path | None, as_json: bool, channel: str, data: str) -> None:
+@click.option("--text", "is_text", is_flag=True, help="DATA is text, not JSON.")
+def publish(path: Path | None, as_json: bool, channel: str, data: str, is_text: bool) -> None:
     """Publish DATA, which is JSON, to a channel; `-` reads it from standard input."""
-    from wsloop.daemon.payloads import as_json_payload  # noqa: PLC0415 - other commands publish nothing
+    from wsloop.daemon.payloads import (  # noqa: PLC0415 - other commands publish nothing
+        as_json_payload,
+        as_text_payload,
+    )
 
     if data == "-":
-        data = sys.stdin.read()
-    found = _find(path).ask("publish", channel=channel, data=as_json_payload(data))
+        data = streams.read_input()
+    payload = as_text_payload(data) if is_text else as_json_payload(data)
+    found = _find(path).ask("publish", channel=channel, data=payload)
     if as_json:
         show_json(found)
     else:
@@ -180,7 +186,7 @@ def drain(path: Path | None, as_json: bool, wait: bool) -> None:
 
 def _watch(daemon: ControlClient, as_json: bool) -> None:
     """Print how far a drain is whenever that changes, until the daemon has gone."""
-    from wsloop.daemon.ctl_client import GoneError  # noqa: PLC0415 - loaded with the client
+    from wsloop.daemon.ctl_client import GoneError, NotDoneError  # noqa: PLC0415 - loaded with the client
 
     last = None
     while True:
@@ -190,6 +196,8 @@ def _watch(daemon: ControlClient, as_json: bool) -> None:
             if not daemon.is_there():
                 break
             found = last
+        if found is not None and last is not None and found["pid"] != last["pid"]:
+            raise NotDoneError("another process answers by now", "see wsloop ctl stats, and the log")
         if found is not None and found != last:
             if as_json:
                 show_json(found)

@@ -21,7 +21,7 @@ class Move:
 
 
 class Deal:
-    """The sockets `keys` of one port among `slots` slots, at least 1; slot 0 is never removed.
+    """The sockets `keys` of one port among `slots` slots, at least 1; the last slot is never removed.
 
     Every key is held by one slot. A single key is shared by all, and stays so.
     """
@@ -46,6 +46,10 @@ class Deal:
             self._held[taker].append(key)
             moves.append(Move(key, slot, taker))
         return moves
+
+    def rename(self, slot: int, number: int) -> None:
+        """Let the slot `number` have what `slot` had."""
+        self._held[number] = self._held.pop(slot)
 
     def add(self, slot: int) -> Move | None:
         """Put `slot` in; return what another gives it, None if nobody has a socket to spare.

@@ -37,7 +37,8 @@ INIT = 1
 class FirstProcess(Steward):
     """Holds `sockets` and the pid file; `left` is what it was left by a predecessor, or by systemd.
 
-    `settings` are those that it was started with, `sources` where they come from.
+    `settings` are those that it was started with, `sources` where they come from. `is_successor`: there is a
+    predecessor.
 
     Raises StartupError if another daemon has the pid file.
     """
@@ -53,18 +54,22 @@ class FirstProcess(Steward):
         self.settings = settings
         self.sources = sources
         self.sockets = sockets
+        self.is_successor = left.predecessor > 0
         self._ready_pipe = left.ready
         self._notifier = Notifier(environ, os.getpid())
         self._pid_file: PidFile | None = None
-        path = settings.server.pid_file
+        self._former_pid_file: PidFile | None = None
+        path, held_fd = settings.server.pid_file, left.pid_file_lock
+        if held_fd >= 0 and (path is None or left.pid_file != os.path.abspath(path)):
+            self._former_pid_file = PidFile(left.pid_file, held_fd)
+            held_fd = -1
         if path is not None:
-            is_same = left.pid_file == os.path.abspath(path)
-            self._pid_file = PidFile(path, left.pid_file_lock if is_same else -1)
+            self._pid_file = PidFile(path, held_fd)
         self._reactor: Reactor
         self._leave: Callable[[], object]
         self._status = "serving"
         self._successor: Successor | None = None
-        self._is_leaving = False
+        self._has_begun = self._is_leaving = False
 
     # -- its life ------------------------------------------------------------------------------
 
@@ -75,8 +80,12 @@ class FirstProcess(Steward):
     def begin(self, reactor: Reactor, leave: Callable[[], object], status: str = "serving") -> None:
         """Tell everybody that the daemon serves; `leave` stops accepting and drains."""
         self._reactor, self._leave, self._status = reactor, leave, status
+        self._has_begun = True
         if self._pid_file is not None:
             self._pid_file.write(os.getpid())
+        if self._former_pid_file is not None:  # the settings name another one now
+            self._former_pid_file.inherit()
+            self._former_pid_file.close()
         self.sockets.confirm()
         if self._ready_pipe >= 0:
             inheritance.say_ready(self._ready_pipe)
@@ -109,15 +118,17 @@ class FirstProcess(Steward):
 
     def leave_to_child(self) -> None:
         """Let go, in a forked process, of what is the first one's."""
-        if self._pid_file is not None:
-            self._pid_file.abandon()
+        for file in (self._pid_file, self._former_pid_file):
+            if file is not None:
+                file.abandon()
         if self._ready_pipe >= 0:
             os.close(self._ready_pipe)
 
     def close(self) -> None:
         """Remove the pid file, unless a successor has it."""
-        if self._pid_file is not None:
-            self._pid_file.close()
+        for file in (self._pid_file, self._former_pid_file):
+            if file is not None:
+                file.close()
 
     # -- restart -------------------------------------------------------------------------------
 
@@ -144,6 +155,8 @@ class FirstProcess(Steward):
         """Return why there can be no restart now, "" if there can."""
         if self._is_leaving:
             return "the daemon is stopping"
+        if not self._has_begun:
+            return "the daemon is starting"
         if self._successor is not None:
             return "a restart is under way"
         if os.getpid() == INIT:
@@ -154,6 +167,7 @@ class FirstProcess(Steward):
         """Let the successor be the daemon, and leave."""
         log.info("restart: pid %d serves; this one drains", pid)
         self._successor = None
+        self._is_leaving = True
         self._notifier.send(f"MAINPID={pid}")
         self._notifier.mute()
         self.sockets.hand_over()

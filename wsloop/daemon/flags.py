@@ -13,8 +13,6 @@ import click
 from wsloop.daemon import texts, units
 from wsloop.daemon.flag_names import FLAGS
 from wsloop.daemon.table import all_keys
-from wsloop.errors import ConfigError, UsageError
-from wsloop.transport.bind import parse_bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,14 +54,13 @@ def options(command: Command) -> Command:
 
 
 def tree(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the flags that were given, as {section: {key: value}}; raises UsageError for a bad address."""
+    """Return the flags that were given, as {section: {key: value}}."""
     uds, fd = given.pop("uds"), given.pop("fd")
     binds = [*given.pop(_parameter("server.bind"))]
     if uds is not None:
         binds.append(f"unix:{uds}")
     if fd is not None:
         binds.append(f"fd://{fd}")
-    _check_binds(binds)
     found: dict[str, dict[str, Any]] = {}
     for path in FLAGS:
         value = tuple(binds) if path == "server.bind" else _joined(given[_parameter(path)])
@@ -121,12 +118,3 @@ def _help(key: Key) -> str:
         return text
     default = units.spell(key.default, key.unit) if key.unit else key.default
     return f"{text}  [default: {default}]"
-
-
-def _check_binds(binds: list[str]) -> None:
-    """Raise UsageError for a flag that is no address; in the file it would be a ConfigError."""
-    for text in binds:
-        try:
-            parse_bind(text)
-        except ConfigError as error:
-            raise UsageError(error.message, error.hint) from None

@@ -20,6 +20,7 @@ import msgspec
 
 from wsloop.daemon.inheritance import READY, VARIABLE
 from wsloop.daemon.systemd import OF_ONE_PROCESS
+from wsloop.errors import ConfigError, StartupError
 from wsloop.loop.poller import READ
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ log = logging.getLogger("wsloop.daemon")
 
 READY_WITHIN_S = 30.0
 """For a new daemon to serve: it takes half a second, and the machine may be busy."""
+
+MEANINGS = {
+    ConfigError.exit_code: "bad configuration: its standard error, or wsloop check-config, tells",
+    StartupError.exit_code: "it could not start: see its standard error",
+}
+"""What an exit code says to an operator who sees nothing but the answer of `wsloop ctl restart`."""
 
 LOOK_EVERY_S = 0.05
 LOOKS = 100
@@ -110,7 +117,8 @@ class Successor:
         gone, status = os.waitpid(self.pid, os.WNOHANG)
         if gone:
             code = os.waitstatus_to_exitcode(status)
-            self._on_failed(f"the new process ended with exit status {code} before it served")
+            why = MEANINGS.get(code, "see its standard error")
+            self._on_failed(f"the new process ended with exit status {code} before it served ({why})")
         elif self._looks_left:
             self._looks_left -= 1
             self._timer = self._reactor.call_later(LOOK_EVERY_S, self._look)
@@ -131,5 +139,7 @@ class Successor:
 
     def _forget(self) -> None:
         self._reactor.cancel(self._timer)
-        self._reactor.unregister(self._pipe)
-        os.close(self._pipe)
+        if self._pipe >= 0:
+            self._reactor.unregister(self._pipe)
+            os.close(self._pipe)
+            self._pipe = -1

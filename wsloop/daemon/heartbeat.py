@@ -8,11 +8,23 @@ nobody would ever replace or end this process, so it ends by itself, gently.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
-from wsloop.daemon.channel import Answer, Ask, Beat, Channel, Drain, HandOver, Leave, Listen, Toll
+from wsloop.daemon.channel import (
+    Answer,
+    Ask,
+    Beat,
+    Channel,
+    Drain,
+    HandOver,
+    Leave,
+    Listen,
+    Stopping,
+    Toll,
+)
 from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
 from wsloop.transport.bind import FdBind
@@ -29,6 +41,9 @@ log = logging.getLogger("wsloop.daemon")
 
 READY_EVERY_S = 0.05
 """Until the process is ready, and for as long as it is not again: somebody waits for it."""
+
+MAX_REASON = 1024
+"""Characters of what a process says about itself; all there are at once take some 200."""
 
 BEAT_EVERY_S = 1.0
 """Ten of them fit into the silence that a worker is killed for."""
@@ -73,7 +88,8 @@ class Beats(Steward):
 
     def _say(self) -> None:
         server = self._house.server
-        self._is_ready = not self._house.health.reasons()
+        reasons = self._house.health.own_reasons()
+        self._is_ready = not reasons
         self._channel.send(
             Beat(
                 connections=server.clients,
@@ -81,6 +97,7 @@ class Beats(Steward):
                 draining_left=server.clients if self._is_stopping else 0,
                 is_ready=self._is_ready,
                 rss=process.usage().rss,
+                reason="; ".join(reasons)[:MAX_REASON],
             )
         )
 
@@ -103,18 +120,25 @@ class Beats(Steward):
         self._drain()
 
     def _on_message(self, message: Message, descriptors: list[int]) -> None:
-        if isinstance(message, Listen):
+        if isinstance(message, Listen) and self._is_stopping:
+            # Whoever takes this place listens there: it was forked with them.
+            for descriptor in descriptors:
+                os.close(descriptor)
+        elif isinstance(message, Listen):
             for key, descriptor in zip(message.keys, descriptors, strict=True):
                 self._listeners[key] = self._house.server.listen(FdBind(descriptor))
         elif isinstance(message, Leave):
             for key in message.keys:
-                self._listeners.pop(key).close()
+                if key in self._listeners:  # not if it came while this process drained
+                    self._listeners.pop(key).close()
         elif isinstance(message, HandOver):
             retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
         elif isinstance(message, Toll):
             self.deaths = message.deaths
+        elif isinstance(message, Stopping):
+            self.is_daemon_stopping = True
         elif isinstance(message, Answer):
             done = self._asked.pop(message.number, None)
             if done is not None:

@@ -2,11 +2,13 @@
 
 Workers ask the hub process for broker and presence, by the ports that the hub (`wsloop/hub`) knows. The hub
 process asks workers for what is about connections: methods of the server API, and numbers. Whom the
-operator has blocked is known to the hub process and told to every worker that links.
+operator has blocked is known to the hub process and told to every worker that links; a hub process that was
+started anew learns it from them.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import msgspec
 
 from wsloop.cluster.desk import API, Desk, Survey
 from wsloop.cluster.domain import HubDomain, WorkerDomain
+from wsloop.cluster.messages import Cast
 from wsloop.daemon.roles import Kind
 from wsloop.hub import blocking
 from wsloop.hub.operations import table
@@ -22,14 +25,20 @@ from wsloop.observe.snapshot import Snapshot
 from wsloop.transport.bind import FdBind, UnixBind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wsloop.cluster.desk import Done
+    from wsloop.cluster.service import Service
+    from wsloop.cluster.uplink import Uplink
     from wsloop.daemon.roles import Role
+    from wsloop.daemon.steering import WorkerRow
+    from wsloop.daemon.steward import Steward
+    from wsloop.hub.hub import Hub
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.loop.reactor import Reactor
     from wsloop.observe.observer import Observer
     from wsloop.observe.service import Gather
+    from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import Domain, House, Ports
 
 log = logging.getLogger("wsloop.daemon")
@@ -51,14 +60,64 @@ def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domai
     return None
 
 
-def join(house: House, observer: Observer) -> Gather | None:
-    """Have a process answer the others, and ask them; return what asks all for their numbers, if it can."""
+def join(house: House, observer: Observer, role: Role) -> Gather | None:
+    """Have a process answer the others, ask them, and count what is between them.
+
+    Returns what asks all for their numbers, if it can.
+    """
     joined = house.domain
     if isinstance(joined, WorkerDomain):
+        observer.add(functools.partial(_link_numbers, joined.link))
         _join_as_worker(house, joined, observer)
     elif isinstance(joined, HubDomain):
+        observer.add(functools.partial(_crew_numbers, joined.service, role.steward))
         return _join_as_hub(house, joined, observer)
     return None
+
+
+def _link_numbers(link: Uplink) -> Numbers:
+    return {"wsloop_link_reconnects_total": max(0, link.statistics().links - 1)}
+
+
+def links_up(service: Service, rows: Callable[[], Iterable[WorkerRow]]) -> Numbers:
+    """Return which workers the hub process hears; a worker that it does not hear could not tell it so.
+
+    `rows` tells which there are.
+    """
+    heard = {f"worker-{slot}" for slot in service.heard()}
+    return {"wsloop_link_up": {row.name: row.name in heard for row in rows() if row.state != "starting"}}
+
+
+def _crew_numbers(service: Service, steward: Steward) -> Numbers:
+    return {"wsloop_workers": len(service.slots), "wsloop_worker_deaths_total": steward.deaths}
+
+
+class _TakenBack(msgspec.Struct, frozen=True, array_like=True):
+    """What a hub process has noted, and its life: another one begins with nothing."""
+
+    life: str
+    noted: RevocationList
+
+
+class _Rights:
+    """What was taken back, as a worker knows it: what the hub process says, and what an earlier one said.
+
+    Else whoever is blocked would be let in again after the death of a process that is none of his.
+    """
+
+    def __init__(self, hub: Hub, link: Uplink) -> None:
+        self._hub = hub
+        self._link = link
+        self._life = ""
+
+    def take(self, _name: str, body: bytes, _done: Done) -> None:
+        """Note what the hub process says; tell one that was started anew what it cannot know."""
+        told = msgspec.msgpack.decode(body, type=_TakenBack)
+        known = self._hub.revocations.snapshot()
+        blocking.replace(self._hub, told.noted)
+        if self._life not in ("", told.life) and self._hub.revocations.add(known, self._hub.unix_s()):
+            self._link.say(Cast(RIGHTS, msgspec.msgpack.encode(known)))
+        self._life = told.life
 
 
 def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> None:
@@ -70,12 +129,9 @@ def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> N
     def tell_numbers(_name: str, _body: bytes, done: Done) -> None:
         done(msgspec.msgpack.encode(observer.snapshot()))
 
-    def take_back(_name: str, body: bytes, _done: Done) -> None:
-        blocking.replace(house.hub, msgspec.msgpack.decode(body, type=RevocationList))
-
     desk.add(API, answer)
     desk.add(METRICS, tell_numbers)
-    desk.add(RIGHTS, take_back)
+    desk.add(RIGHTS, _Rights(house.hub, joined.link).take)
     joined.link.handler = desk
     house.health.add(lambda: "; ".join(joined.reasons()))
 
@@ -83,10 +139,21 @@ def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> N
 def _join_as_hub(house: House, joined: HubDomain, observer: Observer) -> Gather:
     service, hub = joined.service, house.hub
     house.operations.everywhere = Survey(service)
-    service.on_link = lambda _slot: [(RIGHTS, msgspec.msgpack.encode(hub.revocations.snapshot()))]
+
+    def rights() -> bytes:
+        return msgspec.msgpack.encode(_TakenBack(service.uid, hub.revocations.snapshot()))
+
+    def learn(_name: str, body: bytes, _done: Done) -> None:
+        if hub.revocations.add(msgspec.msgpack.decode(body, type=RevocationList), hub.unix_s()):
+            service.cast_all(RIGHTS, rights())
+
+    service.handler = desk = Desk()
+    desk.add(RIGHTS, learn)
+    service.on_link = lambda _slot: [(RIGHTS, rights())]
     service.shared.on_occupied = hub.hooks.on_channel_occupied
     service.shared.on_vacated = hub.hooks.on_channel_vacated
     house.health.add(lambda: "; ".join(joined.reasons()))
+    house.health.add_of_others(lambda: "" if service.slots else "no worker serves")
 
     def gather(done: Callable[[list[Snapshot]], object]) -> None:
         def answered(answers: dict[int, bytes | None]) -> None:

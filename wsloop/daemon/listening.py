@@ -22,7 +22,8 @@ def listen(settings: Settings, sockets: Sockets, slots: int = 1) -> list[str]:
     """Open all places, those for clients for so many `slots`; return what is printed about them."""
     bound = [sockets.open(Purpose.CLIENTS, bind, slots).bind for bind in binds(settings, sockets)]
     said = banner.lines(settings, bound)
-    said += admin.listen(settings, lambda bind: sockets.open(Purpose.ADMIN, bind).bind)
+    given = sockets.activated(Purpose.ADMIN)
+    said += admin.listen(settings, lambda bind: sockets.open(Purpose.ADMIN, (*given, bind)[0]).bind)
     return said + _listen_for_control(settings, sockets, bound)
 
 

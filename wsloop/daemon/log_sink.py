@@ -27,13 +27,21 @@ class Sink:
     """Writes to the descriptor `fd`, or to the file `path` if one is given, which it owns.
 
     `may_block`: whether a write may wait for a reader; if not, what does not fit at once is lost.
-    Raises ConfigError if the file cannot be opened. Used by one thread at a time.
+    Raises ConfigError if the file cannot be opened, unless it is open in `before`, another sink: then
+    that goes on here too, and `complaint` tells why. Used by one thread at a time.
     """
 
-    def __init__(self, fd: int, path: str = "", *, may_block: bool) -> None:
+    def __init__(self, fd: int, path: str = "", *, may_block: bool, before: Sink | None = None) -> None:
         self._path = path
         self._given_fd = fd
-        self._fd = open_file(path) if path else fd
+        self.complaint = ""
+        try:
+            self._fd = open_file(path) if path else fd
+        except ConfigError as error:
+            if before is None or before._path != path:
+                raise
+            self._fd = os.dup(before._fd)
+            self.complaint = error.message
         self._may_block = may_block
         self._is_torn = False
         self.lost = 0
@@ -115,6 +123,11 @@ class Teller:
                 self._told += untold
             else:
                 self._sink.lost = before  # no line of anybody's
+
+
+def check_file(path: str) -> None:
+    """Raise ConfigError if `path` cannot be opened; a file that is not there is made."""
+    os.close(open_file(path))
 
 
 def open_file(path: str) -> int:

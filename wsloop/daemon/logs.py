@@ -295,15 +295,18 @@ def start(settings: LogSettings, *, dev: bool, fd: int = STDERR, process: str = 
     """Begin logging to `settings.file`, or the descriptor `fd`; return what ends it, writing what is queued.
 
     `process` names the process in each line. Call it after any fork: the writing thread would not survive
-    one. What was inherited from the process before the fork is replaced. Raises ConfigError if the file
-    cannot be opened.
+    one. What was inherited from the process before the fork is replaced; but if the file cannot be opened
+    now (its directory is gone, the disk is full), what that has open goes on: a process that is started
+    again must not fail for its log. Raises ConfigError if there is none.
     """
     entries: queue.Queue[Entry | Order | None] = queue.Queue(QUEUED_RECORDS)
-    logs = _begin(
-        _Enqueue(entries), Sink(fd, settings.file or "", may_block=True), settings, process, dev=dev
-    )
+    before = None if _current is None else _current.output.sink
+    sink = Sink(fd, settings.file or "", may_block=True, before=before)
+    logs = _begin(_Enqueue(entries), sink, settings, process, dev=dev)
     writer = _Writer(entries, logs.output)
     writer.start()
+    if sink.complaint:
+        log.error("the log goes on in the file that was open before: %s", sink.complaint)
 
     def stop() -> None:
         _end(logs)

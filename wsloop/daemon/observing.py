@@ -10,7 +10,6 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from wsloop.cluster.domain import HubDomain, WorkerDomain
 from wsloop.daemon import logs, process
 from wsloop.daemon.roles import Kind
 from wsloop.observe import service
@@ -18,7 +17,6 @@ from wsloop.observe.observer import Observer
 from wsloop.server.overload import Level
 
 if TYPE_CHECKING:
-    from wsloop.cluster.uplink import Uplink
     from wsloop.daemon.roles import Role
     from wsloop.observe.service import Gather
     from wsloop.observe.snapshot import Numbers
@@ -37,16 +35,6 @@ def observe(house: House, ports: Ports, role: Role) -> Observer:
     observer.add(functools.partial(_strain, house))
     if house.outside is not None:
         observer.add(house.outside.numbers)
-    if isinstance(house.domain, WorkerDomain):
-        observer.add(functools.partial(_link_numbers, role.name, house.domain.link))
-    if isinstance(house.domain, HubDomain):
-        links = house.domain.service
-        observer.add(
-            lambda: {
-                "wsloop_workers": len(links.slots),
-                "wsloop_worker_deaths_total": role.steward.deaths,
-            }
-        )
     return observer
 
 
@@ -68,13 +56,6 @@ def _strain(house: House) -> Numbers:
         "wsloop_loop_blocked_total": house.lag.statistics().slow_turns_total if house.lag is not None else 0,
         "wsloop_overload": LEVELS.index(overload.level) if overload is not None else 0,
         "wsloop_connections_shed_total": overload.shed_total if overload is not None else 0,
-    }
-
-
-def _link_numbers(name: str, link: Uplink) -> Numbers:
-    return {
-        "wsloop_link_up": {name: link.is_up},
-        "wsloop_link_reconnects_total": max(0, link.statistics().links - 1),
     }
 
 

@@ -65,14 +65,20 @@ def hub_options(settings: Settings) -> HubOptions:
     )
 
 
-def maker(settings: Settings) -> Callable[..., Application] | None:
-    """Return what makes the application on a server's reactor and ports; None if there is none."""
+def maker(
+    settings: Settings, *, spools: str = "", is_successor: bool = False
+) -> Callable[..., Application] | None:
+    """Return what makes the application on a server's reactor and ports; None if there is none.
+
+    `spools`: the name from which those of all processes of the daemon are made. `is_successor`: this daemon
+    takes the place of another, which drains.
+    """
     if not any(_urls(settings)):
         return None
     # Imported here: a server without an application of its own does not pay for it.
     from wsloop.daemon import application  # noqa: PLC0415
 
-    return application.maker(settings.proxy, settings.hooks)
+    return application.maker(settings.proxy, settings.hooks, spools=spools, is_successor=is_successor)
 
 
 def descriptors(settings: Settings) -> int:

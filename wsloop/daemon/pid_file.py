@@ -74,9 +74,13 @@ class PidFile:
         """Return the descriptor that holds the lock, which a successor inherits; -1 once it is given up."""
         return self._fd
 
+    def inherit(self) -> None:
+        """Take the file of a predecessor over: it is this daemon's to remove from now on."""
+        self._is_borrowed = False
+
     def write(self, pid: int) -> None:
         """Say that the process `pid` is the daemon; a full disk is told in the log."""
-        self._is_borrowed = False
+        self.inherit()
         try:
             os.pwrite(self._fd, b"%d\n" % pid, 0)
             os.ftruncate(self._fd, len(b"%d\n" % pid))

@@ -105,13 +105,18 @@ def present(settings: Settings) -> Iterator[tuple[Key, Any]]:
 def variables() -> Iterator[str]:
     """Yield the lines of an environment file with all variables, each set to its default."""
     for key in all_keys():
-        default = "" if key.default in EMPTY else _plain(key)
+        default = "" if key.default in EMPTY or _may_be_absent(key) else _plain(key)
         yield f"# {key.path}: {key.meaning}"
         yield f"{key.variable}={default}"
     for name, meaning in NO_SETTINGS.items():
         yield f"# {meaning}"
         yield f"{name}="
     yield "# Options of channels: WSLOOP_CHANNELS__OPTION; of a namespace: WSLOOP_NAMESPACES__NAME__OPTION"
+
+
+def _may_be_absent(key: Key) -> bool:
+    """Whether the key's section means something by being there: a variable with a default would add it."""
+    return getattr(Settings(), key.section) is None
 
 
 def _plain(key: Key) -> str:

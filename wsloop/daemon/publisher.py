@@ -40,6 +40,7 @@ class Publisher(Talk):
         self._as_json = as_json
         self._waiting = self._published = 0
         self._is_read = self._has_begun = False
+        self._fault: UsageError | None = None
         super().__init__(url, **who)
 
     def on_connected(self, client: object, result: object) -> None:
@@ -55,10 +56,14 @@ class Publisher(Talk):
             self.read_lines(self._on_line, self._on_end)
 
     def _on_line(self, line: str, dealt_with: Callable[[], None]) -> None:
+        if self._fault is not None:
+            return
         try:
             payload = self._encode(line)
         except UsageError as error:
-            self.fail(f"line {self._published + self._waiting + 1}: {error.message}", error.hint)
+            # What came before it is published first: where it stopped must be known.
+            self._fault, self._is_read = error, True
+            self._end_if_done()
             return
         self._publish(payload, dealt_with)
 
@@ -75,7 +80,7 @@ class Publisher(Talk):
             if isinstance(outcome, CallError):
                 if outcome.temporary and not self._is_ending:
                     # Without an answer nobody knows; under the same key it cannot be made twice.
-                    self.client.publish(self._channel, data, done, key=key)
+                    self.try_again(attempt)
                     return
                 self.fail(f"not published: {outcome.message} ({outcome.code})")
                 return
@@ -85,7 +90,10 @@ class Publisher(Talk):
             self._tell(outcome)
             self._end_if_done()
 
-        self.client.publish(self._channel, data, done, key=key)
+        def attempt() -> None:
+            self.client.publish(self._channel, data, done, key=key)
+
+        attempt()
 
     def _tell(self, result: PublishResult) -> None:
         if self._as_json:
@@ -95,6 +103,9 @@ class Publisher(Talk):
 
     def _end_if_done(self) -> None:
         if self._is_read and not self._waiting:
-            if self._single is None and not self._as_json:
+            if self._fault is not None:
+                place = f"line {self._published + 1}: {self._fault.message}"
+                self.fail(f"{place}; {self._published:,} published before it", self._fault.hint)
+            elif self._single is None and not self._as_json:
                 self.say(f"{self._published:,} published")
             self.end()

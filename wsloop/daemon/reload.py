@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wsloop.daemon import compose, config, logs
+from wsloop.daemon.log_sink import check_file
 from wsloop.daemon.printing import spelt
 from wsloop.daemon.table import all_keys, namespace_keys, sections
 from wsloop.errors import ConfigError, StartupError
@@ -78,17 +79,18 @@ def plan(sources: Sources, running: Settings, build: Build = compose.options) ->
             config.check_together(settings, lambda _table, _key: "")
         except ConfigError as error:
             raise ConfigError(f"some of it needs a restart, and so {error.message}", error.hint) from None
+    if settings.log.file and settings.log.file != running.log.file:
+        check_file(settings.log.file)
     tokens = compose.tokens(settings)
     return Plan(settings, tuple(changes), tokens, build(settings, tokens))
 
 
-def judge(sources: Sources, running: Settings) -> tuple[Outcome, Settings]:
-    """Say in the log, and return, what a reload comes to, and the settings after it; for a supervisor."""
+def judge(sources: Sources, running: Settings) -> tuple[Outcome, Plan | None]:
+    """Say in the log, and return, what a reload comes to, and by what (None: a mistake). For a supervisor."""
     found = _tried(sources, running, compose.options)
     if isinstance(found, Outcome):
-        return found, running
-    logs.apply(found.settings.log)
-    return _told(found, logging.INFO), found.settings
+        return found, None
+    return _told(found, logging.INFO), found
 
 
 def _tried(sources: Sources, running: Settings, build: Build) -> Plan | Outcome:
@@ -102,7 +104,13 @@ def _tried(sources: Sources, running: Settings, build: Build) -> Plan | Outcome:
 
 
 def _told(found: Plan, level: int) -> Outcome:
-    """Log what a plan has changed; return that."""
+    """Let the log follow a plan, and log what that has changed; return the changes.
+
+    They are told at the old level of the log or the new one, whichever lets more through.
+    """
+    is_quieter = logging.getLevelName(found.settings.log.level.upper()) > log.getEffectiveLevel()
+    if not is_quieter:
+        logs.apply(found.settings.log)
     outcome = Outcome(found.changes)
     # Each line has a text of its own: the log's limit is for one cause that comes again and again.
     for line in outcome.lines():
@@ -111,6 +119,8 @@ def _told(found: Plan, level: int) -> Outcome:
         log.log(level, "reload: the certificate was read again")
     if found.tokens is not None:
         log.log(level, "reload: the keys for tokens were read again")
+    if is_quieter:
+        logs.apply(found.settings.log)
     return outcome
 
 
@@ -146,7 +156,7 @@ class Reloading:
         return _told(found, self._level)
 
     def _apply(self, found: Plan) -> None:
-        """Change what is live. Nothing here fails."""
+        """Change what is live, but for the log. Nothing here fails."""
         if found.tokens is not None and self._tokens is not None:
             self._tokens = self._tokens.adopt(found.tokens)
         else:
@@ -159,7 +169,6 @@ class Reloading:
             options,
             has_other_namespaces=before.all_namespaces() != found.settings.all_namespaces(),
         )
-        logs.apply(found.settings.log)
 
 
 def merged(running: Settings, new: Settings) -> tuple[Settings, list[Change]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wsloop.daemon.steward import Steward
 
 if TYPE_CHECKING:
+    from wsloop.daemon.compose import Secrets
     from wsloop.transport.bind import Bind
 
 
@@ -33,7 +34,9 @@ class Role:
     hands (`wsloop ctl`); those that the starter opened already are `FdBind`s. `slot` numbers the workers
     from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
     answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `banner` is printed
-    once the process serves, if it is not empty; `steward` is told of it.
+    once the process serves, if it is not empty; `steward` is told of it. `secrets`: keys and certificates
+    that were read by the starter; None: they are read from the files. `is_successor`: the daemon takes the
+    place of another, which drains.
     """
 
     kind: Kind = Kind.ALONE
@@ -46,6 +49,8 @@ class Role:
     link_fd: int = -1
     banner: tuple[str, ...] = ()
     steward: Steward = field(default_factory=Steward)
+    secrets: Secrets | None = None
+    is_successor: bool = False
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import inheritance, listening, logs, serving
+from wsloop.daemon import inheritance, listening, logs
 from wsloop.daemon.first_process import FirstProcess
 from wsloop.daemon.roles import Role
 from wsloop.daemon.sockets import Purpose, Sockets
@@ -38,6 +38,8 @@ def run(settings: Settings, sources: Sources) -> int:
 
             return supervisor.run(first, workers, said)
         sockets.lend()
+        from wsloop.daemon import serving  # noqa: PLC0415 - behind the listening, see banner.py
+
         return serving.serve(settings, _alone(sockets, first, said), sources)
 
 
@@ -50,6 +52,7 @@ def _alone(sockets: Sockets, first: FirstProcess, said: list[str]) -> Role:
         control=sockets.bind_for(Purpose.CONTROL),
         banner=tuple(said),
         steward=first,
+        is_successor=first.is_successor,
     )
 
 

@@ -21,8 +21,11 @@ MODE = 0o700
 LINK = "link"
 
 VARIABLES = ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")
-"""Where such things belong: systemd's for the service, the user's session's, then what is for anything."""
+"""Where such things belong: systemd's for the service, the user's session's, then what is for anything.
+The first that can be used is; `FALLBACK` comes last. A session's that is another user's, or gone, is common:
+`su` and cron(8) leave the variable as it was."""
 
+FALLBACK = "/tmp"
 
 _OURS = re.compile(r"wsloop-[0-9]+-[0-9a-f]{8}")
 
@@ -52,15 +55,26 @@ class Runtime:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        above = next((environ[name] for name in VARIABLES if environ.get(name)), "/tmp")
+        faults = []
+        named = [environ[name].partition(":")[0] for name in VARIABLES if environ.get(name)]
+        for above in dict.fromkeys([*named, FALLBACK]):
+            try:
+                self._make(above)
+                return
+            except StartupError as error:
+                faults.append(error.message)
+        hint = "workers need one: set TMPDIR to a directory that the daemon may write to, with a short name"
+        raise StartupError(faults[0], hint)
+
+    def _make(self, above: str) -> None:
+        """Make directory and socket below `above`; raises StartupError, and leaves nothing."""
         with contextlib.suppress(OSError):  # EACCES, ENOENT: told below
             sweep(above, time.time())
         self._path = os.path.join(above, f"wsloop-{os.getpid()}-{os.urandom(4).hex()}")
         try:
             os.mkdir(self._path, MODE)
         except OSError as error:
-            hint = "set TMPDIR to a directory that the daemon may write to"
-            raise StartupError(f"cannot make the directory {self._path}: {error.strerror}", hint) from error
+            raise StartupError(f"cannot make the directory {self._path}: {error.strerror}") from error
         self.link_path = os.path.join(self._path, LINK)
         try:
             self._link = SocketNetwork().listen(UnixBind(self.link_path))

@@ -15,7 +15,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, control, joint, log_block, logs, observing, watchdog
+from wsloop.daemon import banner, compose, control, log_block, logs, observing, watchdog
 from wsloop.daemon.config import Sources
 from wsloop.daemon.reload import Reloading
 from wsloop.daemon.roles import Kind
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.reactor import Reactor
+    from wsloop.observe.observer import Observer
     from wsloop.server.assembly import House, Options
     from wsloop.server.server import Server
 
@@ -52,9 +53,19 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
     whole, settings = settings, share_of(settings, role)
     with contextlib.ExitStack() as stack:
         stack.callback(logs.start(settings.log, dev=settings.dev, process=role.name))
-        tokens = compose.tokens(settings)
-        options = compose.options(settings, tokens)
+        secrets = role.secrets or compose.secrets(settings)
+        tokens = secrets.tokens
+        options = compose.options(
+            settings,
+            tokens,
+            secrets.certificates,
+            spools=whole.hooks.spool or "",
+            is_successor=role.is_successor,
+        )
         if role.kind is not Kind.ALONE:
+            # Imported here: a daemon of one process needs nothing of `wsloop.cluster`.
+            from wsloop.daemon import joint  # noqa: PLC0415
+
             name = f"{options.node_name}_{role.name}"
             options = dataclasses.replace(options, node_name=name, domain=joint.domain(role, options.broker))
         wakeup = SocketpairWakeup()
@@ -66,7 +77,8 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         observer = observing.observe(house, ports, role)
-        house = observing.with_metrics(house, observer, joint.join(house, observer))
+        gather = None if role.kind is Kind.ALONE else joint.join(house, observer, role)
+        house = observing.with_metrics(house, observer, gather)
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:
@@ -79,7 +91,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         # The changes of several processes are told by their supervisor, once.
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
-        crew = _crew(house, role)
+        crew = _crew(house, role, observer)
         _serve(reloading, house, wakeup, role, crew)
     return 0
 
@@ -95,16 +107,22 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _crew(house: House, role: Role) -> CrewSteering | None:
+def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
     """Return what steers the processes of which this one is the hub; None in every other."""
     if role.kind is not Kind.HUB:
         return None
     # Imported here: a daemon of one process needs none of it.
+    from wsloop.cluster.domain import HubDomain  # noqa: PLC0415
+    from wsloop.daemon import joint  # noqa: PLC0415
     from wsloop.daemon.crew_steering import CrewSteering  # noqa: PLC0415
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
-    return CrewSteering(house.reactor, role.steward)
+    assert isinstance(house.domain, HubDomain)
+    crew = CrewSteering(house.reactor, role.steward)
+    house.health.add_of_others(crew.reason)
+    observer.add(functools.partial(joint.links_up, house.domain.service, lambda: crew.roster.rows))
+    return crew
 
 
 def _serve(
@@ -127,19 +145,22 @@ def _serve(
         role.steward.stopping()
         window_s = reloading.settings.server.timeout_graceful_shutdown
         reactor.call_later(window_s, stop_now)
-        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s))
+        server.drain(reactor.stop, spread_s(window_s, server.deadlines.close_s), role.workers)
         _tell_progress(reactor, server)
 
     def reload() -> Outcome:
         role.steward.reloading()
-        outcome = reloading.run()
-        role.steward.reloaded()
-        return outcome
+        try:
+            return reloading.run()
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            role.steward.reloaded()
 
     is_child = role.kind is not Kind.ALONE
     # The hub process ends when the workers have, however many processes a TERM is sent to.
     on_term = (lambda: None) if role.kind is Kind.HUB else drain
     others = {signal.SIGUSR1: logs.reopen, signal.SIGUSR2: log_block.state_logger(house)}
+    if not is_child:
+        others |= dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU), _tell_alone)
     handling = SignalHandling(
         reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
@@ -171,6 +192,11 @@ def _tell_progress(reactor: Reactor, server: Server) -> None:
     if server.clients or not server.drained_from:
         log.info("draining %s of %s", f"{server.clients:,}", f"{server.drained_from:,}")
         reactor.call_later(PROGRESS_S, functools.partial(_tell_progress, reactor, server))
+
+
+def _tell_alone() -> None:
+    """Answer a wish for more or fewer workers; without a handler the process would stand still."""
+    log.warning("no worker was added or removed: the daemon was started with one process")
 
 
 def _settle_the_heap() -> None:

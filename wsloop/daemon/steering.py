@@ -47,6 +47,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     draining_left: int = 0  # of the connections, while it drains
     beat_age_s: float = 0.0  # since it was last heard of
     deaths: int = 0  # how often its slot was filled anew
+    reason: str = ""  # why it is not ready, if it is not
 
 
 class Steering(Protocol):
@@ -66,6 +67,10 @@ class Steering(Protocol):
 
     def workers(self, done: Callable[[list[WorkerRow]], object]) -> None:
         """Tell of the processes that hold connections."""
+        ...
+
+    def pid(self) -> int:
+        """Return the process that signals are for: the only one, or the supervisor."""
         ...
 
     def progress(self) -> tuple[int, int]:
@@ -113,6 +118,10 @@ class AloneSteering:
         left, _ = self.progress()
         state = "draining" if self._server.draining else "serving"
         done([WorkerRow("alone", os.getpid(), state, self._server.clients, left)])
+
+    def pid(self) -> int:
+        """See `Steering.pid`."""
+        return os.getpid()
 
     def progress(self) -> tuple[int, int]:
         """See `Steering.progress`."""

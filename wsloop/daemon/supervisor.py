@@ -15,12 +15,17 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import banner, compose, logs, serving
-from wsloop.daemon.bounds import MAX_WORKERS
-from wsloop.daemon.channel import Answer, Drain, HandOver, Leave, Listen
+from wsloop.daemon import (
+    banner,
+    children,
+    compose,
+    joint,  # noqa: F401 - needed by all children, and read once, before they are forked
+    logs,
+    serving,
+)
+from wsloop.daemon.channel import Answer, Drain, HandOver, Stopping
 from wsloop.daemon.crew import Crew, Patience, Slot
 from wsloop.daemon.crew_steering import Helm, Roster, roster_of
-from wsloop.daemon.deal import Deal
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.reload import Outcome, judge
@@ -28,6 +33,7 @@ from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
 from wsloop.daemon.sockets import Purpose
+from wsloop.daemon.workforce import Workforce
 from wsloop.errors import StartupError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
@@ -43,8 +49,6 @@ if TYPE_CHECKING:
     from wsloop.daemon.channel import Ask
     from wsloop.daemon.crew import Child
     from wsloop.daemon.first_process import FirstProcess
-    from wsloop.daemon.settings import Settings
-    from wsloop.daemon.sockets import Place
     from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
 
@@ -68,13 +72,15 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     The sockets of `first` are open; `said` is what is printed when all workers serve.
     """
     with contextlib.ExitStack() as stack:
-        _prepare(first.settings)
+        # What is wrong with the settings is found before anything is forked.
+        secrets = compose.secrets(first.settings)
+        compose.options(first.settings, secrets.tokens, secrets.certificates)
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
         reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
         stack.callback(reactor.close)
-        supervisor = Supervisor(first, workers, reactor, runtime, said)
+        supervisor = Supervisor(first, secrets, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
@@ -94,11 +100,6 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
     return supervisor.exit_code
 
 
-def _prepare(settings: Settings) -> None:
-    """Find what is wrong with the settings before anything is forked, and load what all children need."""
-    compose.options(settings, compose.tokens(settings))
-
-
 def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
@@ -107,20 +108,28 @@ def _serve(
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
-    return serving.serve(supervisor.settings, role, supervisor.first.sources)
-
-
-def _told(level: int, line: str) -> str:
-    log.log(level, "%s", line)
-    return line
+    settings = supervisor.settings
+    try:
+        return serving.serve(settings, role, supervisor.first.sources)
+    except Exception as error:
+        if settings.log.file:
+            # The log has ended with the serving; standard error, which is told too, may be nobody's.
+            with contextlib.suppress(StartupError):
+                logs.start_direct(settings.log, dev=settings.dev, process=role.name)
+            log.critical("%s: %s", role.name, children.reason_of(error))
+        raise
 
 
 class Supervisor:
-    """Decides when processes begin and end. `said` is the banner, printed when all of them serve."""
+    """Decides when processes begin and end.
+
+    `secrets` is what all of them show and judge by; `said` the banner, printed when all of them serve.
+    """
 
     def __init__(
         self,
         first: FirstProcess,
+        secrets: compose.Secrets,
         workers: int,
         reactor: Reactor,
         runtime: Runtime,
@@ -129,15 +138,12 @@ class Supervisor:
         self.settings = first.settings
         self.first = first
         self.exit_code = 0
+        self._secrets = secrets
         self._reactor = reactor
         self._sockets = first.sockets
         self._runtime = runtime
         self._said = [*said, f"  workers  {workers}"]
-        self._workers = workers
-        self._deals = [
-            (place, Deal(place.descriptors, workers, is_shared=len(place.descriptors) < workers))
-            for place in first.sockets.of(Purpose.CLIENTS)
-        ]
+        self._workforce = Workforce(first.sockets, workers)
         self._crew: Crew
         self._is_announced = self._is_stopping = self._is_hub_told = False
         self._drained_from = 0
@@ -162,14 +168,20 @@ class Supervisor:
             on_change=self._on_change,
             on_give_up=self._give_up,
             on_ask=self._on_ask,
+            on_drain=self._workforce.replace,
         )
         self._crew.fill(Slot(Kind.HUB))
-        for number in range(self._workers):
-            self._crew.fill(Slot(Kind.WORKER, number))
+        self._workforce.begin(self._crew)
 
     def role_of(self, slot: Slot, steward: Steward) -> Role:
         """Return what a process for `slot` is to be."""
-        common = Role(workers=self._workers, link_path=self._runtime.link_path, steward=steward)
+        common = Role(
+            workers=self._workforce.count,
+            link_path=self._runtime.link_path,
+            steward=steward,
+            secrets=self._secrets,
+            is_successor=self.first.is_successor,
+        )
         if slot.kind is Kind.HUB:
             return replace(
                 common,
@@ -178,8 +190,7 @@ class Supervisor:
                 control=self._sockets.bind_for(Purpose.CONTROL),
                 link_fd=self._runtime.link_fileno(),
             )
-        keys = [key for _, deal in self._deals for key in deal.held_by(slot.number)]
-        return replace(common, kind=Kind.WORKER, binds=tuple(map(FdBind, keys)), slot=slot.number)
+        return replace(common, kind=Kind.WORKER, binds=self._workforce.binds_of(slot), slot=slot.number)
 
     def leave_to_child(self, role: Role) -> None:
         """Close, in a forked process, what is not its own."""
@@ -195,8 +206,8 @@ class Supervisor:
             self._go_on_stopping()
         elif not self._is_announced and self._crew.is_ready():
             self._is_announced = True
-            log.info("%d workers serve", self._workers)
-            self.first.begin(self._reactor, self._leave, f"{self._workers} workers serve")
+            log.info("%d workers serve", self._workforce.count)
+            self.first.begin(self._reactor, self._leave, f"{self._workforce.count} workers serve")
             banner.show(self._said)
 
     # -- signals -----------------------------------------------------------------------------
@@ -211,10 +222,14 @@ class Supervisor:
         Those to come go by it as well. What has changed is told here, once for all.
         """
         self.first.reloading()
-        outcome, self.settings = judge(self.first.sources, self.settings)
-        if not outcome.error:
-            self.notify(signal.SIGHUP)
-        self.first.reloaded()
+        try:
+            outcome, plan = judge(self.first.sources, self.settings)
+            if plan is not None:
+                self.settings = plan.settings
+                self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
+                self.notify(signal.SIGHUP)
+        finally:  # a fault is logged by the reactor, and systemd does not wait for ever
+            self.first.reloaded()
         return outcome
 
     def reopen_logs(self) -> None:
@@ -245,6 +260,7 @@ class Supervisor:
         self._is_stopping = True
         self._drained_from = sum(row.connections for row in self._roster().rows)
         self.first.stopping()
+        self._crew.tell_hub(Stopping())
         self._crew.dismiss()
         self._sockets.close(Purpose.CLIENTS)
         self._reactor.call_later(window_s + GRACE_S, functools.partial(self._kill, Kind.WORKER))
@@ -279,55 +295,21 @@ class Supervisor:
         """Let go of all lines. Children that are left find that they are alone, and end."""
         self._crew.close()
 
-    # -- the number of workers -----------------------------------------------------------------
+    def add_worker(self) -> None:
+        """Start one worker more (TTIN)."""
+        if not self._is_stopping:
+            self._workforce.add()
 
-    def add_worker(self) -> str:
-        """Start one worker more (TTIN); return one line about it, as it is logged."""
-        workers = [slot.number for slot in self._crew.workers()]
-        number = next(each for each in range(len(workers) + 1) if each not in workers)
-        try:
-            for place, deal in self._deals:
-                self._deal_in(number, place, deal)
-        except StartupError as error:
-            for _, deal in self._deals:
-                self._deal_out(number, deal)
-            return _told(logging.ERROR, f"no worker was added: {error.message}")
-        self._workers = len(workers) + 1
-        self._crew.fill(Slot(Kind.WORKER, number))
-        return _told(logging.INFO, f"worker-{number} was added: there are {self._workers} workers")
-
-    def remove_worker(self) -> str:
-        """Let the last worker drain, and others take its sockets over (TTOU); return one line about it."""
-        workers = self._crew.workers()
-        if len(workers) == 1:
-            return _told(logging.WARNING, "no worker was removed: it is the last one")
-        slot = workers[-1]
-        for _, deal in self._deals:
-            self._deal_out(slot.number, deal)
-        self._workers = len(workers) - 1
-        self._crew.vacate(slot)
-        return _told(logging.INFO, f"{slot.name} drains for good: there are {self._workers} workers")
+    def remove_worker(self) -> None:
+        """Let one worker go (TTOU)."""
+        if not self._is_stopping:
+            self._workforce.remove()
 
     def _resize(self, by: int, done: Done) -> None:
-        """Do what TTIN and TTOU do, `by` times."""
-        before, line = self._workers, "nothing was changed"
-        for _ in range(min(abs(by), MAX_WORKERS)):
-            line = self.add_worker() if by > 0 else self.remove_worker()
-        done(self._workers - before == by, line)
-
-    def _deal_in(self, number: int, place: Place, deal: Deal) -> None:
-        """Give a new slot a socket: one that another has to spare, or a new one."""
-        move = deal.add(number)
-        if move is not None:
-            self._crew.say(move.giver, Leave((move.key,)))
-        elif not deal.is_shared:
-            for key in self._sockets.grow(place, 1):
-                deal.give(number, key)
-
-    def _deal_out(self, number: int, deal: Deal) -> None:
-        """Let other slots listen on the sockets of one that goes: what waits in them is accepted."""
-        for move in deal.remove(number):
-            self._crew.say(move.taker, Listen((move.key,)), (move.key,))
+        if self._is_stopping:
+            done(False, "the daemon is stopping")
+        else:
+            self._workforce.resize(by, done)
 
     def _on_ask(self, child: Child, ask: Ask) -> None:
         def answer(is_done: bool, text: str) -> None:

@@ -20,8 +20,9 @@ from wsloop.client.messaging import MessagingClient
 from wsloop.client.names import SystemNames
 from wsloop.client.urls import parse_ws_url
 from wsloop.client.websocket import Dialer
+from wsloop.daemon import streams
 from wsloop.daemon.tables import safe
-from wsloop.errors import StartupError
+from wsloop.errors import ConfigError, StartupError
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 CLOSE_WITHIN_S = 3.0
 """For the closing handshake, at the end."""
+
+AGAIN_S = 0.5
+"""Before something is asked again that the server could not do: a broker that does not answer is not helped
+by a client that asks as fast as it can."""
 
 LINES_AHEAD = 256
 """Lines of standard input that are read before they are dealt with: a large file is not loaded whole."""
@@ -68,6 +73,8 @@ class Talk(ClientEvents):
     ) -> None:
         self.url = url
         place = parse_ws_url(url, CONNECTION_PATH)
+        if token_file is not None:
+            _check_token_file(token_file)
         self._wakeup = SocketpairWakeup()
         self.reactor = Reactor(MonotonicClock(), make_poller("auto"), wakeup=self._wakeup)
         self._helper = HelperThread(self.reactor)
@@ -118,6 +125,10 @@ class Talk(ClientEvents):
             self._error = TalkError(safe(message), hint)
         self.end(1)
 
+    def try_again(self, action: Callable[[], object]) -> None:
+        """Do `action` after a pause, since the server could not do it now; not if the command ends."""
+        self.reactor.call_later(AGAIN_S, lambda: None if self._is_ending else action())
+
     def _stop_when_closed(self) -> None:
         if self.client.is_closed:
             self.reactor.stop()
@@ -148,7 +159,8 @@ class Talk(ClientEvents):
     def on_disconnected(self, client: MessagingClient, code: int, reason: str) -> None:
         """See `ClientEvents.on_disconnected`: the server wants no more of it."""
         if not self._is_ending:
-            hint = "give a good token: --token-file, or $WSLOOP_TOKEN" if code in TOKEN_CODES else ""
+            is_about_token = code in TOKEN_CODES or "token" in reason
+            hint = "give a good token: --token-file, or $WSLOOP_TOKEN" if is_about_token else ""
             self.fail(f"the server refuses: {reason} ({code})", hint)
 
     # -- lines ---------------------------------------------------------------------------------
@@ -164,11 +176,18 @@ class Talk(ClientEvents):
         room = threading.Semaphore(LINES_AHEAD)
 
         def read() -> None:
-            for line in sys.stdin:
-                room.acquire()
-                text = line.rstrip("\n")
-                self.reactor.call_soon_threadsafe(functools.partial(on_line, text, room.release))
-            self.reactor.call_soon_threadsafe(on_end)
+            try:
+                for line in sys.stdin:
+                    room.acquire()
+                    text = line.rstrip("\n")
+                    self.reactor.call_soon_threadsafe(functools.partial(on_line, text, room.release))
+            except OSError as error:  # EISDIR, EIO
+                fault = f"cannot read standard input: {error.strerror}"
+                self.reactor.call_soon_threadsafe(functools.partial(self.fail, fault))
+            else:
+                self.reactor.call_soon_threadsafe(on_end)
+
+        streams.take_any_bytes()
 
         threading.Thread(target=read, name="stdin", daemon=True).start()
 
@@ -182,13 +201,24 @@ class Talk(ClientEvents):
             self.end()
 
 
-TOKEN_CODES = frozenset({101, 103, 109, 3500, 3501})
-"""Error and close codes that a better token may help against."""
+TOKEN_CODES = frozenset({101, 103, 109, 3500})
+"""Error and close codes that a better token may help against; and 3501, if its reason names one."""
 
 
 def note(text: str) -> None:
     """Tell the person at the terminal something that is not output."""
     click.echo(safe(text), err=True)
+
+
+def _check_token_file(path: Path) -> None:
+    """Raise ConfigError if there is no token to be read, before anybody is asked."""
+    try:
+        is_empty = not path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read {path}: {reason}", "check --token-file") from None
+    if is_empty:
+        raise ConfigError(f"there is no token in {path}", "wsloop token new makes one")
 
 
 def _read_token(path: Path) -> str:

@@ -37,6 +37,14 @@ def read(key: Key, text: str) -> Any:  # noqa: ANN401 - of the key's kind
         raise ValueError(reason(key, str(error).partition(" - at ")[0])) from None
 
 
+def check(value: object) -> None:
+    """Raise ValueError for a text, or a list of some, with a NUL in it: no system call takes that."""
+    if any(
+        isinstance(text, str) and "\0" in text for text in (value if isinstance(value, list) else [value])
+    ):
+        raise ValueError("a text cannot have a NUL in it")
+
+
 def in_base_unit(key: Key, value: object) -> object:
     """Return a file's value as it is or, if it is an amount with a unit, as a number; raises ValueError."""
     return units.parse(value, key.unit) if key.unit and isinstance(value, str) else value
@@ -46,6 +54,8 @@ def reason(key: Key | None, message: str) -> str:
     """Return what `message`, a validation error's, says in the words of this house."""
     if key is not None and key.expects and "matching regex" in message:
         return f"expected {key.expects}"
+    if key is not None and key.word and "nvalid enum value" in message:
+        return f"expected {_numbers(key)}"
     if key is not None and key.choices and "nvalid enum value" in message:
         message = f"{message}; there are {', '.join(key.choices)}"
     return message[0].lower() + message[1:]
@@ -66,8 +76,14 @@ def _plain(key: Key, text: str) -> object:
         try:
             return key.kind(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not a {'whole ' if key.kind is int else ''}number") from None
+            raise ValueError(f"{text!r} is not {_numbers(key)}") from None
     return text
+
+
+def _numbers(key: Key) -> str:
+    """Return what is expected of a number, and the word that may stand in its place."""
+    number = "a whole number" if key.kind is int else "a number"
+    return f'{number} or "{key.word}"' if key.word else number
 
 
 def _list(text: str) -> list[object]:

@@ -8,6 +8,7 @@ that are open already is `blocking.py`'s.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -89,7 +90,7 @@ class Revocations:
         held = self._invalidated.get(user, unix_s)
         if held is not None:
             issued_before_s = max(issued_before_s, held[0])
-            until_s = FOREVER if FOREVER in (until_s, held[1]) else max(until_s, held[1])
+            until_s = _later(until_s, held[1])
         self._invalidated.put(user, issued_before_s, until_s, unix_s)
 
     def refusal(self, right: Identity | SubscriptionToken, unix_s: float) -> Refusal | None:
@@ -126,10 +127,30 @@ class Revocations:
         for user, (moment, end) in noted.invalidated.items():
             self._invalidated.put(user, moment, end, unix_s)
 
+    def add(self, noted: RevocationList, unix_s: float) -> bool:
+        """Note what `noted` says beside what is noted, and return whether anything was new.
+
+        Of two ends the later counts. What does not fit any more is left out.
+        """
+        before = self.snapshot()
+        with contextlib.suppress(RevocationError):
+            for notes, told in ((self._blocked, noted.blocked), (self._revoked, noted.revoked)):
+                for name, end in told.items():
+                    held = notes.get(name, unix_s)
+                    notes.put(name, None, end if held is None else _later(end, held[1]), unix_s)
+            for user, (moment, end) in noted.invalidated.items():
+                self.invalidate_user_tokens(user, moment, end, unix_s)
+        return self.snapshot() != before
+
     def expire(self, unix_s: float) -> None:
         """Forget what has ended; cheap when nothing has."""
         for notes in (self._blocked, self._revoked, self._invalidated):
             notes.expire(unix_s)
+
+
+def _later(one_s: float, other_s: float) -> float:
+    """Return the later of two ends."""
+    return FOREVER if FOREVER in (one_s, other_s) else max(one_s, other_s)
 
 
 class _Notes(Generic[Value]):

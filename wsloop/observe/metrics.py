@@ -153,7 +153,7 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             Metric("wsloop_build_info", Kind.GAUGE, "Always 1; the version that runs", "version", Merge.MAX),
             _gauge("workers", "Workers that have reached the hub process"),
             _counter("worker_deaths", "Workers and hub processes that ended without being told to"),
-            _gauge("link_up", "Whether a worker reaches the hub process", "process"),
+            _gauge("link_up", "Whether the hub process hears a worker", "process"),
             _counter("link_reconnects", "Times that a worker has reached the hub process again"),
             _counter("log_lines_lost", "Lines of the log that could not be written"),
             _gauge("overload", "0: well, 1: refusing new connections, 2: closing slow ones", merge=Merge.MAX),

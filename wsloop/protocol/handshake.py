@@ -162,6 +162,11 @@ class Handshake:
         self._body: Body | None = None
         self._eof = False
 
+    @property
+    def request(self) -> Request | None:
+        """The request whose head has been read and which is not answered yet, its body complete or not."""
+        return self._request
+
     def receive(self, data: Buffer) -> Request | None:
         """Take received bytes (copied); return the request they complete, else None.
 

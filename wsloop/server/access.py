@@ -45,7 +45,7 @@ def answered(
     size_bytes: int,
     duration_s: float,
 ) -> None:
-    """Note an answer to a request of `peer`, None for one that could not be read: `size_bytes` of body.
+    """Note an answer to a request of `peer`, None for one whose head could not be read: `size_bytes` of body.
 
     `duration_s`: from the end of the request to the answer, in turns of the loop; 0 is the same turn.
     """

@@ -20,14 +20,15 @@ STEP_S = 0.05
 """Between two steps: many enough that the pace is even, few enough that they cost nothing."""
 
 LEAST_PER_S = 200.0
-"""Closed at least: who has a few clients need not wait for the end of a window. The next server takes as
-many a second, unless its operator says otherwise (`server.limit_accept_rate`)."""
+"""Closed at least, by all processes together: who has a few clients need not wait for the end of a window.
+The next server takes as many a second, unless its operator says otherwise (`server.limit_accept_rate`)."""
 
 
 class Drain:
     """Closes `connections` within `spread_s` seconds, 0: at once; begins with `begin`.
 
-    `draw` returns a random fraction. Those that are gone by themselves are passed over.
+    `draw` returns a random fraction; `processes` drain at the same time. Those that are gone by themselves
+    are passed over.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class Drain:
         connections: list[Connection],
         spread_s: float,
         draw: Callable[[], float],
+        processes: int = 1,
     ) -> None:
         self.total = len(connections)
         self._reactor = reactor
         self._waiting = sorted(connections, key=lambda _: draw()) if spread_s else connections[::-1]
         self._began_s = reactor.now
-        self._per_s = max(self.total / spread_s, LEAST_PER_S) if spread_s else 0.0
+        self._per_s = max(self.total / spread_s, LEAST_PER_S / processes) if spread_s else 0.0
 
     @property
     def left(self) -> int:

@@ -17,6 +17,7 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: list[Callable[[], str]] = []
+        self._checks_of_others: list[Callable[[], str]] = []
 
     def add(self, check: Callable[[], str]) -> None:
         """Ask `check` whenever somebody wants to know.
@@ -26,6 +27,15 @@ class Health:
         """
         self._checks.append(check)
 
+    def add_of_others(self, check: Callable[[], str]) -> None:
+        """Add a check of other processes, for which this one answers too; it is as those of `add`."""
+        self._checks_of_others.append(check)
+
     def reasons(self) -> list[str]:
-        """Return why the process is not ready, in the order of the checks; the empty list if it is."""
+        """Return why clients should not be sent here, in the order of the checks; empty if they may."""
+        others = (check() for check in self._checks_of_others)
+        return [*self.own_reasons(), *(reason for reason in others if reason)]
+
+    def own_reasons(self) -> list[str]:
+        """Return why this very process is not ready, whatever others are."""
         return [reason for reason in (check() for check in self._checks) if reason]

@@ -202,6 +202,8 @@ class HttpPhase:
     def _refuse(self, error: HandshakeError) -> None:
         connection = self._connection
         self._server.tally.responses[error.status // 100] += 1
+        if self._request is None and self._handshake.request is not None:
+            self._begin(self._handshake.request)  # refused for its head, or in its body
         log.info("%s refused: %s", self._peer(), str(error), extra=fields(connection))
         connection.enqueue((self._handshake.refuse(error),))
         self._note(error.status, len(error.reason) + 1)

@@ -258,12 +258,13 @@ class Server:
 
     # -- stopping ------------------------------------------------------------------------
 
-    def drain(self, on_drained: Callable[[], object], spread_s: float = 0.0) -> None:
+    def drain(self, on_drained: Callable[[], object], spread_s: float = 0.0, processes: int = 1) -> None:
         """Stop accepting, close every connection by its protocol, then call `on_drained` once.
 
-        The clients are asked to go over `spread_s` seconds, at an even pace (`draining.py`). The operator's
-        own software is served until all of them are gone. Ends by itself: a peer that does not answer is
-        dropped after `deadlines.close_s`. A second call has no effect.
+        The clients are asked to go over `spread_s` seconds, at an even pace (`draining.py`), in each of
+        `processes` at the same time. The operator's own software is served until all of them are gone.
+        Ends by itself: a peer that does not answer is dropped after `deadlines.close_s`. A second call has
+        no effect.
         """
         if self.draining:
             return
@@ -271,7 +272,8 @@ class Server:
         self._on_drained = on_drained
         _close_all(self._listeners)
         self.fan_out.finish()
-        self._drain = Drain(self.reactor, self.client_connections(), spread_s, self.jitter.draw)
+        clients = self.client_connections()
+        self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw, processes)
         self._drain.begin()
         self._end_drain_if_empty()
 

@@ -32,6 +32,9 @@ lowers it to net.core.somaxconn (4,096). nginx uses 511, uvicorn 2,048."""
 UNIX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 """Longest path of a Unix socket: sun_path holds 108 bytes (104 on BSD), one of them the final NUL."""
 
+PATH_HINT = f"a socket path holds at most {UNIX_PATH_BYTES} bytes; use a shorter one, such as under /run"
+"""What an operator can do about a longer one."""
+
 UNIX_MODE = 0o660
 """Owner and group may connect: a reverse proxy is put in the group, other users stay out."""
 
@@ -295,8 +298,7 @@ def _tcp_error(bind: TcpBind, error: OSError) -> StartupError:
 def _listen_unix(bind: UnixBind, backlog: int) -> socket.socket:
     """Listen on a path, removing a stale socket file first."""
     if len(os.fsencode(bind.path)) > UNIX_PATH_BYTES:
-        hint = f"a socket path holds at most {UNIX_PATH_BYTES} bytes; use a shorter one, such as under /run"
-        raise StartupError(f"the socket path {bind.path} is too long", hint)
+        raise StartupError(f"the socket path {bind.path} is too long", PATH_HINT)
     try:
         sock = UnixListeningSocket(bind.path, bind.mode)
     except BlockingIOError:  # EAGAIN: the lock is another's
