@@ -11,7 +11,7 @@ from tests.system.daemon import Daemon
 
 pytestmark = pytest.mark.system
 
-CONVERSATIONS = "25"
+CONVERSATIONS = "12"
 PATIENCE_S = "20"
 """Waited for in full only where something is wrong."""
 

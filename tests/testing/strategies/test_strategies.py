@@ -190,7 +190,7 @@ def shortest_of(strategy: st.SearchStrategy[tuple[Frame, ...]], rule: str) -> st
         fault = read(encode_frames(frames)).fault
         return fault if fault is not None and fault.rule == rule else None
 
-    found = shortest(strategy, judge, count=400)
+    found = shortest(strategy, judge, count=250)
     assert found is not None
     return repr(found.example)
 
