@@ -1,30 +1,28 @@
-"""What the tests of permessage-deflate share: clients' deflaters, and a driver through wsproto."""
+"""What the tests of permessage-deflate share: frames as bytes, and a driver through wsproto."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
-from tests.protocol.kit import BINARY, CONTINUATION, PING, PONG, TEXT, client_frame
-from wsloop.protocol.deflate import EMPTY_BLOCK, ZLIB, Backend, choose_backend
+from tests.protocol.kit import client_frame
+from wsloop.protocol.deflate import ZLIB, Backend, choose_backend
 from wsloop.protocol.inflate import Inflater, PerMessageDeflate
+from wsloop.testing.deflating import deflated, fragments
+from wsloop.testing.strategies.compression import SENTENCE, damaged_deflate, repetitive_payloads
+from wsloop.testing.wire import BINARY, CONTINUATION, PING, PONG, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-JSON = b'{"push":{"channel":"chat:index","pub":{"data":{"text":"hello, hello, world"},"offset":17}}}'
-
-payloads = st.one_of(
-    st.binary(max_size=200),
-    st.text(max_size=100).map(str.encode),
-    st.integers(0, 3000).map(lambda n: (JSON * (n // len(JSON) + 1))[:n]),
-    st.tuples(st.binary(min_size=1, max_size=50), st.integers(1, 400)).map(lambda pair: pair[0] * pair[1]),
-)
+JSON = SENTENCE
+payloads = repetitive_payloads()
+streams_of_blocks = damaged_deflate()
+KEY = b"\x01\x80\xfe\x3c"
 
 
 def isal() -> Backend:
@@ -37,42 +35,9 @@ def isal() -> Backend:
     return backend
 
 
-class Deflater:
-    """A client's sender, on plain zlib."""
-
-    def __init__(self, bits: int = 15, *, level: int = 6, mem_level: int = 8, takeover: bool = False) -> None:
-        self._arguments = (level, zlib.DEFLATED, -bits, mem_level)
-        self._takeover = takeover
-        self._compressor = zlib.compressobj(*self._arguments)
-
-    def message(self, data: bytes) -> bytes:
-        if not self._takeover:
-            self._compressor = zlib.compressobj(*self._arguments)
-        flushed = self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-        assert flushed.endswith(EMPTY_BLOCK)
-        return flushed[:-4]
-
-
-def deflated(data: bytes, bits: int = 15) -> bytes:
-    """The payload of a compressed message that says `data`."""
-    return Deflater(bits).message(data)
-
-
-def final_block(data: bytes) -> bytes:
-    """`data` in deflate blocks of which the last has BFINAL set."""
-    compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return compressor.compress(data) + compressor.flush(zlib.Z_FINISH)
-
-
 def frames_of(opcode: int, payload: bytes, cuts: Iterable[int] = (), *, rsv: int = 4) -> list[bytes]:
     """A message's frames, its payload cut into fragments; RSV1 on the first unless `rsv` is 0."""
-    points = sorted({cut % (len(payload) + 1) for cut in cuts})
-    parts = [payload[a:b] for a, b in zip([0, *points], [*points, len(payload)], strict=True)]
-    last = len(parts) - 1
-    return [
-        client_frame(CONTINUATION if i else opcode, part, fin=i == last, rsv=0 if i else rsv)
-        for i, part in enumerate(parts)
-    ]
+    return [frame.encode() for frame in fragments(opcode, payload, cuts, rsv=rsv, mask=KEY)]
 
 
 Outcome = tuple[list[bytes | str], int | None]
@@ -98,20 +63,6 @@ def drive(pieces: Iterable[bytes], inflater: Inflater) -> Outcome:
         except ParseFailed as error:
             return messages, int(error.code)
     return messages, None
-
-
-# Fixed Huffman codes behind the first byte: random symbols, of which many are faults.
-garbage = st.binary(min_size=1, max_size=30).map(lambda data: bytes([data[0] & 0xF8 | 2]) + data[1:])
-streams_of_blocks = st.lists(
-    st.one_of(
-        st.binary(max_size=20),
-        garbage,
-        st.binary(max_size=12).map(final_block),
-        st.binary(max_size=12).map(lambda data: deflated(data) + EMPTY_BLOCK),
-        st.just(b"\x00" + EMPTY_BLOCK),
-    ),
-    max_size=4,
-).map(b"".join)
 
 
 _frames = st.one_of(

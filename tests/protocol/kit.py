@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from struct import pack
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
@@ -12,14 +10,13 @@ from wsloop.errors import HandshakeError
 from wsloop.protocol.events import CloseReceived, Event, Failed, Ping, Request
 from wsloop.protocol.handshake import Handshake, HandshakeState
 from wsloop.protocol.limits import Limits
+from wsloop.testing.wire import Frame, cut_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from wsloop.protocol.session import Session
     from wsloop.protocol.session_states import SessionState
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 UPGRADE_HEADERS = {
     "Host": "chat.example:8765",
@@ -41,20 +38,7 @@ def client_frame(
     width: int | None = None,
 ) -> bytes:
     """One frame as a client sends it; `length` and `width` (7, 16, 64) can be made to lie."""
-    declared = len(payload) if length is None else length
-    if width is None:
-        width = 7 if declared < 126 else 16 if declared < 65536 else 64
-    first = opcode | (0x80 if fin else 0) | rsv << 4
-    masked = 0 if key is None else 0x80
-    if width == 7:
-        header = bytes((first, masked | declared))
-    elif width == 16:
-        header = pack("!BBH", first, masked | 126, declared)
-    else:
-        header = pack("!BBQ", first, masked | 127, declared)
-    if key is None:
-        return header + payload
-    return header + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+    return Frame(opcode, payload, fin, rsv, key, length, width).encode()
 
 
 def request_bytes(
@@ -77,11 +61,9 @@ def get(target: str = "/", **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def cuts(data: bytes, positions: Iterable[int]) -> Iterator[bytes]:
+def cuts(data: bytes, positions: Iterable[int]) -> list[bytes]:
     """Cut `data` at the positions (taken modulo its length)."""
-    points = sorted({0, len(data), *(position % (len(data) + 1) for position in positions)})
-    for start, stop in pairwise(points):
-        yield data[start:stop]
+    return cut_at(*positions).pieces(data)
 
 
 def state_of(machine: Session | Handshake) -> SessionState | HandshakeState:

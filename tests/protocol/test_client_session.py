@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-from tests.protocol.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame, cuts
+from tests.protocol.kit import client_frame, cuts
 from wsloop.errors import StateError
 from wsloop.protocol.client_session import ClientSession
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session_states import SessionState
+from wsloop.testing.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 SMALL = Limits(message_bytes=1000, fragments=3)
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from wsproto.connection import SERVER, Connection
 from wsproto.events import CloseConnection
 
-from tests.protocol.kit import CLOSE, client_frame
+from tests.protocol.kit import client_frame
 from wsloop.protocol.close import CloseCode, encode_close, is_valid_received, truncate_reason
+from wsloop.testing.wire import CLOSE
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "close-codes.md"
 

@@ -16,7 +16,6 @@ from wsproto.extensions import PerMessageDeflate as WsprotoDeflate
 from wsproto.frame_protocol import FrameProtocol
 
 from tests.protocol.deflate_kit import JSON, isal, payloads
-from tests.protocol.kit import BINARY, PING, TEXT
 from wsloop.protocol.deflate import (
     EMPTY_BLOCK,
     SHARED_BROADCASTS,
@@ -28,6 +27,7 @@ from wsloop.protocol.deflate import (
     compressor_for,
 )
 from wsloop.protocol.frames import encode_frame, encode_header
+from wsloop.testing.wire import BINARY, PING, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.protocol.deflate_kit import Deflater, deflated, drive, final_block, frames_of
-from tests.protocol.kit import BINARY, TEXT
+from tests.protocol.deflate_kit import drive, frames_of
 from wsloop.errors import ProtocolError
 from wsloop.protocol import inflate
 from wsloop.protocol.deflate import EMPTY_BLOCK
@@ -22,6 +21,8 @@ from wsloop.protocol.inflate import (
     max_wire_bytes,
 )
 from wsloop.protocol.limits import Limits
+from wsloop.testing.deflating import Deflater, deflated, final_block
+from wsloop.testing.wire import BINARY, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

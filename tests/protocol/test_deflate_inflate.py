@@ -14,26 +14,13 @@ from wsproto.frame_protocol import FrameProtocol
 
 from tests.protocol.deflate_kit import (
     JSON,
-    Deflater,
-    deflated,
     drive,
-    final_block,
     frame_streams,
     frames_of,
     payloads,
     streams_of_blocks,
 )
-from tests.protocol.kit import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    client_frame,
-    cut_positions,
-    cuts,
-)
+from tests.protocol.kit import client_frame, cut_positions, cuts
 from wsloop.errors import ProtocolError
 from wsloop.protocol.deflate import EMPTY_BLOCK, Compressor, DeflateOptions
 from wsloop.protocol.inflate import (
@@ -45,6 +32,8 @@ from wsloop.protocol.inflate import (
     max_wire_bytes,
 )
 from wsloop.protocol.limits import Limits
+from wsloop.testing.deflating import Deflater, deflated, final_block
+from wsloop.testing.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 LIMIT = 1 << 20
 HELLO = bytes.fromhex("f248cdc9c90700")

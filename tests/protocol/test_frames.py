@@ -9,7 +9,7 @@ from wsproto.connection import SERVER, Connection
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason, FrameProtocol, ParseFailed
 
-from tests.protocol.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
+from tests.protocol.kit import client_frame
 from wsloop.protocol.close import encode_close
 from wsloop.protocol.frames import (
     JOIN_MAX_BYTES,
@@ -19,6 +19,7 @@ from wsloop.protocol.frames import (
     frame_ends,
     parse_header,
 )
+from wsloop.testing.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 BOUNDARIES = (0, 1, 125, 126, 127, 65535, 65536, 70000)
 lengths = st.one_of(st.sampled_from(BOUNDARIES), st.integers(0, 300), st.integers(65500, 65600))

@@ -8,7 +8,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto import events as w
 from wsproto.extensions import PerMessageDeflate
 
-from tests.protocol.kit import TEXT, client_frame, get, request_bytes, run_handshake, state_of
+from tests.protocol.kit import client_frame, get, request_bytes, run_handshake, state_of
 from wsloop.errors import HandshakeError, StateError
 from wsloop.protocol.events import Request, TextMessage
 from wsloop.protocol.fast_path import FastSession
@@ -21,6 +21,7 @@ from wsloop.protocol.handshake import (
 )
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.upgrade import examine, split_target, upgrade_required
+from wsloop.testing.wire import TEXT
 
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 

@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsproto.extensions import Extension
 
-from tests.protocol.heads import CLIENTS, DEFECTS, damaged, heads
 from tests.protocol.kit import cut_positions, cuts, get, request_bytes, run_handshake
 from wsloop.errors import HandshakeError
 from wsloop.protocol import plain_request
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
+from wsloop.testing.heads import CLIENTS, DEFECTS, damaged
+from wsloop.testing.strategies import request_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,13 @@ def assert_same(
 
 
 @settings(max_examples=2000)
-@given(heads, cut_positions, st.sampled_from((Limits(), SMALL)), st.sampled_from(ANSWERS), st.booleans())
+@given(
+    request_heads(),
+    cut_positions,
+    st.sampled_from((Limits(), SMALL)),
+    st.sampled_from(ANSWERS),
+    st.booleans(),
+)
 @example(CHROMIUM + CHROMIUM, [len(CHROMIUM)], Limits(), respond, False)
 @example(get() + CHROMIUM, [len(get())], Limits(), accept_the_first, False)
 @example(request_bytes(headers={"Content-Length": "3"}), [], Limits(), refuse, True)

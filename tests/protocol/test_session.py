@@ -9,17 +9,7 @@ import weakref
 import pytest
 from wsproto import frame_protocol
 
-from tests.protocol.kit import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    client_frame,
-    run_session,
-    state_of,
-)
+from tests.protocol.kit import client_frame, run_session, state_of
 from wsloop.errors import StateError
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.fast_path import FastSession
@@ -27,6 +17,7 @@ from wsloop.protocol.frames import JOIN_MAX_BYTES, encode_frame
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session import Session
 from wsloop.protocol.session_states import SESSION_TRANSITIONS, SessionState, SessionStep
+from wsloop.testing.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 
 def outcome(*frames: bytes, limits: Limits | None = None) -> tuple[list[Event], bytes, SessionState]:

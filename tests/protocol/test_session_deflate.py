@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.protocol.deflate_kit import JSON, Deflater, deflated, frame_streams, frames_of, payloads
-from tests.protocol.kit import BINARY, PING, TEXT, client_frame, cut_positions, cuts, run_session
+from tests.protocol.deflate_kit import JSON, frame_streams, frames_of, payloads
+from tests.protocol.kit import client_frame, cut_positions, cuts, run_session
 from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.deflate_offers import Agreement, negotiate
 from wsloop.protocol.events import BinaryMessage, Event, Failed, Ping, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session import Session
+from wsloop.testing.deflating import Deflater, deflated
+from wsloop.testing.wire import BINARY, PING, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,28 +7,23 @@ from hypothesis import strategies as st
 from wsproto import events as w
 from wsproto.connection import SERVER, Connection, ConnectionState
 
-from tests.protocol.kit import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    client_frame,
-    cut_positions,
-    cuts,
-    run_session,
-    run_session_on,
-)
+from tests.protocol.kit import client_frame, cut_positions, cuts, run_session, run_session_on
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.limits import Limits
 from wsloop.protocol.session import Session
 from wsloop.protocol.session_states import SessionState
+from wsloop.testing.strategies import (
+    broken_sequences,
+    damaged_streams,
+    encoded,
+    hostile_frames,
+    huge_frames,
+    messages,
+    valid_sequences,
+)
+from wsloop.testing.wire import BINARY, TEXT
 
-keys = st.binary(min_size=4, max_size=4)
-text_payloads = st.one_of(st.text(max_size=40), st.text("é€😀", min_size=30, max_size=90)).map(str.encode)
-binary_payloads = st.one_of(st.binary(max_size=40), st.integers(120, 700).map(lambda n: b"\x00\xff7" * n))
 LIMITS = st.sampled_from(
     [
         Limits(),
@@ -39,71 +34,16 @@ LIMITS = st.sampled_from(
 )
 
 
-@st.composite
-def control_frames(draw: st.DrawFn) -> bytes:
-    return client_frame(draw(st.sampled_from((PING, PONG))), draw(st.binary(max_size=125)), key=draw(keys))
-
-
-@st.composite
-def messages(draw: st.DrawFn) -> bytes:
-    """A message in one or several frames (cut within characters too), control frames between."""
-    opcode = draw(st.sampled_from((TEXT, BINARY)))
-    payload = draw(text_payloads if opcode == TEXT else binary_payloads)
-    parts = list(cuts(payload, draw(st.lists(st.integers(0, 1000), max_size=4)))) or [b""]
-    if draw(st.booleans()):
-        parts.insert(draw(st.integers(0, len(parts))), b"")
-    frames = []
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        frames.append(client_frame(CONTINUATION if index else opcode, part, fin=last, key=draw(keys)))
-        if not last and draw(st.booleans()):
-            frames.append(draw(control_frames()))
-    return b"".join(frames)
-
-
-@st.composite
-def close_frames(draw: st.DrawFn) -> bytes:
-    code = draw(st.sampled_from((1000, 1001, 1002, 1007, 1011, 3000, 4999)))
-    reason = draw(st.text(max_size=30)).encode()
-    return client_frame(CLOSE, draw(st.sampled_from((b"", code.to_bytes(2, "big") + reason))), key=draw(keys))
-
-
-valid_streams = st.tuples(
-    st.lists(st.one_of(messages(), control_frames()), max_size=6).map(b"".join),
-    st.one_of(st.just(b""), st.tuples(close_frames(), st.binary(max_size=30)).map(b"".join)),
-).map(b"".join)
-
-hostile_frames = st.builds(
-    client_frame,
-    st.integers(0, 15),
-    st.binary(max_size=140),
-    fin=st.booleans(),
-    rsv=st.sampled_from((0, 0, 0, 1, 2, 4, 7)),
-    key=st.one_of(keys, keys, keys, st.none()),
-    width=st.sampled_from((16, 64)),
-    length=st.none() | st.integers(0, 300) | st.sampled_from((65535,)),
-) | st.builds(client_frame, st.integers(0, 15), st.binary(max_size=125), fin=st.booleans(), key=keys)
-
-huge_headers = st.tuples(
-    st.sampled_from((TEXT, BINARY, CONTINUATION, PING)),
-    st.sampled_from((1 << 20, 2**62, 2**63 - 1, 2**63, 2**64 - 1)),
-).map(lambda pair: client_frame(pair[0], length=pair[1], width=64))
-
-
-@st.composite
-def damaged_streams(draw: st.DrawFn) -> bytes:
-    """A valid stream with a few bytes changed, dropped or put in."""
-    stream = bytearray(draw(valid_streams))
-    for _ in range(draw(st.integers(1, 3))):
-        position = draw(st.integers(0, len(stream)))
-        stream[position : position + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
-    return bytes(stream)
-
+valid_streams = encoded(valid_sequences(garbage=True))
 
 streams = st.one_of(
     valid_streams,
     damaged_streams(),
-    st.lists(st.one_of(messages(), hostile_frames, huge_headers), max_size=5).map(b"".join),
+    encoded(broken_sequences()),
+    encoded(st.lists(hostile_frames() | huge_frames(), max_size=5).map(tuple)),
+    encoded(
+        st.tuples(messages(), st.lists(hostile_frames(), max_size=4)).map(lambda pair: (*pair[0], *pair[1]))
+    ),
     st.binary(max_size=200),
 )
 
@@ -142,7 +82,7 @@ def without_reasons(events: list[Event]) -> list[Event]:
     return [Failed(event.code, "") if isinstance(event, Failed) else event for event in events]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(streams, cut_positions, LIMITS, st.sampled_from((1, 2, 256)), st.booleans())
 @example(client_frame(TEXT, b"\xff" * 200), [140], Limits(whole_frame_bytes=131), 1, False)
 def test_any_way_of_cutting_the_bytes_gives_the_same_events_output_and_state(
@@ -181,7 +121,7 @@ class Driver:
         return events, output, self.session.state
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(streams, cut_positions, LIMITS, st.sampled_from((1, 9, 256)), st.integers(-1, 8), st.booleans())
 @example(client_frame(TEXT, b"\xff" * 200), [140], Limits(whole_frame_bytes=131), 256, -1, True)
 @example(client_frame(TEXT, b"a" * 200), [140], Limits(whole_frame_bytes=131), 256, 1, True)
@@ -205,14 +145,14 @@ def test_the_fast_path_changes_nothing(
         assert placed == slow
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(valid_streams, cut_positions, st.sampled_from((131, 300, 65535)))
 def test_valid_streams_give_wsprotos_own_events(stream: bytes, positions: list[int], whole: int) -> None:
     events, _ = run_session(FastSession(Limits(whole_frame_bytes=whole)), cuts(stream, positions))
     assert events == by_wsproto_alone(stream)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(streams, cut_positions)
 def test_any_stream_gives_wsprotos_own_verdict(stream: bytes, positions: list[int]) -> None:
     session = FastSession(Limits(message_bytes=2**63 - 1))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.protocol.deflate_kit import deflated
 from tests.protocol.kit import client_frame
 from wsloop.hub.codec import JSON
 from wsloop.hub.fan_out import kept
@@ -15,6 +14,7 @@ from wsloop.protocol.deflate import DeflateOptions
 from wsloop.protocol.frames import Opcode, encode_frame
 from wsloop.server.assembly import Options
 from wsloop.testing.client import OPCODE_TEXT, MemoryClient, masked_frame
+from wsloop.testing.deflating import deflated
 from wsloop.testing.server import MemoryServer
 from wsloop.transport.tcp import TcpTransport
 

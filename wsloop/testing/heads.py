@@ -1,13 +1,15 @@
-"""Upgrade requests for tests: what clients really send, and a grammar of nearly right ones."""
+"""Upgrade requests, byte by byte: what clients really send, and what may be wrong with a request.
+
+`strategies.request_heads` draws from `DEFECTS`; `requests.py` has requests as values. Needs no hypothesis.
+"""
 
 from __future__ import annotations
-
-from hypothesis import strategies as st
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def head(*lines: str) -> bytes:
+    """Return a head of these lines, its blank line included."""
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
@@ -181,11 +183,3 @@ def damaged(
         at %= len(stream) + 1
         stream = stream[:at] + added + stream[at + removed :]
     return around["before"] + stream + around["behind"]
-
-
-heads = st.builds(
-    damaged,
-    st.lists(st.tuples(st.sampled_from(DEFECTS), st.integers(0, 7)), max_size=3),
-    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 2), st.sampled_from(NOISE)), max_size=1),
-)
-"""Requests that are right, unusual, or wrong in a few places."""

@@ -1,0 +1,81 @@
+"""`python -m wsloop.testing.judge URL`. Exit code 0: nothing found; 1: something; 3: nobody answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+try:
+    from wsloop.testing.judge.search import search
+    from wsloop.testing.strategies.conversing import groups
+except ModuleNotFoundError as error:
+    if error.name != "hypothesis":
+        raise
+    sys.stderr.write("error: the judge needs hypothesis\nhint: pip install 'wsloop[testing]'\n")
+    sys.exit(3)
+
+from wsloop.testing.judge.conversation import LENIENT, LEVELS, MUST, SHOULD
+from wsloop.testing.judge.player import PATIENCE_S, Player, dial, parse_address
+from wsloop.testing.judge.report import group_line, legend, report
+
+if TYPE_CHECKING:
+    from wsloop.testing.judge.search import Case
+
+COUNT = 200
+"""Conversations in one group; each shape of fault is then met several times."""
+
+FOUND, NOT_STARTED = 1, 3
+_ASKED = {MUST: (MUST,), SHOULD: (MUST, SHOULD), LENIENT: (MUST, SHOULD, LENIENT)}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("url")
+@click.option("--count", type=click.IntRange(1), default=COUNT, help=f"Conversations a group.  [{COUNT}]")
+@click.option("--seed", type=int, default=0, help="The same seed draws the same conversations.  [0]")
+@click.option(
+    "--only", multiple=True, metavar="GROUP", help="One group, by its name; may be repeated.  [all]"
+)
+@click.option(
+    "--level", type=click.Choice(list(LEVELS)), default=LENIENT, help="The mildest told.  [lenient]"
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0.05),
+    default=PATIENCE_S,
+    help=f"Seconds for an answer.  [{PATIENCE_S}]",
+)
+def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, patience: float) -> None:
+    """Have conversations with the echo server at URL, and report the shortest that goes wrong."""
+    try:
+        address = parse_address(url)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    drawn = groups(address.authority, address.target)
+    unknown = set(only).difference(drawn)
+    if unknown:
+        raise click.UsageError(f"no group {unknown.pop()!r}: there are {', '.join(drawn)}")
+    player, known = Player(lambda: dial(address, patience), patience), set[str]()
+    cases: list[Case] = []
+    for name, conversations in drawn.items():
+        if only and name not in only:
+            continue
+        before = player.played
+        try:
+            found = search(player.play, conversations, known, count=count, seed=seed)
+        except OSError as error:
+            click.echo(f"error: {address.authority} does not answer: {error}", err=True)
+            click.echo("hint: is the server running?", err=True)
+            sys.exit(NOT_STARTED)
+        shown = [case for case in found if case.finding.level in _ASKED[level]]
+        click.echo(group_line(name, player.played - before, len(shown)))
+        cases += shown
+    click.echo(f"permessage-deflate was agreed to {player.agreed} times")
+    if cases:
+        click.echo(f"{report(cases)}\n\n{legend(cases)}")
+        sys.exit(FOUND)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m wsloop.testing.judge")

@@ -1,0 +1,61 @@
+"""permessage-deflate (RFC 7692): offers, compressed messages, and compressed data that is damaged."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from wsloop.testing.deflating import EMPTY_BLOCK, Deflated, DeflateParameters, deflated, final_block
+from wsloop.testing.strategies.texts import binary_payloads, text_payloads
+from wsloop.testing.wire import BINARY, TEXT
+
+SENTENCE = b'{"push":{"channel":"chat:index","pub":{"data":{"text":"hello, hello, world"},"offset":17}}}'
+
+
+def deflate_offers() -> st.SearchStrategy[DeflateParameters]:
+    """Draw legal offers of a client's, all parameters on and off, windows from 8 to 15 bits."""
+    bits = st.none() | st.integers(8, 15)
+    return st.builds(
+        DeflateParameters,
+        server_no_takeover=st.booleans(),
+        client_no_takeover=st.booleans(),
+        server_bits=bits,
+        client_bits=bits,
+        client_limits=st.booleans(),
+    )
+
+
+def repetitive_payloads(max_size: int = 20_000) -> st.SearchStrategy[bytes]:
+    """Draw what compresses well and badly: bytes, texts, slices of JSON, short runs repeated many times."""
+    return st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=100).map(str.encode),
+        st.integers(0, min(3000, max_size)).map(lambda n: (SENTENCE * (n // len(SENTENCE) + 1))[:n]),
+        st.tuples(st.binary(min_size=1, max_size=50), st.integers(1, max(1, max_size // 50))).map(
+            lambda pair: pair[0] * pair[1]
+        ),
+    )
+
+
+@st.composite
+def compressed_messages(draw: st.DrawFn, max_size: int = 20_000) -> Deflated:
+    """Draw messages to be sent compressed, in one or several frames."""
+    opcode = draw(st.sampled_from((TEXT, BINARY)))
+    repeated = st.tuples(st.text(min_size=1, max_size=12), st.integers(1, max(1, max_size // 50)))
+    texts = text_payloads() | repeated.map(lambda pair: (pair[0] * pair[1]).encode())
+    data = draw(texts if opcode == TEXT else binary_payloads() | repetitive_payloads(max_size))
+    cuts = tuple(draw(st.lists(st.integers(0, 500), max_size=3)))
+    return Deflated(opcode, data, cuts, draw(st.sampled_from((False, False, False, True))))
+
+
+def damaged_deflate() -> st.SearchStrategy[bytes]:
+    """Draw payloads of compressed messages, many of them damaged: blocks of all kinds, and garbage."""
+    # Fixed Huffman codes behind the first byte: random symbols, of which many are faults.
+    garbage = st.binary(min_size=1, max_size=30).map(lambda data: bytes([data[0] & 0xF8 | 2]) + data[1:])
+    block = st.one_of(
+        st.binary(max_size=20),
+        garbage,
+        st.binary(max_size=12).map(final_block),
+        st.binary(max_size=12).map(lambda data: deflated(data) + EMPTY_BLOCK),
+        st.just(b"\x00" + EMPTY_BLOCK),
+    )
+    return st.lists(block, max_size=4).map(b"".join)
