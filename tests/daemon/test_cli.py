@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -281,7 +282,9 @@ def test_a_certificate_that_cannot_be_used_is_78_and_two_lines(
 ) -> None:
     names = {"cert": pair[0], "key": pair[1], "other": write_pair(tmp_path, "other")[1]}
     cert, key = (option.format(**names) for option in options)
+    held = set(os.listdir("/dev/fd"))
     code, lines = fails("serve", "--dev", "--port", "0", "--ssl-certfile", cert, "--ssl-keyfile", key)
+    assert set(os.listdir("/dev/fd")) == held  # nobody goes on listening
     assert code == 78
     assert words in lines[0]
     assert [line.partition(":")[0] for line in lines] == ["error", "hint"]

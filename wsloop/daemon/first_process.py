@@ -73,6 +73,10 @@ class FirstProcess(Steward):
 
     # -- its life ------------------------------------------------------------------------------
 
+    def lending(self) -> None:
+        """See `Steward.lending`; this process is the only one."""
+        self.sockets.lend()
+
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """See `Steward.attach`; this process is the only one."""
         self.begin(house.reactor, functools.partial(retire, house.server, drain))

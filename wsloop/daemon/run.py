@@ -37,7 +37,6 @@ def run(settings: Settings, sources: Sources) -> int:
             from wsloop.daemon import supervisor  # noqa: PLC0415
 
             return supervisor.run(first, workers, said)
-        sockets.lend()
         from wsloop.daemon import serving  # noqa: PLC0415 - behind the listening, see banner.py
 
         return serving.serve(settings, _alone(sockets, first, said), sources)

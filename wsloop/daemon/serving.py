@@ -79,6 +79,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         observer = observing.observe(house, ports, role)
         gather = None if role.kind is Kind.ALONE else joint.join(house, observer, role)
         house = observing.with_metrics(house, observer, gather)
+        role.steward.lending()
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:

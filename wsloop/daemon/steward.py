@@ -23,6 +23,9 @@ class Steward:
     deaths = 0
     is_daemon_stopping = False
 
+    def lending(self) -> None:
+        """Be told that the process takes the sockets that it was handed, and closes them from now on."""
+
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """Be told that the process serves: everything listens, and the loop is about to turn.
 
