@@ -54,8 +54,8 @@ def _in_answer(said: Conversation, answer: Answer) -> Finding | None:
         return Finding(MUST, "Sec-WebSocket-Accept is not that of the key", "RFC 6455, 4.2.2")
     if [value.lower() for value in answer.values("upgrade")] != ["websocket"]:
         return Finding(MUST, "the answer has no Upgrade: websocket", "RFC 6455, 4.2.2")
-    tokens = [token.strip().lower() for value in answer.values("connection") for token in value.split(",")]
-    if "upgrade" not in tokens:
+    options = [option.strip().lower() for value in answer.values("connection") for option in value.split(",")]
+    if "upgrade" not in options:
         return Finding(MUST, "the answer has no Connection: Upgrade", "RFC 6455, 4.2.2")
     if answer.values("sec-websocket-protocol"):
         return Finding(MUST, "a subprotocol is chosen that was not offered", "RFC 6455, 4.1")
