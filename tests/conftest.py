@@ -20,9 +20,11 @@ settings.load_profile("wsloop")
 TOOLS = Path(__file__).parent / "tools"
 RERUNS_COUNT = 1
 MACHINE_GROUP = "machine"
-"""With pytest-xdist (`make test`) a group is run by one worker, in order: fixed ports are taken once."""
+"""With pytest-xdist (`make test`) a group is run by one worker, in order: fixed ports are taken once.
+Its own hook reads the marks, so ours has to be called before it."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if not needs_the_machine(item):
