@@ -128,6 +128,20 @@ def test_what_is_not_secret_stays_as_it_was(texts: list[dict[str, object]], data
     assert out == list(enumerate(pieces))
 
 
+@pytest.mark.parametrize(
+    ("text", "is_blotted"),
+    [
+        (r'{"\u0074oken": "a"}', True),
+        (r'{"api\u005fkey": "a"}', True),
+        (r'{"api\u002Dkey": "a"}', True),
+        (r'{"channel": "\u007f"}', False),
+        (r'{"channel": "\u0040\u005b\u0060\u007b"}', False),
+    ],
+)
+def test_only_letters_in_disguise_can_hide_a_name(text: str, is_blotted: bool) -> None:
+    assert (b"*" in redacted_message(text.encode(), is_text=True)) is is_blotted
+
+
 @given(st.binary(max_size=200), st.booleans(), st.booleans(), st.lists(st.integers(0, 200), max_size=5))
 def test_whatever_comes_nothing_is_raised_and_nothing_gets_lost(
     stream: bytes, is_open: bool, answers: bool, cuts: list[int]

@@ -85,8 +85,8 @@ NAMES = (
 _VALUE = re.compile(rb'[^"]{0,64}+"\s*+:\s*+"((?:[^"\\]|\\.)*+)', re.DOTALL)
 """What follows such a name: the rest of the member's name, and its text, which may be cut off."""
 
-_ESCAPED = re.compile(rb"\\u00[4-7]")
-"""A letter in a form that hides names (RFC 8259 section 7); no encoder writes letters like this."""
+_ESCAPED = re.compile(rb"\\u00(?:2[dD]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
+"""A letter, `-` or `_` in a form that hides names (RFC 8259 section 7); no encoder writes them like this."""
 
 _JWT = re.compile(rb"ey[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{4,}+(?:\.[A-Za-z0-9_-]*+)?")
 """RFC 7519: a JSON object in base64url, and what follows."""
