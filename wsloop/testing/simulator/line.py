@@ -23,8 +23,8 @@ READ_BYTES = 65_536
 class Line(SimulatedSocket):
     """The end of a client's.
 
-    `on_bytes(data)` is called with what arrives, in order; `on_end(how)` with "fin" when the server's direction
-    has ended, after which the client may `leave`, and with "reset" or "vanished" when the line is over.
+    `on_bytes(data)` is called with what arrives, in order; `on_end(how)` with "fin" when the server's
+    direction has ended, after which the client may `leave`, and with "reset" or "vanished" when the line is over.
     `reads` is False while it is stalled.
     """
 

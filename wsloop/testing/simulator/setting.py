@@ -1,4 +1,4 @@
-"""What the simulated servers are set to: small limits, so that each is met in a history of some thousand steps."""
+"""What the simulated servers are set to: limits so small that each is met in some thousand steps."""
 
 from __future__ import annotations
 

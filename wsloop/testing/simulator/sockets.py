@@ -8,7 +8,7 @@ a breadth and a fate of its own.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from wsloop.loop.poller import READ, WRITE
 from wsloop.testing.memory_socket import MemoryListeningSocket, MemorySocket, os_error
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from wsloop.buffers.outbox import Piece
     from wsloop.testing.memory_socket import Address
+    from wsloop.testing.network import MemoryNetwork
     from wsloop.testing.simulator.network import Cable, ProcessNetwork
     from wsloop.testing.simulator.poller import SimulatedPoller
     from wsloop.transport.bind import TcpBind, UnixBind
@@ -41,7 +42,8 @@ class SimulatedSocket(MemorySocket):
         peer_bound: TcpBind | UnixBind,
         number: int,
     ) -> None:
-        super().__init__(network, bound, peer_bound)
+        # Only what is not overridden here is used of it: its descriptors, settle and forget_listener.
+        super().__init__(cast("MemoryNetwork", network), bound, peer_bound)
         self.number = number
         self.poller = None
         self.delay_s = self.jitter_s = self.bytes_per_s = 0.0
@@ -161,7 +163,7 @@ class SimulatedListener(MemoryListeningSocket):
         self.network = network
         self._cable = cable
         self._aborted, self._nobufs = cable.storm["accept-aborted"], cable.storm["accept-nobufs"]
-        super().__init__(network, bound, backlog)
+        super().__init__(cast("MemoryNetwork", network), bound, backlog)
 
     def touch(self) -> None:
         """Say that somebody may wait."""

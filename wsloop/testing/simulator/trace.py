@@ -71,8 +71,8 @@ class Trace:
 
 def line(note: Note) -> str:
     """Return a note in words."""
-    kind, *values = note
-    return f"{kind:<9} {'  '.join(map(_word, values))}".rstrip()
+    words = [_word(value) for value in note]
+    return f"{words[0]:<9} {'  '.join(words[1:])}".rstrip()
 
 
 def _word(value: str | int | float | bytes | None) -> str:

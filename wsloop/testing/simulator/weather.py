@@ -125,7 +125,7 @@ class Weather:
             line.vanish()
 
     def stall_a_client(self, random: Random) -> None:
-        """It does not read."""
+        """Let it read nothing."""
         line = self._any_line(random)
         if line is not None and line.reads:
             line.stall()

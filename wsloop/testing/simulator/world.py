@@ -42,7 +42,7 @@ CALM_S = 30.0
 
 
 class World:
-    """One history. Arguments: `seed` of everything; `shape`; the faults that `plan` allows; `log` as `Trace`'s.
+    """One history. Arguments: `seed` of everything; `shape`; the faults that `plan` allows.
 
     `processes` are all, `doors` those that take clients. `is_calm` once faults have stopped. `turns_worked`
     counts turns with a ready descriptor or a due timer; `errors` is what the program logged as its own fault.
@@ -141,7 +141,7 @@ class World:
             self.clock.move_to(next_s)
 
     def sleep(self, sleeper: Process, timeout_s: float | None) -> None:
-        """Let time pass while a process sleeps in its poll: until it has something, or another process has."""
+        """Let time pass while a process sleeps in its poll, until it or another one has something to do."""
         clock, agenda = self.clock, self.agenda
         now_s = clock.now()
         until_s = math.inf if timeout_s is None else now_s + timeout_s
