@@ -70,8 +70,9 @@ class Probe:
     """
 
     TIMERS = TIMER_BUDGET + 500
+    TURNS = 8
 
-    __slots__ = ("_callbacks", "_left", "_name", "_reactor", "_scene", "_timers")
+    __slots__ = ("_callbacks", "_left", "_name", "_reactor", "_scene", "_timers", "_turns")
 
     def __init__(self, scene: Scene, name: str, reactor: Reactor, delay_s: float) -> None:
         self._scene = scene
@@ -79,6 +80,7 @@ class Probe:
         self._reactor = reactor
         self._timers = self._callbacks = 0
         self._left = self.TIMERS
+        self._turns = self.TURNS
         for _ in range(self.TIMERS):
             reactor.call_later(delay_s, self._on_timer)
         reactor.call_soon(self._on_callback)
@@ -102,5 +104,6 @@ class Probe:
 
     def _on_callback(self) -> None:
         self._callbacks += 1
-        if self._left and self._callbacks < 3:
+        if self._turns:
+            self._turns -= 1
             self._reactor.call_soon(self._on_callback)

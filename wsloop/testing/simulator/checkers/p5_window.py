@@ -22,9 +22,10 @@ def is_held(book: Book, asked: Place, top: Place, now_s: float) -> bool:
     life = book.life(asked.epoch)
     if asked.epoch != top.epoch or asked.offset > top.offset:
         return False
-    if asked.offset == top.offset:
-        return True
     rules = book.rules
+    if asked.offset == top.offset:
+        # A cache that has nothing recovers nothing, even where nothing was missed (Centrifugo's rule).
+        return top.offset > 0 or not rules.is_cache
     if life is None:
         return False
     if rules.is_cache:

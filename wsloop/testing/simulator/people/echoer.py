@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.people import frames
 from wsloop.testing.simulator.people.frames import BINARY, FIN, PING, RSV1, TEXT
-from wsloop.testing.simulator.people.socket import Socket
+from wsloop.testing.simulator.people.socket import Socket, call, look_away
 
 if TYPE_CHECKING:
     from random import Random
 
     from wsloop.testing.simulator.line import Line
+    from wsloop.testing.simulator.model.scene import Scene
     from wsloop.testing.simulator.people.town import Town
     from wsloop.testing.simulator.world import World
 
@@ -36,8 +37,8 @@ class EchoSocket(Socket):
 
     __slots__ = ("expected", "pinged")
 
-    def prepare(self) -> None:
-        """Expect nothing yet."""
+    def __init__(self, scene: Scene, who: str) -> None:
+        super().__init__(scene, who)
         self.expected: deque[tuple[int, bytes]] = deque()
         self.pinged: deque[bytes] = deque()
 
@@ -68,7 +69,7 @@ class EchoSocket(Socket):
 
     def on_close(self, code: int, reason: str) -> None:
         """See `Socket.on_close`."""
-        if code not in KNOWN_ENDS and reason != "no pong":
+        if not self.has_closed and code not in KNOWN_ENDS and reason != "no pong":
             self.scene.broken("speech", f"{self.who}, who did nothing wrong, was closed with {code} {reason!r}")
 
 
@@ -112,21 +113,15 @@ class Echoer:
     def _dial(self) -> None:
         town, chance = self.town, self.chance
         self._dialled_s = town.scene.now_s
-        line = town.world.dial(chance.choice(town.world.doors), self._on_bytes, self._on_end, "10.0.1.1")
-        if line is None:
-            return
-        self.line = line
-        self.socket = EchoSocket(town.scene, self.name, line.write)
-        self.socket.prepare()
-        self.socket.upgrade("/echo", offers=self._deflates)
+        socket = EchoSocket(town.scene, self.name)
+        self.line = call(town, chance.choice(town.world.doors), socket, self._on_end, "10.0.1.1")
+        if self.line is not None:
+            self.socket = socket
+            socket.upgrade("/echo", offers=self._deflates)
 
-    def _on_bytes(self, data: bytes) -> None:
-        self.town.moment()
-        if self.socket is not None:
-            self.socket.take(data)
-
-    def _on_end(self, _how: str) -> None:
-        self.hang_up()
+    def _on_end(self, socket: Socket) -> None:
+        if socket is self.socket:
+            self.hang_up()
 
     def _talk(self, socket: EchoSocket) -> None:
         draw = self.chance.random()
@@ -135,9 +130,8 @@ class Echoer:
                 self._say(socket)
         elif draw < 0.9:
             self._ping(socket)
-        elif draw < 0.93 and self.line is not None and self.line.reads:
-            self.line.stall()
-            self.town.world.agenda.at(self.town.scene.now_s + self.chance.uniform(0, 3), self.line.go_on)
+        elif draw < 0.93 and self.line is not None:
+            look_away(self.town, self.line, self.chance.uniform(0, 3))
         elif draw < 0.94:
             socket.say_close(self.chance.choice((1000, 1001, 3000, 4999)))
 

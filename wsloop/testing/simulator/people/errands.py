@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsloop.testing.simulator.checkers import p3_order, p5_window
 from wsloop.testing.simulator.model.ledger import Place
+from wsloop.testing.simulator.people import socket
 from wsloop.testing.simulator.people.channels import CHANNELS
 from wsloop.testing.simulator.people.reader import CountingReader
 from wsloop.testing.simulator.people.tokens import token
@@ -26,6 +27,9 @@ AT_ONCE = 6
 
 WAITING = 12
 """With more without an answer, nobody publishes further."""
+
+FRAME_BYTES = 60_000
+"""Less than a messaging server takes in one message."""
 
 BURSTS = (1, 1, 1, 1, 2, 4, 20)
 PADDINGS = (0, 0, 0, 0, 0, 10, 120, 700, 3000, 17_000)
@@ -82,7 +86,7 @@ def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
     if not phone.under_way:
         person.asked_s = person.town.scene.now_s
     lines = [person.command_to_publish(phone, message) for message in messages]
-    if len(lines) == 1 or person.chance.random() < 0.5:
+    if len(lines) == 1 or (sum(map(len, lines)) < FRAME_BYTES and person.chance.random() < 0.5):
         phone.say(b"\n".join(lines))
     else:
         for line in lines:
@@ -150,10 +154,8 @@ def answer_unasked(_person: Person, phone: Phone) -> None:
 
 def look_away(person: Person, _phone: Phone) -> None:
     """Read nothing for a while."""
-    line, world = person.line, person.town.world
-    if line is not None and line.reads:
-        line.stall()
-        world.agenda.at(world.clock.now() + person.chance.choice((0.05, 0.5, 2.0, 6.0)), line.go_on)
+    if person.line is not None:
+        socket.look_away(person.town, person.line, person.chance.choice((0.05, 0.5, 2.0, 6.0)))
 
 
 def leave(_person: Person, phone: Phone) -> None:

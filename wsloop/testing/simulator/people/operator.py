@@ -117,8 +117,12 @@ class Operator:
             house.server.draining and not len(house.server.registry)
         ):
             self._draining = None
-            process.close()
-            process.start()
+            self.town.world.weather.between_turns(_restart, process)
+
+
+def _restart(process: Process) -> None:
+    process.close()
+    process.start()
 
 
 # -- doings ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from wsloop.testing.simulator.people import errands
 from wsloop.testing.simulator.people.channels import EVERYBODY, namespace_of
 from wsloop.testing.simulator.people.phone import Phone
 from wsloop.testing.simulator.people.reader import CountingReader, LooseReader, PlainReader, Reader
+from wsloop.testing.simulator.people.socket import call
 from wsloop.testing.simulator.people.tokens import token
 from wsloop.testing.simulator.people.writer import Message, Writer
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.line import Line
     from wsloop.testing.simulator.model.ledger import Book, Text
     from wsloop.testing.simulator.people.phone import Reply
+    from wsloop.testing.simulator.people.socket import Socket
     from wsloop.testing.simulator.people.town import Town
     from wsloop.testing.simulator.process import Process
     from wsloop.testing.simulator.world import World
@@ -82,7 +84,7 @@ class Person:
         self.phone: Phone | None = None
         self.door: Process | None = None
         self.client = ""
-        self.heard_s = self.asked_s = self.dialled_s = 0.0
+        self.asked_s = self.dialled_s = 0.0
         self.ping_s = 0.0
         self.memberships: dict[bytes, Membership] = {}
         own = [f"#{user}"] if user else []
@@ -135,21 +137,20 @@ class Person:
         assert phone is not None
         if not self.client or phone.has_closed:
             return now_s > self.dialled_s + PATIENCE_S
-        if self.ping_s and now_s > self.heard_s + self.ping_s + SILENCE_S:
+        if self.ping_s and now_s > phone.heard_s + self.ping_s + SILENCE_S:
             return True
         return bool(phone.under_way) and now_s > self.asked_s + PATIENCE_S
 
     def dial(self) -> None:
         """Connect, and say so."""
         town, chance = self.town, self.chance
-        self.dialled_s = self.heard_s = self.asked_s = town.scene.now_s
+        self.dialled_s = self.asked_s = town.scene.now_s
         self.door = chance.choice(town.world.doors)
-        line = town.world.dial(self.door, self._on_bytes, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")
-        if line is None:
-            return
-        self.line = line
-        self.phone = phone = Phone(town.scene, self.name, line.write, self, chance)
-        phone.upgrade(CONNECTION_PATH, offers=self.temper.deflates)
+        phone = Phone(town.scene, self.name, self, chance)
+        self.line = call(town, self.door, phone, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")
+        if self.line is not None:
+            self.phone = phone
+            phone.upgrade(CONNECTION_PATH, offers=self.temper.deflates)
 
     def connect(self, phone: Phone) -> None:
         """Say who this is, and what the server had subscribed them to."""
@@ -202,24 +203,23 @@ class Person:
             self.line.leave()
             self._lose()
 
+    def channels(self) -> list[str]:
+        """Return the names of the channels they are in."""
+        return [each.channel for each in self.memberships.values() if each.state == IN]
+
+    def go_home(self) -> None:
+        """Forget the connection, which has been closed."""
+        self._lose()
+
     # -- hearing -----------------------------------------------------------------------------
 
-    def _on_bytes(self, data: bytes) -> None:
-        town, phone = self.town, self.phone
-        town.moment()
-        self.heard_s = town.scene.now_s
-        if phone is None:
-            return
-        was_open = phone.is_open
-        phone.take(data)
-        if phone.is_open and not was_open:
-            self.connect(phone)
+    def on_open(self, phone: Phone) -> None:
+        """See `Listener.on_open`."""
+        self.connect(phone)
 
-    def _on_end(self, how: str) -> None:
-        self.town.moment()
-        if how == "fin" and self.line is not None:
-            self.line.leave()
-        self._lose()
+    def _on_end(self, socket: Socket) -> None:
+        if socket is self.phone:
+            self.hang_up()
 
     def _lose(self) -> None:
         """Be without a connection."""

@@ -16,7 +16,6 @@ from wsloop.testing.simulator.people.frames import NO_MASK, RSV1, TEXT
 from wsloop.testing.simulator.people.socket import Socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from random import Random
 
     from wsloop.testing.simulator.model.scene import Scene
@@ -35,6 +34,10 @@ Reply = dict[str, Any]
 
 class Listener(Protocol):
     """Who holds the phone."""
+
+    def on_open(self, phone: Phone) -> None:
+        """Hear that one may speak."""
+        ...
 
     def on_publication(self, channel: bytes, offset: int, payload: bytes) -> None:
         """Hear a publication; offset 0 if it has none."""
@@ -62,18 +65,17 @@ class Listener(Protocol):
 
 
 class Phone(Socket):
-    """A messaging connection. `under_way` are the commands without an answer yet, by id.
+    """A messaging connection. `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came.
 
     `chance` draws masks; with `is_plain` none are: nearly all connections of a run, for a mask costs 1 us.
     """
 
-    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "under_way")
+    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "under_way")
 
-    def __init__(
-        self, scene: Scene, who: str, send: Callable[[bytes], object], listener: Listener, chance: Random
-    ) -> None:
-        super().__init__(scene, who, send)
+    def __init__(self, scene: Scene, who: str, listener: Listener, chance: Random) -> None:
+        super().__init__(scene, who)
         self.under_way: dict[int, Any] = {}
+        self.heard_s = scene.now_s
         self._listener = listener
         self._last_id = 0
         self._lines = chance.randrange(WHOLE_EVERY)
@@ -98,6 +100,11 @@ class Phone(Socket):
 
     # -- hearing -----------------------------------------------------------------------------
 
+    def take(self, data: bytes) -> None:
+        """See `Socket.take`."""
+        self.heard_s = self.scene.now_s
+        super().take(data)
+
     def on_text(self, payload: bytes) -> None:
         """See `Socket.on_text`."""
         if b"\n" not in payload:
@@ -105,6 +112,10 @@ class Phone(Socket):
             return
         for line in payload.split(b"\n"):
             self._take_line(line)
+
+    def on_open(self) -> None:
+        """See `Socket.on_open`."""
+        self._listener.on_open(self)
 
     def on_close(self, code: int, reason: str) -> None:
         """See `Socket.on_close`."""

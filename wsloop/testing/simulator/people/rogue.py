@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.testing.simulator.people import frames
 from wsloop.testing.simulator.people.frames import BINARY, CLOSE, FIN, PING, PONG, TEXT
-from wsloop.testing.simulator.people.socket import Socket
+from wsloop.testing.simulator.people.socket import Socket, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,11 +81,11 @@ class Rogue:
     def _dial(self) -> None:
         town, chance = self.town, self.chance
         self._dialled_s = town.scene.now_s
-        line = town.world.dial(chance.choice(town.world.doors), self._on_bytes, self._on_end, "10.0.2.1")
+        socket = RogueSocket(town.scene, self.name)
+        self.line = line = call(town, chance.choice(town.world.doors), socket, self._on_end, "10.0.2.1")
         if line is None:
             return
-        self.line = line
-        self.socket = socket = RogueSocket(town.scene, self.name, line.write)
+        self.socket = socket
         draw = chance.random()
         if draw < 0.15:
             line.write(chance.randbytes(chance.randrange(1, 400)))
@@ -96,13 +96,9 @@ class Rogue:
         else:
             socket.upgrade(chance.choice((CONNECTION_PATH, "/echo")))
 
-    def _on_bytes(self, data: bytes) -> None:
-        self.town.moment()
-        if self.socket is not None:
-            self.socket.take(data)
-
-    def _on_end(self, _how: str) -> None:
-        self.hang_up()
+    def _on_end(self, socket: Socket) -> None:
+        if socket is self.socket:
+            self.hang_up()
 
 
 BAD_LINES = (

@@ -13,7 +13,10 @@ from wsloop.testing.simulator.people.frames import BINARY, CLOSE, PING, PONG, RS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wsloop.testing.simulator.line import Line
     from wsloop.testing.simulator.model.scene import Scene
+    from wsloop.testing.simulator.people.town import Town
+    from wsloop.testing.simulator.process import Process
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -31,8 +34,12 @@ NO_PONG = "no pong"
 """The reason with which `/echo` uses 1011 for a peer that does not answer (RFC 6455 has no better code)."""
 
 
+def _nowhere(data: bytes) -> None:
+    """Send bytes before there is a line."""
+
+
 class Socket:
-    """A client's end; `who` names it in violations, `send(data)` gives bytes to the network.
+    """A client's end; `who` names it in violations. `send(data)` gives bytes to the network (`call` sets it).
 
     `is_open`: the server has said 101. `close_code`: what its close frame said, 1005 for nothing, 0 before it
     came. `refused`: the status of the answer, if it was not 101. `has_closed`: this end has said close.
@@ -40,10 +47,10 @@ class Socket:
 
     __slots__ = ("_rest", "close_code", "has_closed", "is_deflated", "is_open", "refused", "scene", "send", "who")
 
-    def __init__(self, scene: Scene, who: str, send: Callable[[bytes], object]) -> None:
+    def __init__(self, scene: Scene, who: str) -> None:
         self.scene = scene
         self.who = who
-        self.send = send
+        self.send: Callable[[bytes], object] = _nowhere
         self.is_open = self.is_deflated = self.has_closed = False
         self.close_code = 0
         self.refused = b""
@@ -180,3 +187,37 @@ class Socket:
 
     def on_close(self, code: int, reason: str) -> None:
         """Hear that the server closes, or has been told; this end answers."""
+
+
+def call(
+    town: Town, door: Process, socket: Socket, on_end: Callable[[Socket], object], host: str
+) -> Line | None:
+    """Return a new line on which `socket` listens and speaks, None if it is refused at once.
+
+    `on_end(socket)` is called when the server's direction has ended, or the line is gone.
+    """
+
+    def on_bytes(data: bytes) -> None:
+        town.moment()
+        socket.take(data)
+
+    def ended(_how: str) -> None:
+        town.moment()
+        on_end(socket)
+
+    line = town.world.dial(door, on_bytes, ended, host)
+    if line is not None:
+        socket.send = line.write
+    return line
+
+
+def look_away(town: Town, line: Line, duration_s: float) -> None:
+    """Read nothing for a while."""
+
+    def look_back() -> None:
+        if not line.is_over:
+            line.go_on()
+
+    if line.reads:
+        line.stall()
+        town.world.agenda.at(town.world.clock.now() + duration_s, look_back)
