@@ -65,9 +65,10 @@ class Line(SimulatedSocket):
         self.reads = False
 
     def go_on(self) -> None:
-        """Read again."""
+        """Read again; nothing happens on a line that is over."""
         self.reads = True
-        self._deliver()
+        if not self.is_over:
+            self._deliver()
 
     def leave(self) -> None:
         """Close the socket, with FIN, or with a reset if something is unread. Idempotent."""
