@@ -111,6 +111,18 @@ def test_what_nobody_knows_is_refused(ship: Ship) -> None:
     assert answers == [(False, "unknown: scuttle"), (True, "-2")]
 
 
+def test_the_hub_process_tells_what_is_wrong_with_the_others_although_they_serve(ship: Ship) -> None:
+    told(ship.steering.workers)
+    assert ship.steering.warning() == ""
+    lossy = WorkerRow("worker-1", 42, "serving", 3, warning="log: lines lost: 2 (it is full)")
+    ship.roster = Roster((ROWS[0], lossy), warning="log: lines lost: 1 (it is full)")
+    told(ship.steering.workers)
+    assert ship.steering.warning() == (
+        "supervisor: log: lines lost: 1 (it is full); worker-1: log: lines lost: 2 (it is full)"
+    )
+    assert ship.steering.reason() == ""
+
+
 def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> None:
     told(ship.steering.workers)
     assert ship.steering.reason() == ""

@@ -75,6 +75,14 @@ def test_the_first_beat_comes_at_once_and_says_how_the_house_is(scene: Scene) ->
     assert beat.rss > 1024 * 1024
 
 
+def test_what_is_wrong_with_who_serves_goes_along(scene: Scene) -> None:
+    scene.house.health.add_warning(lambda: "log: lines lost: 2 (it is full)")
+    scene.attach()
+    (beat,) = scene.heard()
+    assert isinstance(beat, Beat)
+    assert (beat.is_ready, beat.warning) == (True, "log: lines lost: 2 (it is full)")
+
+
 def test_who_is_not_ready_says_so(scene: Scene) -> None:
     scene.house.health.add(lambda: "no link to the broker")
     scene.attach()

@@ -265,7 +265,7 @@ def sample(daemon: Daemon, name: str) -> float:
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_a_full_disk_for_logs_is_a_metric_and_a_line_when_there_is_room_again(
+def test_a_full_disk_for_logs_is_a_warning_a_metric_and_a_line_when_there_is_room_again(
     folder: Path, workers: str
 ) -> None:
     path = folder / "log"
@@ -275,11 +275,15 @@ def test_a_full_disk_for_logs_is_a_metric_and_a_line_when_there_is_room_again(
         (client,) = crowd.join("chat:lobby")
         for number in range(1, 6):
             assert crowd.publish(client, "chat:lobby", number).offset == number
-        assert admin(daemon, "/readyz") == (200, "ready\n")
         until(lambda: sample(daemon, "wsloop_log_lines_lost_total") > 0, "lost lines that are counted")
+        until(lambda: "(No space left on device)" in admin(daemon, "/readyz")[1], "a warning")
+        status, text = admin(daemon, "/readyz")
+        assert (status, text.split("\n")[0]) == (200, "ready")
+        assert get(daemon.port, "/readyz") == (200, "ready\n")
         path.unlink()
         daemon.send_signal(signal.SIGUSR1)
         until(lambda: path.exists() and "lines of the log were lost" in path.read_text(), "a word about them")
+        until(lambda: admin(daemon, "/readyz") == (200, "ready\n"), "an end of the warning")
         crowd.run_until(lambda: crowd.heard("chat:lobby") == [[1, 2, 3, 4, 5]])
         assert daemon.stderr() == ""
 

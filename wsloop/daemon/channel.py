@@ -44,7 +44,8 @@ class Beat(_Message, frozen=True, tag="beat"):
     """A process is alive: its turn goes around. Said every second.
 
     `connections` are the clients'; `is_draining` once it accepts no more, and then `draining_left` are
-    those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready.
+    those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready; `warning` what
+    is wrong although it serves.
     """
 
     connections: int = 0
@@ -53,6 +54,7 @@ class Beat(_Message, frozen=True, tag="beat"):
     is_ready: bool = False
     rss: int = 0
     reason: str = ""
+    warning: str = ""
 
 
 class Ask(_Message, frozen=True, tag="ask"):

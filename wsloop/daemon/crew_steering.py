@@ -38,10 +38,15 @@ OVERLOADED = "overloaded"
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """Who is there. `drained_from`: how many clients there were when the drain began."""
+    """Who is there, and how the supervisor is.
+
+    `drained_from`: how many clients there were when the drain began; `warning`: what is wrong with the
+    supervisor itself, although the daemon serves.
+    """
 
     rows: tuple[WorkerRow, ...] = ()
     drained_from: int = 0
+    warning: str = ""
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -52,11 +57,11 @@ class Reloaded(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def roster_of(crew: Crew, now_s: float, drained_from: int) -> Roster:
+def rows_of(crew: Crew, now_s: float) -> tuple[WorkerRow, ...]:
     """Return who is there, workers only, by name."""
     rows = [_row(child, now_s) for child in crew.of(Kind.WORKER)]
     rows.sort(key=lambda row: (row.name, row.pid))
-    return Roster(tuple(rows), drained_from)
+    return tuple(rows)
 
 
 def _row(child: Child, now_s: float) -> WorkerRow:
@@ -73,6 +78,7 @@ def _row(child: Child, now_s: float) -> WorkerRow:
         round(now_s - child.heard_s, 3),
         child.slot.deaths,
         beat.reason,
+        beat.warning,
     )
 
 
@@ -166,6 +172,11 @@ class CrewSteering:
             f"{row.name} is {row.reason}" for row in self.roster.rows if row.reason.startswith(OVERLOADED)
         ]
         return "; ".join(full)
+
+    def warning(self) -> str:
+        """Return what is wrong with the others although they serve, "" if nothing is; as old as `roster`."""
+        others = [("supervisor", self.roster.warning), *((row.name, row.warning) for row in self.roster.rows)]
+        return "; ".join(f"{name}: {warning}" for name, warning in others if warning)
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""

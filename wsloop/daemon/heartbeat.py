@@ -98,6 +98,7 @@ class Beats(Steward):
                 is_ready=self._is_ready,
                 rss=process.usage().rss,
                 reason="; ".join(reasons)[:MAX_REASON],
+                warning="; ".join(self._house.health.own_warnings())[:MAX_REASON],
             )
         )
 

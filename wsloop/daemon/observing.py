@@ -33,6 +33,7 @@ def observe(house: House, ports: Ports, role: Role) -> Observer:
     observer = Observer(house, ports.clock, role.name, ports.entropy(8).hex(), has_broker=has_broker)
     observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
     observer.add(functools.partial(_strain, house))
+    house.health.add_warning(logs.complaint)
     if house.outside is not None:
         observer.add(house.outside.numbers)
     return observer

@@ -122,6 +122,7 @@ def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
     assert isinstance(house.domain, HubDomain)
     crew = CrewSteering(house.reactor, role.steward)
     house.health.add_of_others(crew.reason)
+    house.health.add_warning_of_others(crew.warning)
     observer.add(functools.partial(joint.links_up, house.domain.service, lambda: crew.roster.rows))
     return crew
 

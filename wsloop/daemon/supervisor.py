@@ -25,7 +25,7 @@ from wsloop.daemon import (
 )
 from wsloop.daemon.channel import Answer, Drain, HandOver, Stopping
 from wsloop.daemon.crew import Crew, Patience, Slot
-from wsloop.daemon.crew_steering import Helm, Roster, roster_of
+from wsloop.daemon.crew_steering import Helm, Roster, rows_of
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
 from wsloop.daemon.reload import Outcome, judge
@@ -318,4 +318,5 @@ class Supervisor:
         self._helm.carry_out(ask.what, ask.argument, answer)
 
     def _roster(self) -> Roster:
-        return roster_of(self._crew, self._reactor.now, self._drained_from)
+        rows = rows_of(self._crew, self._reactor.now)
+        return Roster(rows, self._drained_from, logs.complaint())

@@ -70,7 +70,10 @@ class MetricsService(Readable):
 
 
 class HealthService(Readable):
-    """`/healthz` and, with `is_probe`, `/readyz`, which is a 503 as long as `health` has a reason."""
+    """`/healthz` and, with `is_probe`, `/readyz`, which is a 503 as long as `health` has a reason.
+
+    Warnings stand below, each in a line that begins with "warning: ", and change no status.
+    """
 
     def __init__(self, health: Health, *, is_probe: bool) -> None:
         self._health = health
@@ -78,15 +81,17 @@ class HealthService(Readable):
 
     def answer(self, request: Request, done: Answered) -> None:
         """See `Service.answer`."""
-        reasons = self._health.reasons()
+        reasons, warnings = self._health.reasons(), self._health.warnings()
         status = 503 if reasons and self._is_probe else 200
         if _wants_json(request):
-            state = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+            status_text = "not ready" if reasons else "ready"
+            state = {"status": status_text, "reasons": reasons, "warnings": warnings}
             done(Response(status, msgspec.json.encode(state) + b"\n", (JSON, NO_STORE, NOSNIFF)))
             return
         well = "ready" if self._is_probe else "ok"
         first = "not ready" if self._is_probe else "ok, but not ready"
         lines = [f"{first}:", *reasons] if reasons else [well]
+        lines += [f"warning: {warning}" for warning in warnings]
         done(Response(status, "\n".join([*lines, ""]).encode(), (TEXT, NO_STORE, NOSNIFF)))
 
 
