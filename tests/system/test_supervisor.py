@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from tests.system.daemon import PATIENCE_S
 from tests.system.family import REQUEST, Family, answer, is_alive, until
 from tests.system.peers import close_of, open_echo, raw, says
+from wsloop.daemon.signals import SAME_WITHIN_S
 from wsloop.testing.client import OPCODE_CLOSE
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ def test_a_second_signal_stops_now(tmp_path: Path) -> None:
         others = family.processes()
         family.send_signal(signal.SIGTERM)
         assert stubborn.read_frame()[0] == OPCODE_CLOSE  # so its worker drains, and waits for an answer
+        time.sleep(SAME_WITHIN_S)
         family.send_signal(signal.SIGTERM)
         assert family.wait() == 0
         assert not any(map(is_alive, others))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
+    from wsloop.loop.clock import Clock
     from wsloop.loop.reactor import Reactor
     from wsloop.observe.observer import Observer
     from wsloop.server.assembly import House, Options
@@ -93,7 +94,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
         crew = _crew(house, role, observer)
-        _serve(reloading, house, wakeup, role, crew)
+        _serve(reloading, house, ports.clock, wakeup, role, crew)
     return 0
 
 
@@ -130,6 +131,7 @@ def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
 def _serve(
     reloading: Reloading,
     house: House,
+    clock: Clock,
     wakeup: SocketpairWakeup,
     role: Role,
     crew: CrewSteering | None,
@@ -164,7 +166,7 @@ def _serve(
     if not is_child:
         others |= dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU), _tell_alone)
     handling = SignalHandling(
-        reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
+        reactor, clock, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
     if role.control is not None:
         alone = AloneSteering(server, drain, reload, role.steward.restart)

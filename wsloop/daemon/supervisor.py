@@ -78,13 +78,15 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
-        reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
+        clock = MonotonicClock()
+        reactor = Reactor(clock, poller, wakeup=wakeup)
         stack.callback(reactor.close)
         supervisor = Supervisor(first, secrets, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
-            reactor, wakeup.write_fileno(), supervisor.stop, supervisor.stop_now, supervisor.reload,
+            reactor, clock, wakeup.write_fileno(),
+            supervisor.stop, supervisor.stop_now, supervisor.reload,
             {
                 signal.SIGCHLD: supervisor.reap,
                 signal.SIGUSR1: supervisor.reopen_logs,
