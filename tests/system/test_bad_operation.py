@@ -228,11 +228,11 @@ def test_a_worker_that_dies_whenever_it_starts_ends_the_daemon_with_1_and_a_reas
         check=False,
     )
     assert (done.returncode, done.stdout) == (FAILED, "")
-    assert set(done.stderr.splitlines()) == {
-        "error: worker-0: RuntimeError: a bug that shows at start (<string>:8)"
-    }
+    assert done.stderr == "error: worker-0: RuntimeError: a bug that shows at start (<string>:8)\n"
     log = path.read_text(encoding="utf-8")
-    assert log.count("worker-0: RuntimeError: a bug that shows at start (<string>:8)") == 10
+    assert log.count("worker-0: RuntimeError: a bug that shows at start (<string>:8)") == 1
+    assert "ended with exit status 1 for the same reason (2 times); respawn in" in log
+    assert "ended with exit status 1 for the same reason (10 times)" in log
     assert log.count("10 processes died within 60 s: giving up") == 1
     assert "Traceback" not in log
 

@@ -19,8 +19,9 @@ from wsloop.daemon.steering import DRAIN_AFTER_S, SteeringError, WorkerRow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.crew import Child, Crew
+    from wsloop.daemon.crew import Crew
     from wsloop.daemon.reload import Outcome
+    from wsloop.daemon.slots import Child
     from wsloop.daemon.steering import Told
     from wsloop.daemon.steward import Done
     from wsloop.loop.reactor import Reactor

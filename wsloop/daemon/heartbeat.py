@@ -19,11 +19,13 @@ from wsloop.daemon.channel import (
     Beat,
     Channel,
     Drain,
+    Failed,
     HandOver,
     Leave,
     Listen,
     Stopping,
     Toll,
+    encode,
 )
 from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
@@ -59,7 +61,7 @@ class Beats(Steward):
         self._fd = fd
         self._asked: dict[int, Done] = {}
         self._numbers = 0
-        self._is_ready = self._is_stopping = False
+        self._is_ready = self._is_stopping = self._is_attached = False
         self._house: House
         self._drain: Callable[[], object]
         self._channel: Channel
@@ -67,11 +69,24 @@ class Beats(Steward):
 
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """See `Steward.attach`."""
-        self._house, self._drain = house, drain
+        self._house, self._drain, self._is_attached = house, drain, True
         self._listeners = {listener.fileno(): listener for listener in house.server.listeners}
         line = socket.socket(fileno=self._fd)
         self._channel = Channel(house.reactor, line, self._on_message, self._on_end)
         self._beat()
+
+    def fail(self, reason: str) -> bool:
+        """Say why the process ends before it was attached; return whether there is somebody who hears it."""
+        if self._is_attached:
+            return False
+        line = socket.socket(fileno=self._fd)
+        try:
+            line.sendall(encode(Failed(reason[:MAX_REASON])))
+        except OSError:  # EPIPE: the supervisor is gone
+            return False
+        finally:
+            line.detach()
+        return True
 
     def restart(self, done: Done) -> None:
         """See `Steward.restart`: the supervisor is asked."""

@@ -24,7 +24,7 @@ from wsloop.daemon import (
     serving,
 )
 from wsloop.daemon.channel import Answer, Drain, HandOver, Stopping
-from wsloop.daemon.crew import Crew, Patience, Slot
+from wsloop.daemon.crew import Crew
 from wsloop.daemon.crew_steering import Helm, Roster, rows_of
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
@@ -32,6 +32,7 @@ from wsloop.daemon.reload import Outcome, judge
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
+from wsloop.daemon.slots import Patience, Slot
 from wsloop.daemon.sockets import Purpose
 from wsloop.daemon.workforce import Workforce
 from wsloop.errors import StartupError
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     import socket
 
     from wsloop.daemon.channel import Ask
-    from wsloop.daemon.crew import Child
     from wsloop.daemon.first_process import FirstProcess
+    from wsloop.daemon.slots import Child
     from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
 
@@ -106,7 +107,8 @@ def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
     """Be a child: let go of what is the supervisor's, and serve."""
-    role = supervisor.role_of(slot, Beats(line.detach()))
+    beats = Beats(line.detach())
+    role = supervisor.role_of(slot, beats)
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
@@ -114,11 +116,8 @@ def _serve(
     try:
         return serving.serve(settings, role, supervisor.first.sources)
     except Exception as error:
-        if settings.log.file:
-            # The log has ended with the serving; standard error, which is told too, may be nobody's.
-            with contextlib.suppress(StartupError):
-                logs.start_direct(settings.log, dev=settings.dev, process=role.name)
-            log.critical("%s: %s", role.name, children.reason_of(error))
+        if beats.fail(children.reason_of(error)):
+            return error.exit_code if isinstance(error, StartupError) else 1
         raise
 
 
@@ -168,6 +167,7 @@ class Supervisor:
             Jitter(os.urandom),
             patience=PATIENCE,
             on_change=self._on_change,
+            on_failure=self._on_failure,
             on_give_up=self._give_up,
             on_ask=self._on_ask,
             on_drain=self._workforce.replace,
@@ -211,6 +211,12 @@ class Supervisor:
             log.info("%d workers serve", self._workforce.count)
             self.first.begin(self._reactor, self._leave, f"{self._workforce.count} workers serve")
             banner.show(self._said)
+
+    def _on_failure(self, line: str) -> None:
+        """Tell why a process could not start; standard error, which is told too, may be nobody's."""
+        children.complain(line)
+        if self.settings.log.file:
+            log.critical("%s", line)
 
     # -- signals -----------------------------------------------------------------------------
 
