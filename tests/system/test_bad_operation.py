@@ -288,6 +288,29 @@ def test_a_full_disk_for_logs_is_a_warning_a_metric_and_a_line_when_there_is_roo
         assert daemon.stderr() == ""
 
 
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_reload_that_fails_is_a_warning_and_a_metric_until_a_good_one(folder: Path, workers: str) -> None:
+    path = folder / "wsloop.toml"
+    path.write_text("", encoding="utf-8")
+    with Daemon("-c", str(path), "--admin-port", "0", "--workers", workers) as daemon:
+        until(lambda: sample(daemon, "wsloop_last_reload_success_timestamp_seconds") > 0, "the first reading")
+        read_s = sample(daemon, "wsloop_last_reload_success_timestamp_seconds")
+        assert sample(daemon, "wsloop_last_reload_failed") == 0
+        path.write_text("[ws]\nmax_sise = 1\n", encoding="utf-8")
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: sample(daemon, "wsloop_last_reload_failed") == 1, "a reload that failed")
+        status, text = admin(daemon, "/readyz")
+        who = "supervisor: " if workers != "1" else ""
+        assert (status, text.splitlines()[0]) == (200, "ready")
+        assert text.splitlines()[1].startswith(f"warning: {who}reload: {path}:2: unknown key")
+        path.write_text("", encoding="utf-8")
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: admin(daemon, "/readyz") == (200, "ready\n"), "an end of the warning")
+        assert sample(daemon, "wsloop_last_reload_failed") == 0
+        assert sample(daemon, "wsloop_reload_failures_total") == 1
+        assert sample(daemon, "wsloop_last_reload_success_timestamp_seconds") > read_s
+
+
 def test_a_stopped_broker_is_told_in_one_line_and_nothing_is_lost_or_hammered() -> None:
     with Daemon("--admin-port", "0", "--workers", "2") as daemon:
         hub = children_of(daemon.pid)[0]

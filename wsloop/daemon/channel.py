@@ -101,17 +101,11 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-class Toll(_Message, frozen=True, tag="toll"):
-    """So many processes have died since the daemon began: told to the hub process, for its metrics."""
-
-    deaths: int
-
-
 class Stopping(_Message, frozen=True, tag="stopping"):
     """The workers drain: told to the hub process, which answers for all of them whether they are ready."""
 
 
-Message = Beat | Ask | Failed | Answer | Drain | HandOver | Listen | Leave | Toll | Stopping
+Message = Beat | Ask | Failed | Answer | Drain | HandOver | Listen | Leave | Stopping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

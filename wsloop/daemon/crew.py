@@ -16,7 +16,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon.channel import Ask, Beat, Failed, Toll
+from wsloop.daemon.channel import Ask, Beat, Failed
 from wsloop.daemon.heartbeat import BEAT_EVERY_S
 from wsloop.daemon.respawn import MOST_DEATHS, WITHIN_S, Deaths, Reasons
 from wsloop.daemon.roles import Kind
@@ -198,7 +198,6 @@ class Crew:
         if code:
             self.deaths += 1
             slot.deaths += 1
-            self._tell_toll()
             why = self._why_to_give_up(child, code)
             if why:
                 log.error("%s %s", child, end)
@@ -237,10 +236,6 @@ class Crew:
         for child in self.of(Kind.HUB):
             child.line.send(message)
 
-    def _tell_toll(self) -> None:
-        """Tell the hub process how many have died; a new one is told when it is ready."""
-        self.tell_hub(Toll(self.deaths))
-
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""
         child.slot.child = None
@@ -270,7 +265,6 @@ class Crew:
         while child.owed:
             self._processes.kill(child.pid, child.owed.pop())
         if child.is_ready and not was_ready:
-            self._tell_toll()
             self._on_change()
         if beat.is_draining and child.slot.child is child and not self._is_dismissed:
             self._on_drain(child)

@@ -24,7 +24,6 @@ from wsloop.daemon.channel import (
     Leave,
     Listen,
     Stopping,
-    Toll,
     encode,
 )
 from wsloop.daemon.retiring import retire
@@ -151,8 +150,6 @@ class Beats(Steward):
             retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
-        elif isinstance(message, Toll):
-            self.deaths = message.deaths
         elif isinstance(message, Stopping):
             self.is_daemon_stopping = True
         elif isinstance(message, Answer):

@@ -28,7 +28,7 @@ from wsloop.daemon.crew import Crew
 from wsloop.daemon.crew_steering import Helm, Roster, rows_of
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
-from wsloop.daemon.reload import Outcome, judge
+from wsloop.daemon.reload import Outcome, Record, judge
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
@@ -36,10 +36,11 @@ from wsloop.daemon.slots import Patience, Slot
 from wsloop.daemon.sockets import Purpose
 from wsloop.daemon.workforce import Workforce
 from wsloop.errors import StartupError
-from wsloop.loop.clock import MonotonicClock
+from wsloop.loop.clock import MonotonicClock, unix_time
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
 from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.observe.snapshot import snapshot_of
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.pulse import Jitter
 from wsloop.transport.bind import FdBind
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.slots import Child
     from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
+    from wsloop.observe.snapshot import Snapshot
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -146,6 +148,7 @@ class Supervisor:
         self._said = [*said, f"  workers  {workers}"]
         self._workforce = Workforce(first.sockets, workers)
         self._crew: Crew
+        self._record = Record(unix_time)
         self._is_announced = self._is_stopping = self._is_hub_told = False
         self._drained_from = 0
         self._helm = Helm(
@@ -191,6 +194,7 @@ class Supervisor:
                 admin=self._sockets.bind_for(Purpose.ADMIN),
                 control=self._sockets.bind_for(Purpose.CONTROL),
                 link_fd=self._runtime.link_fileno(),
+                kept=self._helm.kept,
             )
         return replace(common, kind=Kind.WORKER, binds=self._workforce.binds_of(slot), slot=slot.number)
 
@@ -232,6 +236,7 @@ class Supervisor:
         self.first.reloading()
         try:
             outcome, plan = judge(self.first.sources, self.settings)
+            self._record.note(outcome)
             if plan is not None:
                 self.settings = plan.settings
                 self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
@@ -326,5 +331,18 @@ class Supervisor:
         self._helm.carry_out(ask.what, ask.argument, answer)
 
     def _roster(self) -> Roster:
-        rows = rows_of(self._crew, self._reactor.now)
-        return Roster(rows, self._drained_from, logs.complaint())
+        warnings = (logs.complaint(), self._record.warning())
+        return Roster(
+            rows_of(self._crew, self._reactor.now),
+            self._drained_from,
+            "; ".join(filter(None, warnings)),
+            self._numbers(),
+        )
+
+    def _numbers(self) -> Snapshot:
+        """Return what the supervisor counts, which the hub process tells with the numbers of all."""
+        counted = {
+            "wsloop_worker_deaths_total": self._crew.deaths,
+            "wsloop_log_lines_lost_total": logs.statistics().lost_total,
+        }
+        return snapshot_of((counted, self._record.numbers(is_first=True)), "supervisor", str(os.getpid()))

@@ -48,11 +48,18 @@ class Readable(Service):
 
 
 class MetricsService(Readable):
-    """`/metrics`. `gather` asks all processes for their numbers."""
+    """`/metrics`. `gather` asks all processes for their numbers.
 
-    def __init__(self, gather: Gather) -> None:
+    `ledger` adds them up; `keep` is given what it would need to go on after the end of this process, each
+    time before numbers are told.
+    """
+
+    def __init__(
+        self, gather: Gather, ledger: Ledger | None = None, keep: Callable[[bytes], object] | None = None
+    ) -> None:
         self._gather = gather
-        self._ledger = Ledger()
+        self._ledger = ledger or Ledger()
+        self._keep = keep
 
     def answer(self, request: Request, done: Answered) -> None:
         """See `Service.answer`; a fault of ours is a 500, which Prometheus shows."""
@@ -60,6 +67,8 @@ class MetricsService(Readable):
         def gathered(snapshots: list[Snapshot]) -> None:
             try:
                 body = exposition(self._ledger.total(snapshots))
+                if self._keep is not None:
+                    self._keep(self._ledger.kept())
             except Exception:
                 log.exception("internal error in /metrics")
                 done(Response(500, b"internal error\n", (TEXT, NO_STORE, NOSNIFF)))
@@ -95,10 +104,10 @@ class HealthService(Readable):
         done(Response(status, "\n".join([*lines, ""]).encode(), (TEXT, NO_STORE, NOSNIFF)))
 
 
-def services(gather: Gather, health: Health) -> Mapping[str, Service]:
+def services(metrics: MetricsService, health: Health) -> Mapping[str, Service]:
     """Return what an admin listener serves, by path."""
     return {
-        "/metrics": MetricsService(gather),
+        "/metrics": metrics,
         "/healthz": HealthService(health, is_probe=False),
         "/readyz": HealthService(health, is_probe=True),
     }
