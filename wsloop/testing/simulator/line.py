@@ -24,8 +24,8 @@ class Line(SimulatedSocket):
     """The end of a client's.
 
     `on_bytes(data)` is called with what arrives, in order; `on_end(how)` with "fin" when the server's
-    direction has ended, after which the client may `leave`, and with "reset" or "vanished" when the line is over.
-    `reads` is False while it is stalled.
+    direction has ended, after which the client may `leave`, and with "reset" or "vanished" when the line is
+    over. `reads` is False while it is stalled.
     """
 
     def __init__(
