@@ -31,8 +31,8 @@ WAITING = 12
 FRAME_BYTES = 60_000
 """Less than a messaging server takes in one message."""
 
-BURSTS = (1, 1, 1, 1, 2, 4, 20)
-PADDINGS = (0, 0, 0, 0, 0, 10, 120, 700, 3000, 17_000)
+BURSTS = (1,) * 24 + (2, 2, 4, 20)
+PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 17_000)
 """Bytes behind a text: most short, some longer than a frame's short form, some than what is joined."""
 
 
@@ -44,7 +44,9 @@ def run(person: Person, phone: Phone) -> None:
             return
     if person.writer.waiting and send_again(person, phone):
         return
-    if not person.town.is_quiet:
+    if person.temper.token_s and person.town.scene.now_s > person.renewed_s + person.temper.token_s / 2:
+        refresh(person, phone)
+    elif not person.town.is_quiet:
         _drawn(person)(person, phone)
 
 
@@ -142,6 +144,7 @@ def acknowledge(person: Person, phone: Phone) -> None:
 def refresh(person: Person, phone: Phone) -> None:
     """Renew the right to be here, which ends."""
     if person.temper.token_s:
+        person.renewed_s = person.town.scene.now_s
         ends = int(person.town.world.clock.unix_s()) + person.temper.token_s
         number = phone.number(("refresh",))
         phone.say(b'{"id":%d,"refresh":{"token":"%b"}}' % (number, token(person.user, ends).encode()))
@@ -180,7 +183,7 @@ ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (20, look_around),
     (10, count_heads),
     (20, acknowledge),
-    (15, refresh),
+    (5, refresh),
     (5, answer_unasked),
     (15, look_away),
     (10, leave),

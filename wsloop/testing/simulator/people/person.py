@@ -84,7 +84,7 @@ class Person:
         self.phone: Phone | None = None
         self.door: Process | None = None
         self.client = ""
-        self.asked_s = self.dialled_s = 0.0
+        self.asked_s = self.dialled_s = self.renewed_s = 0.0
         self.ping_s = 0.0
         self.memberships: dict[bytes, Membership] = {}
         own = [f"#{user}"] if user else []
@@ -160,6 +160,7 @@ class Person:
             if place is not None:
                 name, epoch = each.channel, place.epoch
                 remembered.append(f'"{name}":{{"recover":true,"epoch":"{epoch}","offset":{place.offset}}}')
+        self.renewed_s = self.town.scene.now_s
         ends = self.temper.token_s and int(self.town.world.clock.unix_s()) + self.temper.token_s
         pass_ = f'"token":"{token(self.user, ends)}",' if self.user else ""
         line = f'{{"id":{phone.number(self)},"connect":{{{pass_}"flag":3145728,"subs":{{{",".join(remembered)}}}}}}}'
