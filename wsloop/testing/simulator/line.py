@@ -46,6 +46,11 @@ class Line(SimulatedSocket):
         self._pending = bytearray()
 
     @property
+    def has_ended_writing(self) -> bool:
+        """Whether this end says no more, by a fault or its own wish."""
+        return self._is_write_shut
+
+    @property
     def pending_bytes(self) -> int:
         """What the network has not taken yet."""
         return len(self._pending)

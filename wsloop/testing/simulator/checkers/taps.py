@@ -74,8 +74,7 @@ class BrokerTap:
                 p7_epoch.check_begun(scene, book, place.epoch, now_s)
                 life = book.begin(place.epoch)
             p3_order.check_next(scene, book.name, life, place.offset, draft.data)
-            life.texts.append(draft.data)
-            life.times_s.append(now_s)
+            book.append(life, draft.data, text, now_s)
         else:
             book.turn_of[draft.data] = len(book.turn_of)
         p2_once.check_appended(scene, book, place, text, now_s, self._ledger.window_s)

@@ -189,10 +189,15 @@ class Watch:
     def _settle(self) -> None:
         """Let what was begun in this moment, such as a ping, be ended."""
         for _ in range(SETTLING_STEPS):
-            if not any(process.reactor.is_busy for process in self._world.processes):
+            if all(self._is_still(life) for life in self._lives.values()):
                 break
             self._world.step()
         self._town.moment()
+
+    @staticmethod
+    def _is_still(life: Life) -> bool:
+        connections = life.house.server.registry.snapshot()
+        return not life.house.reactor.is_busy and all(each.is_at_rest for each in connections)
 
     def _check_alive(self) -> None:
         """P8."""

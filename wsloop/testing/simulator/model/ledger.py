@@ -43,22 +43,26 @@ class Text(NamedTuple):
     @classmethod
     def decode(cls, payload: bytes) -> Text:
         """Read what `encode` wrote."""
-        user, number, submission, _ = payload[1:-1].split(b".", 3)
-        return cls(user.decode(), int(number), int(submission))
+        user, number, submission, _ = payload.split(b".", 3)
+        return cls(user[1:].decode(), int(number), int(submission))
 
 
 NOWHERE = Place("", 0)
 
 
 class Life:
-    """One life of a stream: `texts[k - 1]` is the payload at offset k, appended at `times_s[k - 1]`."""
+    """One life of a stream: `texts[k - 1]` is the payload at offset k, appended at `times_s[k - 1]`.
 
-    __slots__ = ("epoch", "number", "texts", "times_s")
+    `said[k - 1]` is the same, read.
+    """
+
+    __slots__ = ("epoch", "number", "said", "texts", "times_s")
 
     def __init__(self, epoch: str, number: int) -> None:
         self.epoch = epoch
         self.number = number
         self.texts: list[bytes] = []
+        self.said: list[Text] = []
         self.times_s: list[float] = []
 
     @property
@@ -119,6 +123,12 @@ class Book:
     def top(self) -> Place:
         """Where the last publication was appended, ("", 0) before that."""
         return NOWHERE if self.current is None else Place(self.current.epoch, self.current.top)
+
+    def append(self, life: Life, payload: bytes, text: Text, now_s: float) -> None:
+        """Take note of what was appended to a life."""
+        life.texts.append(payload)
+        life.said.append(text)
+        life.times_s.append(now_s)
 
     def begin(self, epoch: str) -> Life:
         """Begin another life."""

@@ -38,10 +38,12 @@ PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 17_000)
 
 def run(person: Person, phone: Phone) -> None:
     """Do what is due, or else what comes to mind."""
-    for membership in person.memberships.values():
-        if membership.state == "out" and membership.is_wanted and not membership.is_server_side:
-            person.subscribe(phone, membership)
-            return
+    if person.is_restless:
+        for membership in person.memberships.values():
+            if membership.state == "out" and not membership.is_server_side:
+                person.subscribe(phone, membership)
+                return
+        person.is_restless = False
     if person.writer.waiting and send_again(person, phone):
         return
     if person.temper.token_s and person.town.scene.now_s > person.renewed_s + person.temper.token_s / 2:
@@ -213,6 +215,7 @@ def on_reply(person: Person, command: Any, reply: Reply) -> None:
     if kind == "leave":
         command[1].reader.ended()
         command[1].state = "out"
+        person.is_restless = True
     elif kind == "history":
         _check_history(person, command[1], command[2], command[3], reply["history"])
     elif kind == "presence":
