@@ -74,12 +74,20 @@ KINDS = (
     Kind("link-down", "the link between a worker and the hub process is reset", 10, Per.SECONDS, _CLUSTER),
     Kind("link-slow", "a link gets slow and narrow for some time", 10, Per.SECONDS, _CLUSTER),
     Kind("link-partition", "what is said on a link goes nowhere for some time", 15, Per.SECONDS, _CLUSTER),
+    Kind("broker-down", "a question is not answered, whether it was carried out or not", 60, Per.CALLS),
+    Kind("broker-late", "what a broker says waits up to 2 s, and all behind it", 60, Per.CALLS),
+    Kind("broker-duplicate", "an event comes again up to 2 s later", 40, Per.CALLS),
+    Kind("broker-reorder", "an event or an answer is overtaken by what comes in up to 2 s", 60, Per.CALLS),
+    Kind("broker-lost", "an event does not come", 60, Per.CALLS),
 )
 
 KIND = {kind.name: kind for kind in KINDS}
 
 ON_CHANCE = 0.5
 """That a kind is on in a history."""
+
+UNRULY_CHANCE = 0.4
+"""That an unruly broker stands before the real one: otherwise its kinds are off."""
 
 RATES = (0.3, 1.0, 1.0, 3.0)
 """How much more often than in the table a kind that is on strikes: drawn for each history."""
@@ -153,7 +161,8 @@ class Chance:
 class Storm:
     """All chances of one history.
 
-    `step` is kept by the world. `is_over` from the moment when faults must stop.
+    `step` is kept by the world. `is_over` from the moment when faults must stop. `has_unruly_broker`: whether
+    `UnrulyBroker` stands before the brokers of this history.
     """
 
     def __init__(self, choices: Choices, plan: FaultPlan, shape: str, marks: Marks, trace: Trace) -> None:
@@ -164,9 +173,11 @@ class Storm:
         self._trace = trace
         self.chances: dict[str, Chance] = {}
         swarm = choices.stream("swarm")
+        self.has_unruly_broker = swarm.random() < UNRULY_CHANCE
         for kind in KINDS:
             is_on, rate = swarm.random() < ON_CHANCE, swarm.choice(RATES)
-            if not (is_on and plan.allows(kind.name) and shape in kind.shapes):
+            is_on = is_on and plan.allows(kind.name) and shape in kind.shapes
+            if not is_on or (kind.name.startswith("broker") and not self.has_unruly_broker):
                 rate = 0.0
             mean = kind.every / rate if rate else math.inf
             self.chances[kind.name] = Chance(self, kind.name, mean, choices.stream(f"fault {kind.name}"))

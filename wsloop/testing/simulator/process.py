@@ -8,14 +8,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsloop.cluster.domain import HubDomain, WorkerDomain
-from wsloop.server.assembly import Ports, assemble
+from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.presence import MemoryPresence
+from wsloop.server.assembly import OwnDomain, Ports, assemble
 from wsloop.testing.simulator import setting
+from wsloop.testing.simulator.broker import UnrulyDomain
 from wsloop.testing.simulator.network import ProcessNetwork
 from wsloop.testing.simulator.poller import SimulatedPoller
 from wsloop.transport.bind import TcpBind, UnixBind
 
 if TYPE_CHECKING:
-    from wsloop.server.assembly import House, Options
+    from wsloop.loop.reactor import Reactor
+    from wsloop.server.assembly import Domain, House
     from wsloop.testing.simulator.sockets import SimulatedSocket
     from wsloop.testing.simulator.world import World
 
@@ -63,7 +67,7 @@ class Process:
             entropy=entropy.randbytes,
             unix_s=world.clock.unix_s,
         )
-        self.house = assemble(ports, self._options())
+        self.house = assemble(ports, replace(setting.OPTIONS, domain=self._make_domain))
         self.reactor = self.house.reactor
         self.house.server.listen(self.bind)
         world.trace.note("start", self.name, self.life)
@@ -104,16 +108,15 @@ class Process:
         """Return its ends of links."""
         return [sock for sock in self.network.sockets() if LINK in (sock.bound, sock.peer_bound)]
 
-    def _options(self) -> Options:
-        options = setting.OPTIONS
+    def _make_domain(self, reactor: Reactor, ports: Ports) -> Domain:
+        limits = setting.LINK_LIMITS
+        domain: Domain
         if self.name == HUB:
-            make_hub = functools.partial(
-                HubDomain, bind=LINK, broker_limits=setting.BROKER_LIMITS, limits=setting.LINK_LIMITS
-            )
-            return replace(options, domain=make_hub)
+            return HubDomain(reactor, ports, LINK, broker_limits=setting.BROKER_LIMITS, limits=limits)
         if self.slot is not None:
-            make_worker = functools.partial(
-                WorkerDomain, address=LINK, slot=self.slot, limits=setting.LINK_LIMITS
-            )
-            return replace(options, domain=make_worker)
-        return options
+            domain = WorkerDomain(reactor, ports, LINK, self.slot, limits=limits)
+        else:
+            broker = MemoryBroker(lambda: reactor.now, ports.entropy, setting.BROKER_LIMITS)
+            domain = OwnDomain(broker, MemoryPresence())
+        storm = self._world.storm
+        return UnrulyDomain(domain, reactor, storm) if storm.has_unruly_broker else domain

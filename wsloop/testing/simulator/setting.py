@@ -38,5 +38,4 @@ OPTIONS = Options(
         )
     },
     hub=HubOptions(allow_anonymous=True),
-    broker=BROKER_LIMITS,
 )
