@@ -32,7 +32,7 @@ class Per(enum.Enum):
 class Kind(msgspec.Struct, frozen=True):
     """A kind of fault: what it does, and `every` how many calls, or seconds of virtual time, on average.
 
-    `shapes`: the worlds that it can happen in.
+    `shapes`: the worlds that it can happen in. `is_felt`: it fires when somebody meets it, not when it begins.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Kind(msgspec.Struct, frozen=True):
     every: float
     per: Per
     shapes: tuple[str, ...] = ("one", "cluster")
+    is_felt: bool = False
 
 
 _CLUSTER = ("cluster",)
@@ -58,7 +59,7 @@ KINDS = (
     Kind("reuse", "a descriptor gets the number that was freed last", 2, Per.CALLS),
     Kind("accept-aborted", "accept finds that the client has gone (ECONNABORTED)", 8, Per.CALLS),
     Kind("accept-nobufs", "accept finds no memory (ENOBUFS)", 20, Per.CALLS),
-    Kind("emfile", "a process has no descriptor left for some time", 20, Per.SECONDS),
+    Kind("emfile", "a process has no descriptor left for some time", 20, Per.SECONDS, is_felt=True),
     Kind("reset", "a client's connection is reset", 3, Per.SECONDS),
     Kind("fin", "a client ends its direction, and still reads", 8, Per.SECONDS),
     Kind("vanish", "a client loses its power: nothing more comes, nothing is answered", 6, Per.SECONDS),
@@ -73,7 +74,7 @@ KINDS = (
     Kind("hub-crash", "the hub process dies without a word and is started again", 40, Per.SECONDS, _CLUSTER),
     Kind("link-down", "the link between a worker and the hub process is reset", 10, Per.SECONDS, _CLUSTER),
     Kind("link-slow", "a link gets slow and narrow for some time", 10, Per.SECONDS, _CLUSTER),
-    Kind("link-partition", "what is said on a link goes nowhere for some time", 15, Per.SECONDS, _CLUSTER),
+    Kind("link-partition", "what is said on a link goes nowhere for a time", 15, Per.SECONDS, _CLUSTER, True),
     Kind("broker-down", "a question is not answered, whether it was carried out or not", 60, Per.CALLS),
     Kind("broker-late", "what a broker says waits up to 2 s, and all behind it", 60, Per.CALLS),
     Kind("broker-duplicate", "an event comes again up to 2 s later", 40, Per.CALLS),
@@ -185,12 +186,17 @@ class Storm:
     def __getitem__(self, name: str) -> Chance:
         return self.chances[name]
 
+    def feel(self, name: str) -> None:
+        """Count that a fault is met that lasts."""
+        self._marks.fired[name] += 1
+
     def lets(self, name: str, number: int) -> bool:
         """Return whether the plan lets the fault happen."""
         only = self.plan.only
         if self.is_over or (only is not None and (name, number) not in only):
             return False
-        self._marks.fired[name] += 1
+        if not KIND[name].is_felt:
+            self._marks.fired[name] += 1
         self._marks.single.append((name, number))
         self._trace.note("fault", name, number, self.step)
         return True

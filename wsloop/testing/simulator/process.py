@@ -93,13 +93,17 @@ class Process:
         house.domain.close()
         house.reactor.close()
 
+    def is_running(self, now_s: float) -> bool:
+        """Whether it lives, and is not stopped."""
+        return self.house is not None and self.stopped_until_s <= now_s
+
     def wake_s(self, now_s: float) -> float:
         """Return when it has something to do: `now_s` or before for now, infinity for never."""
         if self.house is None:
             return math.inf
         if self.stopped_until_s > now_s:
             return self.stopped_until_s
-        if self.poller.is_ready() or self.reactor.is_busy:
+        if self.reactor.is_busy or (self.poller.maybe and self.poller.collect()):
             return now_s
         deadline_s = self.reactor.next_deadline()
         return math.inf if deadline_s is None else deadline_s
