@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from math import inf
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.testing.simulator.kit import Kit
@@ -8,7 +11,9 @@ from wsloop.testing.contracts.poller import PollerContract
 from wsloop.testing.poller import StaleDescriptorError
 from wsloop.testing.simulator.faults import FaultPlan
 from wsloop.testing.simulator.poller import Ready, SimulatedPoller
-from wsloop.testing.simulator.sockets import SimulatedSocket
+
+if TYPE_CHECKING:
+    from wsloop.testing.simulator.sockets import SimulatedSocket
 
 
 class SettledPoller(SimulatedPoller):
@@ -78,16 +83,18 @@ def test_a_parked_descriptor_is_never_reported() -> None:
     assert poller.poll(0.0) == []
 
 
-def test_a_hang_up_with_data_is_everything_at_once() -> None:
+def test_a_hang_up_behind_bytes_is_everything_at_once() -> None:
     kit = Kit(FaultPlan())
     poller, left, right = watched(kit, READ | WRITE)
     left.peer.capacity_bytes = 0
+    kit.force("write-reset", inf)
     right.send(b"last words")
-    right.close()
-    kit.settle()
     kit.force("hang-up", 1e-9)
+    kit.settle()
     assert poller.poll(0.0) == [(left.fileno(), READ | WRITE)]
     assert left.recv(99) == b"last words"
+    with pytest.raises(ConnectionResetError):
+        left.recv(99)
 
 
 def test_lists_are_cut_and_shuffled_and_nobody_is_lost() -> None:

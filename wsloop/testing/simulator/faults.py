@@ -32,7 +32,7 @@ class Per(enum.Enum):
 class Kind(msgspec.Struct, frozen=True):
     """A kind of fault: what it does, and `every` how many calls, or seconds of virtual time, on average.
 
-    `shapes`: the worlds that it can happen in. `is_felt`: it fires when somebody meets it, not when it begins.
+    `shapes`: the worlds that it can happen in. `is_felt`: it fires when somebody meets it, not as it begins.
     """
 
     name: str
@@ -55,7 +55,7 @@ KINDS = (
     Kind("spurious", "a descriptor is reported that is not ready", 30, Per.CALLS),
     Kind("shuffle", "ready descriptors are reported in any order", 3, Per.CALLS),
     Kind("cut-list", "a part of the ready descriptors is reported, the rest later", 10, Per.CALLS),
-    Kind("hang-up", "an end with bytes before it is reported as everything at once", 2, Per.CALLS),
+    Kind("hang-up", "bytes arrive, and behind them a reset, before anybody looks", 300, Per.CALLS),
     Kind("reuse", "a descriptor gets the number that was freed last", 2, Per.CALLS),
     Kind("accept-aborted", "accept finds that the client has gone (ECONNABORTED)", 8, Per.CALLS),
     Kind("accept-nobufs", "accept finds no memory (ENOBUFS)", 20, Per.CALLS),

@@ -47,8 +47,7 @@ class SimulatedPoller:
         self._interests: dict[int, int] = {}
         self._sockets: dict[int, SimulatedSocket | SimulatedListener] = {}
         self.maybe: dict[int, None] = {}
-        self._spurious, self._shuffle = storm["spurious"], storm["shuffle"]
-        self._cut, self._hang_up = storm["cut-list"], storm["hang-up"]
+        self._spurious, self._shuffle, self._cut = storm["spurious"], storm["shuffle"], storm["cut-list"]
 
     def __len__(self) -> int:
         return len(self._interests)
@@ -113,12 +112,9 @@ class SimulatedPoller:
             sock = sockets[fd]
             if sock.fileno() != fd:
                 raise StaleDescriptorError(f"descriptor {fd} was closed while registered: {sock}")
-            interest = interests[fd]
-            events = sock.events(interest)
+            events = sock.events(interests[fd])
             if not events:
                 idle.append(fd)
-            elif events != interest and sock.is_hung_up() and self._hang_up.strikes():
-                ready.append((fd, interest))
             else:
                 ready.append((fd, events))
         for fd in idle:
