@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsloop.testing.simulator.model.ledger import shown
+
 if TYPE_CHECKING:
     from wsloop.testing.simulator.model.ledger import Book, Place, Text
     from wsloop.testing.simulator.model.scene import Scene
@@ -22,9 +24,9 @@ def check_completed(
     `told` is the place it names; `top` the stream's position now, `last` the newest payload it holds.
     """
     if told != top:
-        scene.broken("P1", f"{payload!r} in {channel} was completed at {told} while the stream ends at {top}")
+        scene.broken("P1", f"{shown(payload)} in {channel} was completed at {told} while the stream ends at {top}")
     if last is not None and last != payload:
-        scene.broken("P1", f"{payload!r} in {channel} was completed at {told}, where {last!r} stands")
+        scene.broken("P1", f"{shown(payload)} in {channel} was completed at {told}, where {shown(last)} stands")
 
 
 def check_acknowledged(scene: Scene, who: str, book: Book, told: Place, sent: Text) -> Text:

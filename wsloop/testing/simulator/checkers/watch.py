@@ -58,15 +58,17 @@ class Life:
 
 def broker_of(house: House) -> MemoryBroker | None:
     """Return the memory broker that a process has, None if another one has it."""
-    service = getattr(house.domain, "service", None)
-    broker = house.domain.broker if service is None else service.shared.broker
+    domain = getattr(house.domain, "inner", house.domain)
+    service = getattr(domain, "service", None)
+    broker = domain.broker if service is None else service.shared.broker
     return broker if isinstance(broker, MemoryBroker) else None
 
 
 def presence_of(house: House) -> MemoryPresence:
     """Return the presence of the process that has the broker."""
-    service = getattr(house.domain, "service", None)
-    presence = house.domain.presence if service is None else service.presence
+    domain = getattr(house.domain, "inner", house.domain)
+    service = getattr(domain, "service", None)
+    presence = domain.presence if service is None else service.presence
     assert isinstance(presence, MemoryPresence)
     return presence
 

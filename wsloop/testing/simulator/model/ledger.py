@@ -36,6 +36,9 @@ class Text(NamedTuple):
     number: int
     submission: int
 
+    def __str__(self) -> str:
+        return f"message {self.number} of {self.user}, submission {self.submission}"
+
     def encode(self, padding: int = 0) -> bytes:
         """Return the payload, a JSON string, with so many bytes behind it."""
         return b'"%b.%d.%d.%b"' % (self.user.encode(), self.number, self.submission, b"x" * padding)
@@ -45,6 +48,16 @@ class Text(NamedTuple):
         """Read what `encode` wrote."""
         user, number, submission, _ = payload.split(b".", 3)
         return cls(user[1:].decode(), int(number), int(submission))
+
+
+SHOWN_BYTES = 30
+"""Of a payload, in a sentence."""
+
+
+def shown(payload: bytes) -> str:
+    """Return a payload for a sentence, without most of its padding."""
+    more = "..." if len(payload) > SHOWN_BYTES else ""
+    return payload[:SHOWN_BYTES].decode(errors="replace") + more
 
 
 NOWHERE = Place("", 0)

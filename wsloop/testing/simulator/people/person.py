@@ -109,14 +109,14 @@ class Person:
         """Whether connect was granted, on a connection that is still there as far as one can tell here."""
         return bool(self.client)
 
-    def act(self, world: World) -> None:
+    def act(self, _world: World) -> None:
         """See `Actor.act`."""
         town = self.town
         if town.is_over:
             return
         town.moment()
         pause_s = self.temper.pause_s if not town.is_quiet else 0.2
-        world.wake(self, self.chance.random() * 2 * pause_s)
+        town.wake(self, self.chance.random() * 2 * pause_s)
         now_s = town.scene.now_s
         if self.phone is None:
             if now_s >= self.dialled_s + min(1.0, 10 * pause_s):

@@ -257,7 +257,7 @@ class Pieces:
             end = min(size, begin + chance.randint(1, 2 * step))
             if begin or self._under_way:
                 self._under_way += 1
-                world.agenda.at(due_s, self._write, data[begin:end])
+                world.agenda.at(due_s, self._write, (data[begin:end],))
             else:
                 self._line.write(data[begin:end])
             begin = end
