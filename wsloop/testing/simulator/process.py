@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.loop.reactor import Reactor
-    from wsloop.server.assembly import Domain, House, Options
+    from wsloop.server.assembly import Domain, House
     from wsloop.testing.simulator.sockets import SimulatedSocket
     from wsloop.testing.simulator.world import World
 

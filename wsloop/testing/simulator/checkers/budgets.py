@@ -1,4 +1,5 @@
-"""A turn's work is within its budget: commands, messages, timers and callbacks, counted from one turn to the next.
+"""A turn's work is within its budget: commands, messages, timers and callbacks, counted from one turn to
+the next.
 
 Bytes read per connection and turn are judged in `wire.py`, where they are read.
 """
@@ -64,7 +65,8 @@ class Budgets:
 
 
 class Probe:
-    """A crowd of timers due at once, and a callback that asks to be called again: what the loop makes of them.
+    """A crowd of timers due at once, and a callback that asks to be called again: what the loop makes of
+    them.
 
     It is over when all have fired.
     """
@@ -95,7 +97,9 @@ class Probe:
         if self._timers > TIMER_BUDGET:
             self._scene.broken("budget", f"{self._name} called {self._timers} timers in one turn")
         if self._callbacks > 1:
-            self._scene.broken("budget", f"{self._name} called one callback {self._callbacks} times in one turn")
+            self._scene.broken(
+                "budget", f"{self._name} called one callback {self._callbacks} times in one turn"
+            )
         self._timers = self._callbacks = 0
 
     def _on_timer(self) -> None:

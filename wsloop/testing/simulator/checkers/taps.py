@@ -1,4 +1,5 @@
-"""Where the checkers listen inside a server: at its broker. It is the one truth that a promise is measured by.
+"""Where the checkers listen inside a server: at its broker. It is the one truth that a promise is measured
+by.
 
 A tap is put around the two methods of a `MemoryBroker` that change a stream. It looks at the stream itself,
 not at what is said of it.
@@ -55,7 +56,8 @@ class BrokerTap:
         """Judge a completion before anybody hears of it."""
         if not isinstance(result, Unavailable):
             ledger = self._ledger
-            book, place, text = ledger.book(channel), Place(result.epoch, result.offset), Text.decode(draft.data)
+            book, place, text = ledger.book(channel), Place(result.epoch, result.offset),
+            Text.decode(draft.data)
             if result.duplicate:
                 self.duplicates += 1
                 p2_once.check_duplicate(ledger.scene, book, place, text)
@@ -91,8 +93,11 @@ class BrokerTap:
         stream = entry.stream
         kept = stream._publications
         last = kept[-1].data if kept else None
-        p1_acknowledged.check_completed(scene, book.name, payload, told, Place(stream.epoch, stream.top), last)
-        if len(kept) > book.rules.size:
+       
+       
+       
+        p1_acknowledged.check_completed(scene, book.name,
+        payload, told, Place(stream.epoch, stream.top), last) if len(kept) > book.rules.size:
             scene.broken("bounds", f"{book.name} keeps {len(kept)} publications, not {book.rules.size}")
         if broker._held_bytes > broker._limits.memory_bytes:
             scene.broken("bounds", f"the broker holds {broker._held_bytes} bytes with {book.name}")

@@ -54,7 +54,9 @@ class EchoSocket(Socket):
 
     def _compare(self, opcode: int, payload: bytes) -> None:
         if not self.expected:
-            self.scene.broken("speech", f"{self.who} was echoed {payload[:40]!r} without having said anything")
+            self.scene.broken(
+                "speech", f"{self.who} was echoed {payload[:40]!r} without having said anything"
+            )
         said_opcode, said = self.expected.popleft()
         if (opcode, payload) != (said_opcode, said):
             self.scene.broken(
@@ -72,7 +74,9 @@ class EchoSocket(Socket):
     def on_close(self, code: int, reason: str) -> None:
         """See `Socket.on_close`."""
         if not self.has_closed and code not in KNOWN_ENDS and not reason.startswith(REASONS):
-            self.scene.broken("speech", f"{self.who}, who did nothing wrong, was closed with {code} {reason!r}")
+            self.scene.broken(
+                "speech", f"{self.who}, who did nothing wrong, was closed with {code} {reason!r}"
+            )
 
 
 class Echoer:
@@ -168,5 +172,3 @@ class Echoer:
             payload = b"%d" % len(socket.pinged) + self.chance.randbytes(self.chance.choice((0, 4, 120)))
             socket.pinged.append(payload)
             socket.send(frames.masked(PING, payload, self.chance.randbytes(4)))
-
-

@@ -233,7 +233,7 @@ def allowed_errors(person: Person, command: Any) -> set[int]:
     return allowed
 
 
-def _check_history(person: Person, membership: Membership, limit: int, reverse: bool, found: Reply) -> None:  # noqa: FBT001
+def _check_history(person: Person, membership: Membership, limit: int, reverse: bool, found: Reply) -> None:
     """P3, P4: what is kept stands where it was appended, without a hole."""
     scene, book = person.town.scene, membership.reader.book
     top = Place(found["epoch"], found["offset"])
@@ -246,7 +246,7 @@ def _check_history(person: Person, membership: Membership, limit: int, reverse: 
     step = -1 if reverse else 1
     if offsets and offsets != list(range(offsets[0], offsets[0] + step * len(offsets), step)):
         scene.broken("P4", f"{person.name} read offsets {offsets} of {book.name}")
-    if limit >= 0 and len(offsets) > limit or len(offsets) > book.rules.size:
+    if (limit >= 0 and len(offsets) > limit) or len(offsets) > book.rules.size:
         scene.broken("bounds", f"{person.name} read {len(offsets)} of {book.name}, asking for {limit}")
 
 

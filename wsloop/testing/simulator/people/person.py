@@ -31,7 +31,8 @@ PATIENCE_S = 8.0
 SILENCE_S = 10.0
 """How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
 
-KNOWN_ENDS = frozenset({0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502, 3503})
+KNOWN_ENDS = frozenset({0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502,
+3503})
 """How a connection may end of somebody who keeps to the protocol. 1013: no ring was left."""
 
 OUT, ASKING, IN, LEAVING = "out", "asking", "in", "leaving"
@@ -97,10 +98,10 @@ class Person:
         book, options = self.town.ledger.book(channel), namespace_of(channel)
         counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.5)
         kind: type[Reader] = PlainReader if not book.rules.size else CountingReader if counts else LooseReader
-        membership = Membership(channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side)
+        membership = Membership(channel, kind(self.town.scene, self.name, book),
+        is_server_side=is_server_side)
         membership.is_positioned = kind is CountingReader
-        self.memberships[membership.name] = membership
-        self.readers[membership.name] = membership.reader
+        self.memberships[membership.name] = membership self.readers[membership.name] = membership.reader
 
     # -- acting ------------------------------------------------------------------------------
 
@@ -157,8 +158,17 @@ class Person:
         self.renewed_s = self.town.scene.now_s
         ends = self.temper.token_s and int(self.town.world.clock.unix_s()) + self.temper.token_s
         pass_ = f'"token":"{token(self.user, ends)}",' if self.user else ""
-        line = f'{{"id":{phone.number(self)},"connect":{{{pass_}"flag":3145728,"subs":{{{",".join(remembered)}}}}}}}'
-        phone.say(line.encode())
+        line
+       
+       
+       
+       
+       
+       
+       
+       
+       
+        = f'{{"id":{phone.number(self)},"connect":{{{pass_}"flag":3145728,"subs":{{{",".join(remembered)}}}}}}}' phone.say(line.encode())
 
     def subscribe(self, phone: Phone, membership: Membership) -> None:
         """Ask to be let into a channel, from where one was before."""

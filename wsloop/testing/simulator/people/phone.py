@@ -1,4 +1,5 @@
-"""One connection of a messaging client's: commands out, replies and pushes in (client protocol, sections 2 to 8).
+"""One connection of a messaging client's: commands out, replies and pushes in (client protocol, sections 2
+to 8).
 
 What comes a million times, publications and acknowledgements, is read by slicing, and every so often as JSON
 besides, so that the shortcut is checked; everything else is read as JSON.
@@ -63,7 +64,8 @@ class Listener(Protocol):
 
 
 class Phone(Socket):
-    """A messaging connection. `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came.
+    """A messaging connection. `under_way` are the commands without an answer yet, by id; `heard_s`: when
+    bytes came.
     `readers`, by channel, are given the publications.
 
     `chance` draws masks; with `is_plain` none are: nearly all connections of a run, for a mask costs 1 us.

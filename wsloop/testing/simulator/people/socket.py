@@ -1,6 +1,7 @@
 """One connection of a client's: the handshake, the frames, the close. The subclasses know what is said in it.
 
-Sans-IO but for `send`: what arrives is handed in by `take`. Whatever no WebSocket server may do is a violation.
+Sans-IO but for `send`: what arrives is handed in by `take`. Whatever no WebSocket server may do is a
+violation.
 """
 
 from __future__ import annotations
@@ -62,8 +63,16 @@ class Socket:
     """
 
     __slots__ = (
-        "_rest", "close_code", "has_closed", "is_deflated", "is_cut_off", "is_open",
-        "refused", "scene", "send", "who",
+        "_rest",
+        "close_code",
+        "has_closed",
+        "is_cut_off",
+        "is_deflated",
+        "is_open",
+        "refused",
+        "scene",
+        "send",
+        "who",
     )  # fmt: skip
 
     def __init__(self, scene: Scene, who: str) -> None:
@@ -103,7 +112,9 @@ class Socket:
         size = len(data)
         while start < size:
             if self.close_code:
-                self.scene.broken("close", f"{self.who} was sent {data[start:][:40]!r} behind the close frame")
+                self.scene.broken(
+                    "close", f"{self.who} was sent {data[start:][:40]!r} behind the close frame"
+                )
             first, length = data[start], data[start + 1] if start + 1 < size else 255
             if length <= frames.MAX_SHORT and first & frames.FIN:
                 begin = start + 2
