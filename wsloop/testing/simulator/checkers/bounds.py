@@ -1,7 +1,6 @@
-"""Every queue has an end: what waits for a peer, who is connected, what is lent. Costs a walk over all
-connections.
+"""Every queue has an end: what waits for a peer, who is connected, what is lent.
 
-The bounds of streams are judged at the broker (`taps.py`), with every append.
+Costs a walk over all connections. Those of streams are judged at the broker, at every append (`taps.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.model.scene import Scene
 
 SLACK_BYTES = 128 * 1024
-"""A message that was let in with little room left; answers of one read, corked; control frames. More is a leak."""
+"""A message that was let in with little room left, the answers to one read, control frames."""
 
 TIMERS_APART = 6
-"""Of what comes and goes besides connections: pauses of a listener, refusals, a drain, links and their attempts."""
+"""Of what comes and goes besides connections: a listener's pause, refusals, a drain, links and attempts."""
 
 
 def check_connection(scene: Scene, name: str, connection: Connection, hard_messages: int) -> None:

@@ -1,5 +1,4 @@
-"""Nothing is left at rest: the server knows those who are there, and nobody else; then nobody; then nothing
-is open.
+"""Nothing is left at rest: the server knows those who are there, and nobody else.
 
 Three times: half a minute after the last fault, with everybody connected and quiet; some seconds after all
 have gone home; and when the processes have been closed. Walks over everything, once in a history.
@@ -10,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from wsloop.hub.memory_broker import MemoryBroker
-from wsloop.hub.presence import MemoryPresence
 from wsloop.server.lifecycle import State
 
 if TYPE_CHECKING:
+    from wsloop.hub.memory_broker import MemoryBroker
+    from wsloop.hub.presence import MemoryPresence
     from wsloop.server.assembly import House
     from wsloop.server.connection import Connection
     from wsloop.testing.simulator.model.scene import Scene

@@ -1,8 +1,7 @@
-"""A connection's states follow its table, none is closed and still there, and none is freed inside a
-callback.
+"""A connection's states follow its table; none is closed and still there, or freed inside a callback.
 
-Every connection's state is compared with the one it had when it was looked at last: a state must be one
-that the table leads to from there, in any number of steps.
+Every connection's state is compared with the one it had when it was looked at last: a state must be one that
+the table leads to from there, in any number of steps.
 """
 
 from __future__ import annotations

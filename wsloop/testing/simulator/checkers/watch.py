@@ -1,4 +1,4 @@
-"""What is looked at when: after every step, every so many, in the calm, at rest, when all have gone, at the end."""
+"""What is looked at when: after every step, every so many, in the calm, at rest, and at the end."""
 
 from __future__ import annotations
 

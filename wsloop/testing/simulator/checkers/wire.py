@@ -79,7 +79,7 @@ class QueueTap(Outbox):
 
 
 class WireTap:
-    """Around the socket of `connection`, which has just been accepted. `cuts` collects those that owe a rest."""
+    """Around the socket of `connection`, which was just accepted. `cuts` collects those that owe a rest."""
 
     __slots__ = ("_connection", "_cuts", "_recv", "_scene", "_send", "_taken", "_turn", "cut", "queue")
 

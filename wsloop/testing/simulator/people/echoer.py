@@ -1,4 +1,4 @@
-"""Somebody who says things to `/echo` and wants every byte back: fragmented, compressed, with pings between."""
+"""Somebody who talks to `/echo` and wants every byte back: fragmented, compressed, pings between."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class EchoSocket(Socket):
         if (opcode, payload) != (said_opcode, said):
             self.scene.broken(
                 "speech",
-                f"{self.who} said {len(said)} bytes {said[:40]!r} and was echoed {len(payload)}, {payload[:40]!r}",
+                f"{self.who} said {len(said)} bytes {said[:40]!r} and was echoed {payload[:40]!r}",
             )
 
     def on_pong(self, payload: bytes) -> None:

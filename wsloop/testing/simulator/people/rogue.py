@@ -1,5 +1,4 @@
-"""Somebody who means harm, or knows no better: noise, broken handshakes and frames, floods, half of
-everything.
+"""Somebody who means harm, or knows no better: noise, broken frames, floods, half of everything.
 
 What becomes of them is the server's affair; but even to them it speaks whole frames, and nothing behind a
 close.

@@ -21,7 +21,7 @@ QUIET_AFTER_S = (0.0, 0.0, 4.0)
 nothing is said any more that would show what was lost before."""
 
 GRIDS_S = (0.0, 0.0, 0.01, 0.1)
-"""In some towns people act when the clock strikes, all at once: then a turn has more than one of them to serve."""
+"""In some towns people act when the clock strikes, all at once: then a turn has several of them to serve."""
 
 
 class Town:
