@@ -1,6 +1,6 @@
 """A turn's work is within its budget: commands, messages, timers, callbacks.
 
-Counted from one turn to the next. Bytes read per connection and turn are judged in `wire.py`, where they are read.
+Counted from one turn to the next. What is read per connection and turn is judged in `wire.py`.
 """
 
 from __future__ import annotations

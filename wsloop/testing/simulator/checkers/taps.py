@@ -107,4 +107,4 @@ class BrokerTap:
         if broker._evicted != self._evicted:
             self._evicted = broker._evicted
             for each in self._ledger.books.values():
-                each.evicted_s = scene.now_s
+                each.evicted_s = broker._now()
