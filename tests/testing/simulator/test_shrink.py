@@ -36,8 +36,8 @@ def test_what_does_not_matter_is_left_away(failure: Failure) -> None:
     shrinker = Shrinker(failure, lambda: 0.0, 1.0)
     best = shrinker.run()
     assert best.name == "allergic"
-    assert {name for name, _ in best.single} == {"short-write"}
-    assert len(best.single) == 3
+    assert sum(name == "short-write" for name, _ in best.single) == 3
+    assert len(best.single) < min(len(failure.single), 20)
     assert best.history.steps == best.step
     assert shrinker.attempts > 3
 
