@@ -27,7 +27,7 @@ DIFFERENTIAL = "differential"
 def main(arguments: Sequence[str]) -> int:
     """Do what was asked for; return the exit code."""
     if DIFFERENTIAL in arguments:
-        from tools.fuzz import differential  # noqa: PLC0415 - it brings all of the protocol's tests
+        from tools.fuzz import differential  # it brings all of the protocol's tests
 
         return differential.main([each for each in arguments if each != DIFFERENTIAL])
     options = _options(arguments)
@@ -51,11 +51,15 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="targets: " + "; ".join(f"{each.name}: {each.about}" for each in TARGETS.values()),
     )
     names = [*TARGETS, DIFFERENTIAL]
-    parser.add_argument("targets", nargs="*", choices=[*names, []], metavar="TARGET", help="[all but the last]")
+    parser.add_argument(
+        "targets", nargs="*", choices=[*names, []], metavar="TARGET", help="[all but the last]"
+    )
     parser.add_argument("--seconds", type=at_least(1), default=60, help="for each target [60]")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="run a target on these inputs")
     parser.add_argument("--minimise", action="store_true", help="make the corpus of what was found")
-    parser.add_argument("--seeds", action="store_true", help="draw inputs by the target's strategy to begin with")
+    parser.add_argument(
+        "--seeds", action="store_true", help="draw inputs by the target's strategy to begin with"
+    )
     return parser.parse_args(arguments)
 
 
@@ -65,7 +69,10 @@ def _run(targets: Sequence[Target], seconds: int) -> int:
         print(f"-- {target.name}: {target.about}, for {seconds} s", file=sys.stderr)
         crash = campaign.run(target, seconds)
         if crash is not None:
-            print(f"{target.name} broke the rule. To replay it:\n    {replaying(target, crash)}", file=sys.stderr)
+            print(
+                f"{target.name} broke the rule. To replay it:\n    {replaying(target, crash)}",
+                file=sys.stderr,
+            )
             return 1
     return 0
 
@@ -88,7 +95,7 @@ def _replay(targets: Sequence[Target], paths: Sequence[Path]) -> int:
 
 
 def _seeds(targets: Sequence[Target]) -> int:
-    from tools.fuzz import seeds  # noqa: PLC0415 - it brings hypothesis
+    from tools.fuzz import seeds  # it brings hypothesis
 
     for target in targets:
         print(f"{target.name}: {campaign.keep(target.found, seeds.of(target))} inputs drawn")

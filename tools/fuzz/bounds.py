@@ -1,7 +1,8 @@
 """What one input may cost, in time and in memory, while a target is driven.
 
-Measured in this process's own time, so that a busy machine is no finding, and by the growth of its memory at
-its largest, which costs two system calls. Tests use what is exact instead: `wsloop` is followed call by call.
+Measured in this process's own time, so that a busy machine is no finding, and by the growth of its memory
+at its largest, which costs two system calls. Tests use what is exact instead: `wsloop` is followed call by
+call.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ PEAK_BYTES = 16 * 1024 * 1024
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class TooMuch(AssertionError):
+class TooMuchError(AssertionError):
     """An input cost more than any may."""
 
 
 def bounded(one_input: OneInput) -> OneInput:
-    """Return the target with a watch on its time and memory; it raises TooMuch.
+    """Return the target with a watch on its time and memory; it raises TooMuchError.
 
     What seems too slow is done again: the first time may have been the garbage collector's.
     """
@@ -53,10 +54,10 @@ def bounded(one_input: OneInput) -> OneInput:
         if took_s > CPU_S:
             took_s = min(took_s, _seconds(one_input, data))
         if took_s > CPU_S:
-            raise TooMuch(f"{took_s:.1f} s for {len(data)} bytes")
+            raise TooMuchError(f"{took_s:.1f} s for {len(data)} bytes")
         grown = _largest_bytes() - grown
         if grown > GROWTH_BYTES:
-            raise TooMuch(f"{grown:,} bytes of memory for {len(data)}")
+            raise TooMuchError(f"{grown:,} bytes of memory for {len(data)}")
 
     return run
 
@@ -72,7 +73,7 @@ def _largest_bytes() -> int:
 
 
 def check_exactly(one_input: OneInput, data: bytes) -> None:
-    """Run the target; raise TooMuch if it called or allocated too much. The same on every machine."""
+    """Run the target; raise TooMuchError if it called or allocated too much. The same on every machine."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
@@ -89,6 +90,6 @@ def check_exactly(one_input: OneInput, data: bytes) -> None:
         peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     if calls > CALLS + CALLS_PER_BYTE * len(data):
-        raise TooMuch(f"{calls:,} calls for {len(data)} bytes")
+        raise TooMuchError(f"{calls:,} calls for {len(data)} bytes")
     if peak_bytes > PEAK_BYTES:
-        raise TooMuch(f"{peak_bytes:,} bytes of memory for {len(data)}")
+        raise TooMuchError(f"{peak_bytes:,} bytes of memory for {len(data)}")

@@ -1,7 +1,8 @@
 """Runs of atheris on a target: for some time, or to make a corpus small.
 
-Each is a process of its own (`driven.py`), one at a time. What it finds of interest stays in `build/`, so that
-the next run goes on from there; what breaks the rule is kept there too, and named with how to replay it.
+Each is a process of its own (`driven.py`), one at a time. What it finds of interest stays in `build/`, so
+that the next run goes on from there; what breaks the rule is kept there too, and named with how to replay
+it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Properties without an end: random bytes drive the strategies of chosen tests until one fails.
 
-`python -m tools.fuzz differential` (`make fuzz TARGET=differential`) goes on until it is stopped or has found something. The
-targets are hypothesis tests of this repository, reached through `fuzz_one_input`. A failing
-example is kept in hypothesis's database, so that running the named test alone replays it.
+`python -m tools.fuzz differential` (`make fuzz TARGET=differential`) goes on until it is stopped or has
+found something. The targets are hypothesis tests of this repository, reached through `fuzz_one_input`. A
+failing example is kept in hypothesis's database, so that running the named test alone replays it.
 """
 
 from __future__ import annotations

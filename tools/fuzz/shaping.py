@@ -14,20 +14,20 @@ CUTTINGS = 8
 _SIZES = (0, 1, 2, 7, 64, 131)
 
 
-class Disagreement(AssertionError):
+class DisagreementError(AssertionError):
     """Two ways that have to lead to the same have not, or what was promised of a result does not hold."""
 
 
 def agree(left: object, right: object, about: str) -> None:
-    """Raise Disagreement unless both are equal."""
+    """Raise DisagreementError unless both are equal."""
     if left != right:
-        raise Disagreement(f"{about}:\n  {left!r}\n  {right!r}")
+        raise DisagreementError(f"{about}:\n  {left!r}\n  {right!r}")
 
 
 def promise(kept: bool, about: str) -> None:
-    """Raise Disagreement unless a promise is kept."""
+    """Raise DisagreementError unless a promise is kept."""
     if not kept:
-        raise Disagreement(about)
+        raise DisagreementError(about)
 
 
 def cutting(choice: int, data: bytes) -> Cutting:

@@ -1,8 +1,8 @@
 """permessage-deflate: offers to an agreement, and compressed payloads through the inflater under a cap.
 
 The first byte chooses: `o`, offers as they stand in a header; otherwise bits 0 to 2 say how the payload is
-cut, 3 and 4 which cap, bit 5 whether messages may refer back. Payloads follow each other behind two bytes of
-length. The reference is zlib itself, without a cap.
+cut, 3 and 4 which cap, bit 5 whether messages may refer back. Payloads follow each other behind two bytes
+of length. The reference is zlib itself, without a cap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tools.fuzz.shaping import agree, cutting, promise
 from wsloop.errors import HandshakeError, ProtocolError
 from wsloop.protocol import upgrade
-from wsloop.protocol.deflate import EMPTY_BLOCK, DeflateOptions, compressor_for
+from wsloop.protocol.deflate import EMPTY_BLOCK, DeflateOptions
 from wsloop.protocol.deflate_offers import NAME, negotiate, parse_offer
 from wsloop.protocol.inflate import MAX_FINAL_BLOCKS, Inflater
 from wsloop.testing.deflating import deflated
@@ -86,7 +86,7 @@ def _outcome(inflater: Inflater, pieces: list[bytes], *, is_whole: bool = False)
 
 
 def _reference(payload: bytes, window: bytes) -> bytes | None:
-    """Return what zlib makes of a message without a cap; None for what is damaged, or bigger than all caps."""
+    """Return what zlib makes of a message without a cap; None for what is damaged or too big."""
     made = b""
     left = payload + EMPTY_BLOCK + b"\x01\x00\x00\xff\xff" if payload else b""
     for _ in range(MAX_FINAL_BLOCKS + 2):
@@ -107,7 +107,7 @@ def _reference(payload: bytes, window: bytes) -> bytes | None:
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Offers, and messages compressed rightly and wrongly."""
+    """Draw offers, and messages compressed rightly and wrongly."""
     offers = st.lists(deflate_offers().map(lambda offer: offer.header()) | st.just("x; a=1"), max_size=3)
     takeover = st.lists(repetitive_payloads(1500), max_size=3).map(_with_takeover)
     payloads = damaged_deflate() | repetitive_payloads(1500).map(deflated)

@@ -20,15 +20,23 @@ def one_input(data: bytes) -> None:
     if difference is None:
         return
     promise(
-        len(json_string(difference)) + OVERHEAD_BYTES < len(json_string(target)), "a difference that is no gain"
+        len(json_string(difference)) + OVERHEAD_BYTES < len(json_string(target)),
+        "a difference that is no gain",
     )
     agree(fossil.apply(base, difference), target, "the receiver makes something else of it")
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Texts of parts that come again: moved, doubled, left out."""
+    """Draw texts of parts that come again: moved, doubled, left out."""
     part = st.sampled_from(
-        ('{"symbol":"WSLP","bid":101.25,"ask":101.75},', '"caf\u00e9 \u2603 \U0001f600 au lait",', "the same words again ", "x", "\\n", '"')
+        (
+            '{"symbol":"WSLP","bid":101.25,"ask":101.75},',
+            '"caf\u00e9 \u2603 \U0001f600 au lait",',
+            "the same words again ",
+            "x",
+            "\\n",
+            '"',
+        )
     ) | st.text(max_size=20)
     text = st.lists(part, max_size=12).map("".join)
     return st.builds(lambda base, target: f"{base}\0{target}".encode("utf-8", "ignore"), text, text)

@@ -1,8 +1,8 @@
 """A client's frames through three sessions at once: with the fast path, without it, and read into place.
 
-After every piece all three say the same; and at the end what the oracle reads, which shares no code with them.
-First byte: bits 0 to 2 how the rest is cut, 3 and 4 which limits, bit 5 compression, bit 6 reading into place.
-Second byte: bits 0 and 1 the budget, 2 to 4 before which piece the server closes, 0 for never.
+After every piece all three say the same; and at the end what the oracle reads, which shares no code with
+them. First byte: bits 0 to 2 how the rest is cut, 3 and 4 which limits, bit 5 compression, bit 6 reading
+into place. Second byte: bits 0 and 1 the budget, 2 to 4 before which piece the server closes, 0 for never.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _in_its_words(event: Event) -> oracle.Said:
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Sequences of frames, right and wrong, behind any choices."""
+    """Draw sequences of frames, right and wrong, behind any choices."""
     streams = st.one_of(
         encoded(valid_sequences(garbage=True)),
         damaged_streams(),
@@ -163,7 +163,9 @@ def inputs() -> st.SearchStrategy[bytes]:
             lambda said: b"".join(frame.encode() for each in said for frame in each.frames(Deflater()))
         ),
     )
-    return st.builds(lambda how, more, stream: bytes([how, more]) + stream, choices(127), choices(31), streams)
+    return st.builds(
+        lambda how, more, stream: bytes([how, more]) + stream, choices(127), choices(31), streams
+    )
 
 
 def choices(most: int) -> st.SearchStrategy[int]:

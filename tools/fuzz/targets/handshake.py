@@ -1,6 +1,7 @@
 """A request's bytes, however they are cut, with and without the short way: requests, 101, or a refusal.
 
-First byte: bits 0 to 2 how the rest is cut, bit 3 small limits, bit 4 the peer ends, bit 5 bodies are wanted.
+First byte: bits 0 to 2 how the rest is cut, bit 3 small limits, bit 4 the peer ends, bit 5 bodies are
+wanted.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ def one_input(data: bytes) -> None:
 def converse(
     pieces: Iterable[bytes], limits: Limits, *, eof: bool, is_plain: bool, is_wanted: bool
 ) -> Outcome:
-    """Answer all requests; return them, what was sent, the state at the end and what belongs to the session."""
+    """Answer all requests; return them, what was sent, the last state, and the bytes of the session."""
     handshake = Handshake(limits, is_plain=is_plain, wanted=_wanted if is_wanted else None)
     seen: list[Request | tuple[int, str]] = []
     output: list[bytes] = []
     behind = b""
     try:
         for piece in pieces:
-            if handshake.state is HandshakeState.UPGRADED:
+            if _is_over(handshake):
                 behind += piece
                 continue
             request = handshake.receive(piece)
@@ -60,9 +61,9 @@ def converse(
                 seen.append(request)
                 output.append(_answer(handshake, request))
                 behind = handshake.trailing
-                request = None if handshake.state is HandshakeState.UPGRADED else handshake.next_request()
+                request = None if _is_over(handshake) else handshake.next_request()
             handshake.take_interim()
-        if eof and handshake.state is not HandshakeState.UPGRADED:
+        if eof and not _is_over(handshake):
             handshake.receive_eof()
     except HandshakeError as error:
         promise(HTTPStatus.BAD_REQUEST <= error.status < 600, f"a refusal with {error.status}")
@@ -71,6 +72,11 @@ def converse(
         output.append(handshake.refuse(error))
     promise(all(each.startswith(b"HTTP/1.1 ") for each in output), "an answer that is none of HTTP's")
     return seen, b"".join(output), handshake.state, behind
+
+
+def _is_over(handshake: Handshake) -> bool:
+    """Tell whether what comes belongs to the session."""
+    return handshake.state is HandshakeState.UPGRADED
 
 
 def _wanted(request: Request) -> int:
@@ -99,9 +105,11 @@ PLAIN = (
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Requests right and wrong, behind any choice."""
+    """Draw requests right and wrong, behind any choice."""
     asked = handshakes() | broken_handshakes()
-    offered = st.builds(lambda request, offer: request.offering(offer.header()), handshakes(), deflate_offers())
+    offered = st.builds(
+        lambda request, offer: request.offering(offer.header()), handshakes(), deflate_offers()
+    )
     heads = (asked | offered).map(lambda request: request.encode())
     plain = st.sampled_from(PLAIN)
     streams = st.one_of(heads, request_heads(), plain, st.tuples(plain, heads).map(b"".join))

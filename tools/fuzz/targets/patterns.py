@@ -1,6 +1,7 @@
 """What an operator writes about channels and users: expressions, globs, wildcards, and requests by them.
 
-The first byte chooses: `e` an expression, `g` a glob, `w` a pattern of names; then lines: it, and what it judges.
+The first byte chooses: `e` an expression, `g` a glob, `w` a pattern of names; then lines: it, and what it
+judges.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def _wildcard(pattern: str, names: list[str]) -> None:
     for name in names:
         found = patterns.match(name)
         promise(found in ([], ["found"]), f"found {found}")
-        promise(not found or name.count(".") == pattern.count("."), "a wildcard stands for more than a segment")
+        promise(
+            not found or name.count(".") == pattern.count("."), "a wildcard stands for more than a segment"
+        )
     promise(patterns.match(pattern) == ["found"], "a pattern does not match itself")
     patterns.remove(pattern)
     agree((len(patterns), patterns.match(pattern)), (0, []), "what was removed is still there")
@@ -69,14 +72,18 @@ EXPRESSIONS = (
     "meta.a.b.contains('x') == false",
     "!(user in ['a', \"\\u00e9\", null])",
 )
-FIELD_LINES = ('{"user":"ann","meta":{"plan":"pro","a":{"b":"xyz"}},"channels":["a"]}', '{"channels":{"a":1}}', "{}")
+FIELD_LINES = (
+    '{"user":"ann","meta":{"plan":"pro","a":{"b":"xyz"}},"channels":["a"]}',
+    '{"channels":{"a":1}}',
+    "{}",
+)
 GLOBS = ("chat:*", "?[a-z][!x]*", "{a,b{c,d}}*", "\\*\\{", "[", "{", "a}", "")
 WILDCARDS = ("ns:a.*", "$ns:*.*", "a.*.b", "*", "ns:*", "ns:a.*.#b")
 NAMES = ("chat:a", "ns:a.b", "ns:a.b.c", "$ns:x.y", "a.#.b", "bc", "*{")
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Right ones and wrong ones of each kind, cut and glued together."""
+    """Draw right ones and wrong ones of each kind, cut and glued together."""
 
     def some(kind: str, texts: tuple[str, ...], behind: tuple[str, ...]) -> st.SearchStrategy[bytes]:
         whole = st.sampled_from(texts)

@@ -1,7 +1,7 @@
 """What stands in X-Forwarded-For and Forwarded: never an exception, and only addresses come out.
 
-The first byte: bit 0 which header counts, bit 1 who the peer is, bit 2 whether it came over TLS. Then the lines of
-the headers.
+The first byte: bit 0 which header counts, bit 1 who the peer is, bit 2 whether it came over TLS. Then the
+lines of the headers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def one_input(data: bytes) -> None:
     if not data:
         return
     how, lines = data[0], data[1:].split(b"\n")
-    pairs = tuple((name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines))
+    pairs = tuple(
+        (name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)
+    )
     request = Request("GET", "/", "/", "", pairs)
     peer, is_secure = PEERS[how >> 1 & 1], bool(how & 4)
     proxies = PROXIES[how & 1]
@@ -35,17 +37,20 @@ def one_input(data: bytes) -> None:
     agree(proxies.sender(request, peer, is_secure=is_secure), sender, "twice, and not the same")
     stranger = Sender("192.0.2.9", is_secure)
     agree(proxies.sender(request, stranger.host, is_secure=is_secure), stranger, "a stranger is believed")
-    promise(NOBODY.sender(request, peer, is_secure=is_secure).host == peer, "nobody is listed, and one is believed")
+    promise(
+        NOBODY.sender(request, peer, is_secure=is_secure).host == peer,
+        "nobody is listed, and one is believed",
+    )
 
 
 ADDRESSES = (
-    "192.0.2.1", "10.9.9.9", "2001:db8::1", "[2001:db8:1::7]", '"[::ffff:10.0.0.1]:80"', "203.0.113.9:4711", "_hidden",
-    "unknown", "::1%eth0", "256.1.1.1", '"192.0.2.1:8"', "",
+    "192.0.2.1", "10.9.9.9", "2001:db8::1", "[2001:db8:1::7]", '"[::ffff:10.0.0.1]:80"',
+    "203.0.113.9:4711", "_hidden", "unknown", "::1%eth0", "256.1.1.1", '"192.0.2.1:8"', "",
 )  # fmt: skip
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Headers as proxies write them, several times and in both ways."""
+    """Draw headers as proxies write them, several times and in both ways."""
     address = st.sampled_from(ADDRESSES)
     pair = st.one_of(
         address.map(lambda text: f"for={text}"),

@@ -49,12 +49,14 @@ def _twice_denied(node: FilterNode, filters: Filters) -> Any:  # noqa: ANN401 - 
 
 
 KEYS = st.sampled_from(("a", "price", ""))
-VALUES = st.sampled_from(("1", "2", "-3", "1.50", "0.0000000000000000001", "x", "xy", "", "\u00e9", "9" * 40, "1e5"))
+VALUES = st.sampled_from(
+    ("1", "2", "-3", "1.50", "0.0000000000000000001", "x", "xy", "", "\u00e9", "9" * 40, "1e5")
+)
 COMPARISONS = ("eq", "neq", "sw", "ew", "ct", "lt", "lte", "gt", "gte", "in", "nin", "ex", "nex", "?")
 
 
 def inputs() -> st.SearchStrategy[bytes]:
-    """Filters, most of them right, and tags."""
+    """Draw filters, most of them right, and tags."""
     leaf = st.fixed_dictionaries(
         {"key": KEYS, "cmp": st.sampled_from(COMPARISONS)},
         optional={"val": VALUES, "vals": st.lists(VALUES, max_size=3)},
