@@ -27,13 +27,13 @@ GROWTH_BYTES = 64 * 1024 * 1024
 times over."""
 
 CALLS = 60_000
-"""Of functions, for an input of no length: what it takes to set up a hub and to take it down."""
+"""Of functions, for an input of no length: what it takes to compile a pattern, or to set up a hub."""
 
-CALLS_PER_BYTE = 3_000
-"""And for each of its bytes: cut into single bytes, each goes through three sessions, or two inflaters."""
+CALLS_PER_BYTE = 250
+"""And for each of its bytes; five times what three sessions need that are given single bytes."""
 
-PEAK_BYTES = 16 * 1024 * 1024
-"""Of what one input allocates in Python, at any time."""
+PEAK_BYTES = 8 * 1024 * 1024
+"""Of what one input has allocated at any time; ten times what the largest recording needs."""
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 

@@ -1,8 +1,8 @@
 """What a worker and the hub process say to each other: messages or a LinkError, and both live on.
 
 The first byte: bits 0 to 2 how the rest is cut, bit 3 whether the hub process says it, bit 4 that what
-follows is JSON, one message a line, [kind, field, ...]. What was read and is written again is read as the
-same. What a worker may say is said to a real service too, which has another worker.
+follows is JSON, one message a line, [kind, field, ...], bit 5 that a real service, which has another worker,
+is to hear what a worker says. What was read and is written again is read as the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import UnionType
 
 HELLO = encode(messages.Hello(messages.VERSION, 7, "fuzz", ""))
-JSON, BY_SERVICE = 16, 8
+BY_SERVICE, JSON, TO_SERVICE = 8, 16, 32
 MOST_BYTES = 4096
 """Of a message here: no input is longer."""
 
@@ -42,7 +42,7 @@ def one_input(data: bytes) -> None:
     for each in found[0]:
         again = _read([_encoded(each)], kinds)[0]
         agree([_encoded(one) for one in again], [_encoded(each)], "written again, and not the same")
-    if not how & BY_SERVICE:
+    if how & TO_SERVICE and not how & BY_SERVICE:
         _say(pieces)
 
 
@@ -137,7 +137,7 @@ def inputs() -> st.SearchStrategy[bytes]:
         st.integers(0, 60),
         st.binary(max_size=2),
     )
-    choice = st.integers(0, 15)
+    choice = st.integers(0, 15) | st.sampled_from((TO_SERVICE, TO_SERVICE + 3))
     return st.one_of(
         st.builds(lambda how, text: bytes([64 + JSON + how]) + text, choice, as_json),
         st.builds(lambda how, stream: bytes([64 + how]) + stream, choice, packed | damaged),
