@@ -23,6 +23,7 @@ from wsloop.daemon.shares import share_of
 from wsloop.daemon.signals import SignalHandling
 from wsloop.daemon.steering import AloneSteering
 from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.observe import exposition
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         for bind in role.binds:
             house.server.listen(bind)
         if role.admin is not None:
+            exposition.load()
             house.server.listen_admin(role.admin, house.admin, secure=settings.admin.tls)
         stack.callback(watchdog.start(house.lag))
 
