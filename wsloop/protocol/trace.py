@@ -14,7 +14,7 @@ HEADER = b"traceparent"
 STATE_HEADER = b"tracestate"
 
 MAX_STATE = 512
-"""Bytes of a `tracestate`, commas and all: so much has to be passed on (section 3.3.1.5). Beyond it is dropped."""
+"""Bytes of a `tracestate`, commas and all: so much has to be passed on (section 3.3.1.5); more is dropped."""
 
 MAX_STATE_MEMBERS = 32
 """Section 3.3.1.1."""
