@@ -47,6 +47,11 @@ class Line(SimulatedSocket):
         self._pending = bytearray()
 
     @property
+    def has_ended_writing(self) -> bool:
+        """Whether this end says no more, by a fault or its own wish."""
+        return self._is_write_shut
+
+    @property
     def pending_bytes(self) -> int:
         """What the network has not taken yet."""
         return len(self._pending)
@@ -66,9 +71,10 @@ class Line(SimulatedSocket):
         self.reads = False
 
     def go_on(self) -> None:
-        """Read again."""
+        """Read again; nothing happens on a line that is over."""
         self.reads = True
-        self._deliver()
+        if not self.is_over:
+            self._deliver()
 
     def leave(self) -> None:
         """Close the socket, with FIN, or with a reset if something is unread. Idempotent."""

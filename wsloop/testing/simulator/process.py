@@ -18,6 +18,8 @@ from wsloop.testing.simulator.poller import SimulatedPoller
 from wsloop.transport.bind import TcpBind, UnixBind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.loop.reactor import Reactor
     from wsloop.server.assembly import Domain, House
     from wsloop.testing.simulator.sockets import SimulatedSocket
@@ -45,6 +47,7 @@ class Process:
         self.messages = 0
         self.house: House | None = None
         self.stopped_until_s = -math.inf
+        self.on_started: Callable[[Process], object] | None = None
         self._world = world
         self.start()
 
@@ -71,6 +74,8 @@ class Process:
         self.reactor = self.house.reactor
         self.house.server.listen(self.bind)
         world.trace.note("start", self.name, self.life)
+        if self.on_started is not None:
+            self.on_started(self)
 
     def kill(self) -> None:
         """End it without a word (SIGKILL)."""
