@@ -201,10 +201,7 @@ class World:
         """Whether another process has something to do before a time, or then."""
         if len(self.processes) == 1:
             return False
-        for process in self.processes:
-            if process is not sleeper and process.wake_s(now_s) <= time_s:
-                return True
-        return False
+        return any(process is not sleeper and process.wake_s(now_s) <= time_s for process in self.processes)
 
     def run_for(self, duration_s: float) -> None:
         """Take steps for so much virtual time."""
