@@ -19,6 +19,7 @@ from wsloop.daemon.channel import (
     Listen,
     Message,
     Resized,
+    Stopping,
     Unframer,
     encode,
 )  # fmt: skip
@@ -233,3 +234,13 @@ def test_a_supervisor_that_is_gone_hears_nothing() -> None:
     ours.close()
     assert not beats.fail("a bug")
     os.close(beats._fd)
+
+
+def test_it_knows_when_all_of_them_drain_and_an_answer_to_nothing_is_nothing(scene: Scene) -> None:
+    scene.attach()
+    scene.turn()
+    assert not scene.beats.is_daemon_stopping
+    scene.say(Answer(99, True, "to nobody"))
+    scene.say(Stopping())
+    assert scene.beats.is_daemon_stopping
+    assert scene.drains == 0
