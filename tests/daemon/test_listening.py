@@ -9,7 +9,7 @@ import pytest
 from wsloop.daemon import listening
 from wsloop.daemon.settings import AdminSettings, ServerSettings, Settings
 from wsloop.daemon.sockets import Sockets
-from wsloop.errors import StartupError
+from wsloop.errors import StartupError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,3 +53,9 @@ def test_one_that_nobody_asked_for_may_be_missing(
 def test_one_that_was_asked_for_must_be_there(sockets: Sockets, tmp_path: Path) -> None:
     with pytest.raises(StartupError):
         listening.listen(settings(str(tmp_path / "no" / "such" / "place")), sockets)
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:0", "fd://3"])
+def test_in_development_nobody_else_is_let_in(text: str, sockets: Sockets) -> None:
+    with pytest.raises(UsageError, match="--dev"):
+        listening.binds(Settings(dev=True, server=ServerSettings(bind=[text])), sockets)
