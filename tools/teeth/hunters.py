@@ -28,7 +28,7 @@ TIMEOUT_S = 600.0
 SIMULATED_STEPS = 400_000
 """How long the simulator looks for a bug: four times the median that is wanted."""
 
-MACHINE_STEPS = 6000
+MESSAGING_STEPS, CLUSTER_STEPS = 6000, 1500
 """The same for the state machines of tests/simulation, of which a step is a whole scene."""
 
 
@@ -76,9 +76,10 @@ class Simulator:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """Tests of the repository, run by pytest, each with its own number of examples."""
+    """Tests of the repository, run by pytest, each with its own number of examples, or as many `steps`."""
 
     test: str
+    steps: int = 0
 
     def hunt(self, root: Path) -> Catch:
         """See `Hunter.hunt`."""
@@ -86,7 +87,8 @@ class Property:
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch) / "report.json"
             command = ["-m", "pytest", "-q", "-x", "-p", "tools.teeth.counting", "-p", "no:cacheprovider"]
-            ended = _run([*command, f"--hypothesis-seed={SEED}", self.test], root, TEETH_REPORT=str(report))
+            variables = {"TEETH_REPORT": str(report)} | ({"STEPS": str(self.steps)} if self.steps else {})
+            ended = _run([*command, f"--hypothesis-seed={SEED}", self.test], root, **variables)
             if ended.returncode not in (0, 1) or not report.exists():
                 raise HuntError(f"pytest {self.test} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
             told = json.loads(report.read_text(encoding="utf-8"))
@@ -97,10 +99,14 @@ class Property:
 HUNTERS: dict[str, Hunter] = {
     "simulator one": Simulator("one"),
     "simulator cluster": Simulator("cluster"),
-    "messaging machine": Property("tests/simulation/test_messaging_machine.py::test_the_promises_hold"),
-    "cluster machine": Property(
-        "tests/simulation/test_cluster_machine.py::test_the_promises_hold_over_several_processes"
+    "messaging machine": Property(
+        "tests/simulation/test_messaging_machine.py::test_the_promises_hold", MESSAGING_STEPS
     ),
+    "cluster machine": Property(
+        "tests/simulation/test_cluster_machine.py::test_the_promises_hold_over_several_processes", CLUSTER_STEPS
+    ),
+    "kernel pollers": Property("tests/loop/test_poller_properties.py"),
+    "turn": Property("tests/loop/test_reactor_properties.py"),
     "wheel": Property("tests/loop/test_wheel.py::TestWheelAgainstASortedList"),
     "wheel alone": Property(
         "tests/loop/test_wheel.py::test_following_next_deadline_alone_fires_each_timer_within_a_tick"
@@ -133,6 +139,20 @@ HUNTERS: dict[str, Hunter] = {
         "tests/server/test_slowness.py::"
         "test_a_reader_that_comes_and_goes_sees_all_or_a_flag_and_the_others_see_all"
     ),
+    "commands": Property(
+        "tests/testing/strategies/test_strategies.py::"
+        "test_every_command_is_answered_once_or_the_connection_is_closed"
+    ),
+    "echo": Property(
+        "tests/testing/strategies/test_strategies.py::test_a_server_echoes_over_any_network_at_any_pace"
+    ),
+    "our own client": Property(
+        "tests/client/test_messaging.py::test_whatever_the_network_does_every_message_comes_once_and_in_order"
+    ),
+    "following": Property(
+        "tests/hub/test_following.py::"
+        "test_whatever_comes_after_what_everybody_in_a_channel_gets_every_publication"
+    ),
     "link": Property("tests/cluster/test_link.py::test_everything_comes_in_order_over_any_network"),
 }
 """By name, as the patches' headers give it."""
@@ -141,7 +161,7 @@ HUNTERS: dict[str, Hunter] = {
 def _run(arguments: Sequence[str], root: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a tree, which is where it imports from. Raises HuntError if that takes too long."""
     environment = os.environ | variables
-    environment |= {"PYTHONPATH": str(root), "STEPS": str(MACHINE_STEPS), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         return subprocess.run(
             [sys.executable, *arguments],
