@@ -39,11 +39,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Count the examples of properties."""
-    for item in items:
-        handle = getattr(getattr(item, "obj", None), "hypothesis", None)
-        if handle is not None:
-            handle.inner_test = _counted(handle.inner_test, "examples")
+    """Count the examples of properties; where there are some, leave the examples made by hand out."""
+    handles = {item: handle for item in items if (handle := _handle(item)) is not None}
+    # One test may be several items.
+    for handle in {id(handle): handle for handle in handles.values()}.values():
+        handle.inner_test = _counted(handle.inner_test, "examples")
+    if handles:
+        items[:] = list(handles)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -56,6 +58,11 @@ def pytest_sessionfinish() -> None:
     """Write what was counted: {"examples", "steps", "failure"}."""
     report = {**_counts, "failure": _failures[0] if _failures else ""}
     Path(os.environ["TEETH_REPORT"]).write_text(json.dumps(report), encoding="utf-8")
+
+
+def _handle(item: pytest.Item) -> Any:  # noqa: ANN401 - hypothesis does not name its type
+    """Return what a property lets itself be taken hold of by, None for another test."""
+    return getattr(getattr(item, "obj", None), "hypothesis", None)
 
 
 def _counted(function: Callable[..., Any], what: str) -> Callable[..., Any]:

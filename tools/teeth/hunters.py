@@ -153,6 +153,7 @@ HUNTERS: dict[str, Hunter] = {
         "tests/hub/test_following.py::"
         "test_whatever_comes_after_what_everybody_in_a_channel_gets_every_publication"
     ),
+    "conversations": Property("tests/server/test_conversations.py"),
     "link": Property("tests/cluster/test_link.py::test_everything_comes_in_order_over_any_network"),
 }
 """By name, as the patches' headers give it."""
