@@ -42,7 +42,9 @@ def _names(bug: Bug) -> tuple[str, str, str]:
 def parser() -> argparse.ArgumentParser:
     """Return what reads the options."""
     reads = argparse.ArgumentParser(prog="python -m tools.teeth", description=__doc__)
-    reads.add_argument("--only", action="append", default=[], metavar="BUG", help="number, name or pattern of names")
+    reads.add_argument(
+        "--only", action="append", default=[], metavar="BUG", help="number, name or pattern of names"
+    )
     reads.add_argument("--hunter", action="append", default=[], choices=HUNTERS, help="send out no others")
     reads.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="bugs at a time [1]")
     reads.add_argument("--json", action="store_true", help="print all catches as JSON")

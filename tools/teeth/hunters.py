@@ -90,7 +90,9 @@ class Property:
             variables = {"TEETH_REPORT": str(report)} | ({"STEPS": str(self.steps)} if self.steps else {})
             ended = _run([*command, f"--hypothesis-seed={SEED}", self.test], root, **variables)
             if ended.returncode not in (0, 1) or not report.exists():
-                raise HuntError(f"pytest {self.test} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+                raise HuntError(
+                    f"pytest {self.test} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
+                )
             told = json.loads(report.read_text(encoding="utf-8"))
         unit = "steps" if told["steps"] else "examples"
         return Catch(told[unit], unit, told["failure"], time.monotonic() - began_s)
@@ -103,7 +105,8 @@ HUNTERS: dict[str, Hunter] = {
         "tests/simulation/test_messaging_machine.py::test_the_promises_hold", MESSAGING_STEPS
     ),
     "cluster machine": Property(
-        "tests/simulation/test_cluster_machine.py::test_the_promises_hold_over_several_processes", CLUSTER_STEPS
+        "tests/simulation/test_cluster_machine.py::test_the_promises_hold_over_several_processes",
+        CLUSTER_STEPS,
     ),
     "kernel pollers": Property("tests/loop/test_poller_properties.py"),
     "turn": Property("tests/loop/test_reactor_properties.py"),
@@ -116,7 +119,7 @@ HUNTERS: dict[str, Hunter] = {
     "partial sends": Property(
         "tests/transport/test_tcp.py::test_any_partial_sends_and_eagain_give_exactly_the_bytes_in_order"
     ),
-    "accept budget": Property("tests/transport/test_listener.py"),
+    "shortages": Property("tests/transport/test_listener_properties.py"),
     "any cut": Property("tests/protocol/test_session_properties.py"),
     "deflated cuts": Property("tests/protocol/test_session_deflate.py"),
     "oracle": Property(
@@ -153,6 +156,8 @@ HUNTERS: dict[str, Hunter] = {
         "tests/hub/test_following.py::"
         "test_whatever_comes_after_what_everybody_in_a_channel_gets_every_publication"
     ),
+    "ping floods": Property("tests/server/test_ping_floods.py"),
+    "closings": Property("tests/server/test_closings.py"),
     "conversations": Property("tests/server/test_conversations.py"),
     "link": Property("tests/cluster/test_link.py::test_everything_comes_in_order_over_any_network"),
 }

@@ -35,7 +35,12 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """Return the Markdown between the marks."""
-    lines = [summary(verdicts), "", "| bug | what is wrong | what it breaks | found by | after |", "|---" * 5 + "|"]
+    lines = [
+        summary(verdicts),
+        "",
+        "| bug | what is wrong | what it breaks | found by | after |",
+        "|---" * 5 + "|",
+    ]
     lines += [f"| {' | '.join(row(verdict))} |" for verdict in verdicts]
     return "\n".join(lines)
 
