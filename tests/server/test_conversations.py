@@ -1,6 +1,6 @@
-"""Whole conversations, several commands in a breath, with clients that stop reading: who hears what, in which order.
+"""Whole conversations, several commands in a breath, with clients that stop reading: who hears what, and when.
 
-What one client sees is judged by the order of its lines alone: every command is answered once and in its turn,
+What one client sees is judged by the order of its lines alone: each command is answered once and in its turn,
 pushes of a channel come between the replies to subscribe and to unsubscribe, and none of them is missing.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +17,11 @@ from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
 from wsloop.server.assembly import Options
 from wsloop.server.messaging import COMMANDS_PER_TURN
-from wsloop.testing.client import MessagingMemoryClient
 from wsloop.testing.network import NetworkFaults
 from wsloop.testing.server import MemoryServer
+
+if TYPE_CHECKING:
+    from wsloop.testing.client import MessagingMemoryClient
 
 CHANNELS = ("news", "talk")
 
@@ -65,7 +67,7 @@ def says() -> st.SearchStrategy[Say]:
 
 
 WHO = st.integers(0, 1)
-ACTS = st.one_of(
+ACTS: st.SearchStrategy[tuple[str, int, list[Say]]] = st.one_of(
     st.tuples(st.just("say"), WHO, st.lists(says(), min_size=1, max_size=3)),
     st.tuples(st.just("say"), WHO, st.lists(says(), min_size=1, max_size=3)),
     st.tuples(st.just("turn"), st.integers(1, 3), st.just([])),
