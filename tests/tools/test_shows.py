@@ -71,7 +71,7 @@ def test_a_slice_of_the_crowd(c_program: CProgram, capsys: pytest.CaptureFixture
 def test_a_slice_of_the_workers(c_program: CProgram, capsys: pytest.CaptureFixture[str]) -> None:
     c_program("crowd")
     # What the ratio is, is for a quiet machine to show.
-    small = ("--connections=200", "--seconds=0.5", "--rounds=1", "--wanted=0")
+    small = ("--connections=200", "--warm-up=0.5", "--seconds=0.5", "--rounds=1", "--wanted=0")
     result = shown(workers.main, capsys, *small)
     (measured,) = result["rounds"]
     assert [measured[name]["workers"] for name in ("one", "two")] == [1, 2]
@@ -92,6 +92,7 @@ def test_a_slice_of_the_workers(c_program: CProgram, capsys: pytest.CaptureFixtu
         (crowded.main, ["--connections=1000000"]),
         (crowded.main, ["--nothing"]),
         (workers.main, ["--rounds=0"]),
+        (workers.main, ["--channels=101"]),
     ],
 )
 def test_bad_options_are_exit_code_2(main: Callable[[list[str]], int], options: list[str]) -> None:

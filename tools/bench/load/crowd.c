@@ -1,10 +1,11 @@
-/* A crowd of messaging clients: each connects, subscribes to one channel, answers pings, and notes how late a
- * publication comes. Several of these processes share a crowd that is too large for one's descriptors.
+/* A crowd of messaging clients: each connects, subscribes to --channels channels, answers pings, and notes how late
+ * a publication comes. Several of these processes share a crowd that is too large for one's descriptors.
  *
  * Commands come on standard input, one a line. "report" is answered with one line of JSON: what is known since
  * the last "clear", which forgets latencies and counts of deliveries and pings. "flood" begins to publish through
  * the first client, --inflight at a time, each following one when all clients together have had as many messages;
- * meanwhile it reads every --settle seconds only, so that its own share of the machine is small. "calm" ends that.
+ * meanwhile it reads every --settle seconds only, so that its own share of the machine is small. The channels take
+ * turns: a server may join messages of one channel into one frame, and not those of several. "calm" ends that.
  * "quit", or the end of input, ends it. When all are subscribed, or the first has failed, it reports unasked.
  *
  * A publication's data is {"t": N}, N the time of CLOCK_MONOTONIC in nanoseconds when it was sent. --pace:
@@ -20,14 +21,19 @@
 #include "reader.h"
 #include "result.h"
 
-enum { INPUT = 0, LINE_BYTES = 64 };
+enum { INPUT = 0, LINE_BYTES = 64, COMMAND_BYTES = 120 };
 
-static const char hello[] = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"all\"}}";
+#define SUBSCRIBE "\n{\"id\":2,\"subscribe\":{\"channel\":\"all%s\"}}"
+#define PUBLISH "{\"id\":3,\"publish\":{\"channel\":\"all%s\",\"data\":{\"t\":%" PRIu64 "}}}"
+
+static char *hello;                   /* connect, then a subscribe for each channel */
+static size_t hello_bytes;
 
 struct client {
     struct link link;
     uint32_t pings;                   /* answered since the last clear */
-    bool connected, subscribed;
+    bool connected;
+    int subscriptions;
 };
 
 static struct client *clients;
@@ -38,7 +44,7 @@ static bool flooding, quitting;
 
 static void put_text(struct link *l, const char *text, size_t length)
 {
-    uint8_t frame[sizeof hello + CONTROL_BYTES];
+    uint8_t frame[hello_bytes + CONTROL_BYTES];
     put(l, frame, build_frame(frame, TEXT, (const uint8_t *)text, length, (uint32_t)mix(now_ns())));
 }
 
@@ -71,9 +77,8 @@ static void take_line(struct client *c, const char *line, size_t length, uint64_
         take_publication(line, length, now);
     } else if (begins(line, length, "{\"id\":1,\"connect\":")) {
         c->connected = true;
-    } else if (begins(line, length, "{\"id\":2,\"subscribe\":") && c->connected && !c->subscribed) {
-        c->subscribed = true;
-        subscribed++;
+    } else if (begins(line, length, "{\"id\":2,\"subscribe\":") && c->connected && c->subscriptions < opt.channels) {
+        subscribed += ++c->subscriptions == opt.channels;
     } else if (!begins(line, length, "{\"id\":3,\"publish\":")) {
         fail(&c->link, &faults.wrong, "not expected: %.*s", (int)(length < 120 ? length : 120), line);
     }
@@ -130,10 +135,27 @@ static void clear(void)
         clients[i].pings = 0;
 }
 
+/* Return what a channel's name ends with: nothing for the first, which is "all". */
+static const char *number_of(int channel)
+{
+    static char text[12];
+    snprintf(text, sizeof text, channel ? "%d" : "", channel);
+    return text;
+}
+
+static void write_hello(void)
+{
+    hello = malloc((size_t)COMMAND_BYTES * (size_t)(1 + opt.channels));
+    hello_bytes = (size_t)sprintf(hello, "{\"id\":1,\"connect\":{}}");
+    for (int i = 0; i < opt.channels; i++)
+        hello_bytes += (size_t)sprintf(hello + hello_bytes, SUBSCRIBE, number_of(i));
+}
+
 static void publish(void)
 {
-    char line[120];
-    int length = snprintf(line, sizeof line, "{\"id\":3,\"publish\":{\"channel\":\"all\",\"data\":{\"t\":%" PRIu64 "}}}", now_ns());
+    char line[COMMAND_BYTES];
+    const char *number = number_of((int)(flooded % (uint64_t)opt.channels));
+    int length = snprintf(line, sizeof line, PUBLISH, number, now_ns());
     put_text(&clients[0].link, line, (size_t)length);
     flooded++;
 }
@@ -172,7 +194,7 @@ static void turn(int timeout_ms)
 static void greet(void)
 {
     while (greeted < opt.connections && clients[greeted].link.fd >= 0)
-        put_text(&clients[greeted++].link, hello, sizeof hello - 1);
+        put_text(&clients[greeted++].link, hello, hello_bytes);
     turn(0);
 }
 
@@ -205,6 +227,7 @@ int main(int argc, char **argv)
         return 2;
     }
     prepare_links();
+    write_hello();
     setvbuf(stdin, NULL, _IONBF, 0);
     struct epoll_event input = {.events = EPOLLIN, .data.ptr = NULL};
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, INPUT, &input);
