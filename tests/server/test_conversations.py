@@ -1,4 +1,4 @@
-"""Whole conversations, several commands in a breath, with clients that stop reading: who hears what, and when.
+"""Whole conversations, several commands in a breath, with clients that stop reading: who hears what.
 
 What one client sees is judged by the order of its lines alone: each command is answered once and in its turn,
 pushes of a channel come between the replies to subscribe and to unsubscribe, and none of them is missing.

@@ -1,6 +1,6 @@
 """`python -m tools.teeth` (or `make teeth`): plants each bug, and tells who found it and how soon.
 
-Exit code 1 if a bug survives, or spoils an ordinary day, or if a hunter finds something where no bug was planted.
+Exit code 1 if a bug survives, or spoils an ordinary day, or if a hunter finds something where there is none.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def main(arguments: Sequence[str]) -> int:
 def _hunt(bug: Bug, only: Sequence[str]) -> Verdict:
     verdict = hunt(bug, only)
     for name, catch in verdict.catches:
-        told = f"{bug.name}: {name}, {catch.count} {catch.unit}, {catch.seconds:.1f} s: {catch.found or 'nothing'}"
-        print(told[:300], file=sys.stderr)
+        told = f"{bug.name}: {name}, {catch.count} {catch.unit}, {catch.seconds:.1f} s: "
+        print(told + (catch.found[:200] or "nothing"), file=sys.stderr)
     if verdict.trouble:
         print(f"{bug.name}: {verdict.trouble}", file=sys.stderr)
     return verdict

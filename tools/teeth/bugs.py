@@ -1,8 +1,8 @@
 """The planted bugs: patches with a header, and how one is put into a tree.
 
-A file of `bugs/` begins with three fields, `What`, `Breaks` and `Hunters`, and is a unified diff from the first
-line on that begins with `--- `. A hunk is put where its old lines stand, wherever that is in the file; they must
-stand there once. So a change elsewhere in a file does no harm, and one of these very lines is noticed.
+A file of `bugs/` begins with three fields, `What`, `Breaks` and `Hunters`, and is a unified diff from the
+first line on that begins with `--- `. A hunk is put where its old lines stand, wherever that is in the file;
+they must stand there once. So a change elsewhere in a file does no harm, and one of these lines is noticed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Hunk:
 class Bug:
     """A planted bug.
 
-    `what` is wrong; which promise or rule it `breaks`; `hunters`, names of `hunters.py`, in the order in which
-    they are sent out: the first should find it.
+    `what` is wrong; which promise or rule it `breaks`; `hunters`, names of `hunters.py`, in the order in
+    which they are sent out: the first should find it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A pytest plugin: how many examples, or steps of a state machine, did a property need to fail?
+"""A pytest plugin that counts how many examples, or steps of a state machine, a property needs to fail.
 
 `-p tools.teeth.counting`; writes a line of JSON to the file that `$TEETH_REPORT` names. Failing examples are
 not shrunk, and none is remembered: a hunt is done once, and is to be the same the next time.

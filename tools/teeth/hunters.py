@@ -63,15 +63,12 @@ class Simulator:
 
     def hunt(self, root: Path) -> Catch:
         """See `Hunter.hunt`."""
-        options = ["--seed", str(SEED), "--steps", str(self.steps), "--shape", self.shape, "--json"]
         began_s = time.monotonic()
-        ended = _run(["-m", "wsloop.testing.simulator", *options], root)
-        lines = ended.stdout.strip().splitlines()
-        if ended.returncode not in (0, 1) or not lines:
-            raise HuntError(f"the simulator ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-        told = json.loads(lines[-1])
-        found = str(told.get("violation") or "")
-        return Catch(told["steps"], "steps", found, time.monotonic() - began_s)
+        ended = _run(["-m", "tools.teeth.simulated", self.shape, str(SEED), str(self.steps)], root)
+        if ended.returncode:
+            raise HuntError(f"the simulator ended with {ended.returncode}:\n{ended.stderr}")
+        told = json.loads(ended.stdout.strip().rpartition("\n")[2])
+        return Catch(told["steps"], "steps", told["violation"], time.monotonic() - began_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,10 @@ DAY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a hunt ended: `killer` is the hunter that found the bug, "" if none did; all `catches` in their order.
+    """How a hunt ended: `killer` is the hunter that found the bug, "" if none did; `catches` in order.
 
-    `trouble` is why it says nothing about the tests, "" if it does: the bug spoils the ordinary day, or a hunter
-    could not hunt.
+    `trouble` is why it says nothing about the tests, "" if it does: the bug spoils the ordinary day, or a
+    hunter could not hunt.
     """
 
     bug: Bug
@@ -59,7 +59,7 @@ def copied(bug: Bug | None) -> Iterator[Path]:
 
 
 def hunt(bug: Bug, only: Sequence[str] = ()) -> Verdict:
-    """Let the bug's hunters loose on it, one after the other, until it is found; `only` these, if any is named."""
+    """Let the bug's hunters loose on it, one after the other, until it is found; `only` these, if any."""
     catches: list[tuple[str, Catch]] = []
     with copied(bug) as root:
         trouble = ordinary_day(root)

@@ -15,7 +15,7 @@ BEGIN, END = "<!-- teeth: generated -->\n", "<!-- teeth: end -->\n"
 
 
 def row(verdict: Verdict) -> tuple[str, ...]:
-    """Return what the table tells of one bug: its name, what is wrong, what it breaks, its killer, how soon."""
+    """Return what the table tells of one bug: name, what is wrong, what it breaks, killer, how soon."""
     bug = verdict.bug
     if verdict.killer:
         catch = verdict.catches[-1][1]
