@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
 
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate teeth
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -36,6 +36,9 @@ test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=
 
 simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
+
+teeth: $(VENV)/.dev  ## plant bugs one by one, and see who finds them; writes docs/internals/teeth.md (ARGS='--only wheel-*')
+	$(BIN)/python -m tools.teeth $(or $(ARGS),--jobs 2 --document)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hub.support import Peer
 from tests.hub.test_refreshing import GRACE_S, TTL_S, Scene
+
+if TYPE_CHECKING:
+    from tests.hub.support import Peer
 
 ACTS = st.one_of(
     st.tuples(st.just("come"), st.sampled_from(["ann", "ann later", "ann forever"])),

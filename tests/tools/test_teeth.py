@@ -10,7 +10,7 @@ import pytest
 
 from tools.teeth import __main__ as teeth
 from tools.teeth import hunting, page
-from tools.teeth.bugs import BugError, Hunk, parse, plant, planted, read_all
+from tools.teeth.bugs import Bug, BugError, Hunk, parse, plant, planted, read_all
 from tools.teeth.hunters import HUNTERS, Catch, HuntError
 from tools.teeth.hunting import ROOT, Verdict
 
@@ -40,7 +40,7 @@ QUICK = ("stale-descriptor-served", "wheel-cascade-off-by-one", "ring-wrap-off-b
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_every_bug_fits_the_sources_and_is_python(bug: teeth.Bug) -> None:
+def test_every_bug_fits_the_sources_and_is_python(bug: Bug) -> None:
     for path, text in planted(bug, ROOT).items():
         assert path.startswith("wsloop/")
         ast.parse(text)
