@@ -30,9 +30,9 @@ debian:  ## install the Debian packages that tests use (or say how)
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all. All are shared out to as many
-# workers as there are cores; those that need the machine (tests/conftest.py) stay together on the first.
+# workers as there are cores, as tests/sharing.py says.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadgroup --cov --cov-report=term:skip-covered)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered)
 
 simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py

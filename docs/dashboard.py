@@ -204,6 +204,15 @@ PANELS = (
         ),
     ),
     Panel(
+        "Settings",
+        "s",
+        "How long ago the settings that hold were read; processes whose last reload failed.",
+        (
+            (f"time() - {chosen('wsloop_last_reload_success_timestamp_seconds')}", "{{instance}}"),
+            (f"{chosen('wsloop_last_reload_failed')} > 0", "{{instance}} failed"),
+        ),
+    ),
+    Panel(
         "Backend",
         "s",
         "How long the operator's application takes to answer, at p99 by question.",

@@ -18,6 +18,7 @@ from wsloop.daemon.channel import (
     Beat,
     Channel,
     Drain,
+    Failed,
     HandOver,
     Leave,
     Listen,
@@ -137,6 +138,25 @@ def test_the_end_of_one_is_told_to_the_other_once(reactor: Reactor, line: tuple[
     assert theirs.heard == [(Beat(connections=3), [])]
     assert (ours.ends, theirs.ends) == (0, 1)
     theirs.channel.send(Drain())  # says nothing, harms nobody
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_of_one_that_is_gone_the_last_words_are_heard(
+    reactor: Reactor, line: tuple[End, End], is_gone: bool
+) -> None:
+    ours, theirs = line
+    said: list[Message] = [Failed("x" * 70_000), *(Beat(connections=number) for number in range(50))]
+    said.append(Failed("the last"))
+    for message in said:
+        ours.channel.send(message)
+    assert not ours.channel.is_stuck
+    if is_gone:
+        ours.channel.close()
+    theirs.channel.finish()
+    assert [message for message, _ in theirs.heard] == said
+    theirs.channel.finish()
+    turn(reactor)
+    assert len(theirs.heard) == len(said)
 
 
 def test_nonsense_ends_the_line(reactor: Reactor) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsloop.daemon.channel import Ask, Beat, Drain, Toll
-from wsloop.daemon.crew import Crew, Patience, Slot
+from wsloop.daemon.channel import Ask, Beat, Drain, Failed
+from wsloop.daemon.crew import Crew
 from wsloop.daemon.respawn import MOST_DEATHS
 from wsloop.daemon.roles import Kind
+from wsloop.daemon.slots import Patience, Slot
 from wsloop.loop.reactor import Reactor
 from wsloop.server.pulse import Jitter
 from wsloop.testing.clock import FakeClock
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
     from wsloop.daemon.channel import Message
-    from wsloop.daemon.crew import Child
+    from wsloop.daemon.slots import Child
 
 READY = Beat(is_ready=True)
 
@@ -44,8 +45,7 @@ class FakeLine:
     def close(self) -> None:
         self.is_closed = True
 
-    def detach(self) -> None:
-        self.is_closed = True
+    finish = detach = close
 
 
 class FakeProcesses:
@@ -86,6 +86,7 @@ class Scene:
         self.reactor = Reactor(self.clock, FakePoller(network, self.clock))
         self.processes = FakeProcesses()
         self.changes = self.give_ups = 0
+        self.failures: list[str] = []
         self.asked: list[tuple[Child, Ask]] = []
         self.crew = Crew(
             self.reactor,
@@ -93,6 +94,7 @@ class Scene:
             Jitter(bytes),
             patience=Patience(),
             on_change=self._on_change,
+            on_failure=self.failures.append,
             on_give_up=self._on_give_up,
             on_ask=lambda child, ask: self.asked.append((child, ask)),
             on_drain=lambda child: self.crew.renumber(child.slot, self.crew.free_number()),
@@ -157,19 +159,12 @@ def test_who_is_killed_is_replaced_and_the_others_are_left_alone(caplog: pytest.
     assert scene.crew.deaths == 1
 
 
-def test_the_hub_process_hears_of_every_death_and_a_new_one_of_all() -> None:
+def test_deaths_are_counted_and_ends_that_are_none_are_not() -> None:
     scene = Scene()
-    scene.say(HUB)
     scene.end(ONE, -signal.SIGKILL)
     scene.end(TWO, 0)
-    assert [each for each in scene.processes.lines[HUB].said if isinstance(each, Toll)][-1] == Toll(1)
     scene.end(HUB, 1)
-    scene.run_for(1.0)
-    new = scene.pids()[0]
-    scene.say(new)
-    assert scene.processes.lines[new].said == [Toll(2)]
-    workers = [line for pid, line in scene.processes.lines.items() if pid not in (HUB, new)]
-    assert not any(isinstance(each, Toll) for line in workers for each in line.said)
+    assert scene.crew.deaths == 2
 
 
 def test_a_worker_that_says_nothing_for_10_s_is_killed_and_the_hub_process_after_30(
@@ -265,6 +260,42 @@ def test_ten_deaths_in_a_minute_are_given_up_on_once(caplog: pytest.LogCaptureFi
     assert scene.crew.deaths == MOST_DEATHS
     assert "10 processes died within 60 s: giving up" in caplog.text
     assert "worker-0 (pid 101) ended with exit status 3; respawn in" in caplog.text
+
+
+def test_why_they_die_is_told_once_and_counted_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    why = "cannot listen on 127.0.0.1:80: Permission denied"
+    for pid in (ONE, TWO):
+        scene.say(pid, Failed(why))
+        scene.end(pid, 3)
+    scene.run_for(0.5, HUB)
+    other = scene.pids()[1]
+    scene.say(other, Failed("a bug"))
+    scene.end(other, 1)
+    assert scene.failures == [f"worker-0: {why}", "worker-0: a bug"]
+    ended = [record.message for record in caplog.records if "respawn" in record.message]
+    assert [line.partition("; respawn")[0] for line in ended] == [
+        "worker-0 (pid 101) ended with exit status 3",
+        "worker-1 (pid 102) ended with exit status 3 for the same reason (2 times)",
+        "worker-0 (pid 103) ended with exit status 1",
+    ]
+
+
+def test_what_one_said_before_it_died_counts_no_longer_but_why_it_died() -> None:
+    """Beats are about a process that is gone; its number may be another's by now."""
+    scene = Scene()
+    line = scene.processes.lines[ONE]
+    scene.crew.notify(signal.SIGHUP)
+
+    def finish() -> None:
+        scene.say(ONE, Beat(is_ready=True, is_draining=True))
+        scene.say(ONE, Failed("a bug"))
+
+    line.finish = finish  # type: ignore[method-assign]
+    scene.end(ONE, 1)
+    assert scene.failures == ["worker-0: a bug"]
+    assert scene.processes.signals == []
+    assert [slot.name for slot in scene.crew.workers()] == ["worker-0", "worker-1"]
 
 
 def test_one_that_dies_slowly_whenever_it_starts_is_given_up_on(caplog: pytest.LogCaptureFixture) -> None:

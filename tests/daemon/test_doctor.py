@@ -137,7 +137,7 @@ def test_memory_tells_how_many_connections_there_may_be(files: dict[str, Any]) -
     write(group / "memory.max", str(256 * 2**20))
     write(group / "memory.current", "1000000")
     held = findings(doctor.memory, machine(files))["memory"]
-    assert held.text == "256.0 MiB limit: about 10,298 connections, limited by memory"
+    assert held.text == "256.0 MiB limit: about 18,004 connections, limited by memory"
     write(group / "memory.max", str(64 * 2**20))
     tight = findings(doctor.memory, machine(files))["memory"]
     assert (tight.level, bool(tight.fix)) == (WARN, True)

@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wsloop.daemon.channel import Answer, Ask, Beat, Drain, HandOver, Leave, Listen, Message, Unframer, encode
-from wsloop.daemon.heartbeat import Beats
+from wsloop.daemon.channel import (
+    Answer,
+    Ask,
+    Beat,
+    Drain,
+    Failed,
+    HandOver,
+    Leave,
+    Listen,
+    Message,
+    Unframer,
+    encode,
+)  # fmt: skip
+from wsloop.daemon.heartbeat import MAX_REASON, Beats
 from wsloop.daemon.steward import Steward
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
@@ -73,6 +85,14 @@ def test_the_first_beat_comes_at_once_and_says_how_the_house_is(scene: Scene) ->
     assert isinstance(beat, Beat)
     assert (beat.connections, beat.is_draining, beat.is_ready) == (0, False, True)
     assert beat.rss > 1024 * 1024
+
+
+def test_what_is_wrong_with_who_serves_goes_along(scene: Scene) -> None:
+    scene.house.health.add_warning(lambda: "log: lines lost: 2 (it is full)")
+    scene.attach()
+    (beat,) = scene.heard()
+    assert isinstance(beat, Beat)
+    assert (beat.is_ready, beat.warning) == (True, "log: lines lost: 2 (it is full)")
 
 
 def test_who_is_not_ready_says_so(scene: Scene) -> None:
@@ -187,3 +207,20 @@ def test_nobodys_steward_can_do_nothing_and_says_so() -> None:
     steward.restart(lambda *what: told.append(what))
     steward.add_workers(1, lambda *what: told.append(what))
     assert [is_done for is_done, _ in told] == [False, False]
+
+
+def test_who_cannot_start_says_why_while_somebody_hears_it(scene: Scene) -> None:
+    assert scene.beats.fail("a bug" + "!" * 10_000)
+    assert scene.heard() == [Failed(("a bug" + "!" * 10_000)[:MAX_REASON])]
+    scene.attach()
+    scene.heard()
+    assert not scene.beats.fail("a bug")
+    assert scene.heard() == []
+
+
+def test_a_supervisor_that_is_gone_hears_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    beats = Beats(theirs.detach())
+    ours.close()
+    assert not beats.fail("a bug")
+    os.close(beats._fd)

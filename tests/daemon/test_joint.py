@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from tests.observe.kit import Samples, parsed
 from wsloop.cluster.domain import HubDomain, WorkerDomain
 from wsloop.daemon import joint, observing
+from wsloop.daemon.crew_steering import CrewSteering, Roster
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.steering import WorkerRow
 from wsloop.hub.operations import table
 from wsloop.hub.operations.results import EmptyResult
+from wsloop.observe.snapshot import snapshot_of
+from wsloop.protocol.events import Request
 from wsloop.server.assembly import Ports
 from wsloop.testing.cluster import MemoryCluster
 from wsloop.testing.poller import FakePoller
@@ -25,6 +29,10 @@ from wsloop.transport.bind import UnixBind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from wsloop.daemon.steward import Done
+    from wsloop.observe.service import MetricsService
+    from wsloop.server.app import Response
 
 NOWHERE = UnixBind("/nowhere.sock")
 
@@ -43,7 +51,7 @@ def test_a_worker_tells_how_often_it_reached_the_hub_process_again(house: Memory
     ports, role = ports_of(house), Role(Kind.WORKER, slot=3)
     made = dataclasses.replace(house.house, domain=WorkerDomain(house.reactor, ports, NOWHERE, 3))
     observer = observing.observe(made, ports, role)
-    assert joint.join(made, observer, role) is None
+    joint.join_as_worker(made, observer)
     values = observer.snapshot().values
     assert "wsloop_link_up" not in values  # it could not be asked while it is not
     assert values["wsloop_link_reconnects_total"] == {"": [0]}
@@ -51,15 +59,72 @@ def test_a_worker_tells_how_often_it_reached_the_hub_process_again(house: Memory
     assert msgspec.msgpack.decode(packed, type=dict[str, dict[str, list[float]]]) == values
 
 
-def test_the_hub_process_counts_workers_and_deaths(house: MemoryServer) -> None:
-    ports, role = ports_of(house), Role(Kind.HUB)
-    domain = HubDomain(house.reactor, ports, NOWHERE)
-    made = dataclasses.replace(house.house, domain=domain)
-    observer = observing.observe(made, ports, role)
-    assert joint.join(made, observer, role) is not None
-    values = observer.snapshot().values
-    assert (values["wsloop_workers"], values["wsloop_worker_deaths_total"]) == ({"": [0]}, {"": [0]})
-    domain.close()
+def scraped(made: MemoryServer, metrics: MetricsService) -> Samples:
+    """Return what a scrape would get, as Prometheus' own library reads it."""
+    answers: list[Response] = []
+    metrics.answer(Request("GET", "/metrics", "/metrics", "", ()), answers.append)
+    made.run_until(lambda: answers)
+    return parsed(answers[0].body.decode())
+
+
+class Asked:
+    """A supervisor that answers with its numbers, and keeps what it is told to."""
+
+    is_daemon_stopping = False
+
+    def __init__(self) -> None:
+        self.deaths = 0
+        self.kept = b""
+
+    def ask(self, what: str, argument: str, done: Done) -> None:
+        if what == "keep":
+            self.kept = argument.encode()
+            done(True, "")
+        else:
+            numbers = snapshot_of([{"wsloop_worker_deaths_total": self.deaths}], "supervisor", "41")
+            done(True, msgspec.json.encode(Roster(numbers=numbers)).decode())
+
+
+class Hub:
+    """A hub process, with a supervisor that has outlived others of them."""
+
+    def __init__(self, supervisor: Asked) -> None:
+        self.server = MemoryServer()
+        self.ports, self.role = ports_of(self.server), Role(Kind.HUB, kept=supervisor.kept)
+        self.domain = HubDomain(self.server.reactor, self.ports, NOWHERE)
+        made = dataclasses.replace(self.server.house, domain=self.domain)
+        observer = observing.observe(made, self.ports, self.role)
+        self.crew = CrewSteering(self.server.reactor, supervisor)
+        self.metrics = joint.join_as_hub(made, observer, self.crew, self.role.kept)
+        self.house = made
+
+    def die(self) -> None:
+        self.domain.close()
+        self.server.close()
+
+
+def test_the_hub_process_tells_what_it_and_the_supervisor_count_and_another_one_goes_on() -> None:
+    supervisor = Asked()
+    before: Samples = {}
+    for life in range(1, 4):
+        hub = Hub(supervisor)
+        hub.server.connect().close()
+        first = scraped(hub.server, hub.metrics)  # the supervisor was not asked yet
+        assert first.get(("wsloop_worker_deaths_total", ()), 0) == supervisor.deaths
+        supervisor.deaths = life
+        hub.crew.begin()
+        now = scraped(hub.server, hub.metrics)
+        assert now["wsloop_workers", ()] == 0
+        assert now["wsloop_worker_deaths_total", ()] == life
+        assert now["wsloop_websockets_opened_total", ()] == life
+        assert {
+            key for key, value in before.items() if "process" not in dict(key[1]) and first[key] < value
+        } == set()
+        before = {
+            key: value for key, value in now.items() if key[0].endswith(("_total", "_bucket", "_count"))
+        }
+        assert hub.house.health.reasons() == ["no worker serves"]
+        hub.die()
 
 
 def test_the_hub_process_tells_whom_it_does_not_hear() -> None:
@@ -69,15 +134,18 @@ def test_the_hub_process_tells_whom_it_does_not_hear() -> None:
         domain = cluster.hub.house.domain
         assert isinstance(domain, HubDomain)
         up = {"worker-0": True, "worker-1": True, "worker-3": False}
-        assert joint.links_up(domain.service, lambda: rows) == {"wsloop_link_up": up}
+        assert joint.links_up(domain.service, rows) == {"wsloop_link_up": up}
         cluster.cut(0)
         up["worker-0"] = False
-        cluster.run_until(lambda: joint.links_up(domain.service, lambda: rows) == {"wsloop_link_up": up})
+        cluster.run_until(lambda: joint.links_up(domain.service, rows) == {"wsloop_link_up": up})
 
 
 def join_up(server: MemoryServer, kind: Kind) -> MemoryServer:
-    role = Role(kind)
-    joint.join(server.house, observing.observe(server.house, ports_of(server), role), role)
+    observer = observing.observe(server.house, ports_of(server), Role(kind))
+    if kind is Kind.HUB:
+        joint.join_as_hub(server.house, observer, CrewSteering(server.reactor, Asked()), b"")
+    else:
+        joint.join_as_worker(server.house, observer)
     return server
 
 

@@ -26,13 +26,13 @@ def test_a_full_disk_costs_the_lines_and_they_are_told_of_later(tmp_path: Path, 
     lines = teller(sink)
     for _ in range(3):
         lines.write(b"lost\n")
-    assert sink.lost == 3
+    assert (sink.lost, lines.untold, sink.fault) == (3, 3, "No space left on device")
     path = tmp_path / "log"
     sink.reopen(str(path))
     lines.write(b"one\n")
     lines.write(b"two\n")
     assert path.read_bytes() == b"3 lost\none\ntwo\n"
-    assert sink.lost == 3
+    assert (sink.lost, lines.untold, sink.fault) == (3, 0, "")
     sink.close()
 
 

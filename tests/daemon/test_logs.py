@@ -248,6 +248,44 @@ def test_the_lines_that_a_full_disk_took_are_counted() -> None:
     assert logs.statistics().lost_total == 0  # there is no log any more
 
 
+def test_lost_lines_are_complained_of_until_the_log_can_tell_of_them_itself(tmp_path: Path) -> None:
+    assert logs.complaint() == ""
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
+    stop = logs.start_direct(LogSettings(format="text", file=str(path)), dev=False)
+    assert logs.complaint() == ""
+    for count in range(1, 4):
+        log.info("hello")
+        assert logs.complaint() == f"log: lines lost: {count} (No space left on device)"
+    path.unlink()
+    assert logs._current is not None
+    logs._current.output.sink.reopen()  # room, of which no line tells
+    assert logs.complaint()
+    assert logs.complaint() == ""  # asking has made the log tell
+    assert "3 lines of the log were lost before this one" in path.read_text()
+    stop()
+
+
+def test_a_reader_that_does_not_read_is_complained_of(pipe: Pipe) -> None:
+    stop = logs.start_direct(LogSettings(format="text"), dev=False, fd=pipe.blocked())
+    log.info("one")
+    assert logs.complaint() == "log: lines lost: 1 (whoever reads it is too slow)"
+    stop()
+
+
+def test_the_writing_thread_is_asked_to_tell_only_when_nothing_else_waits(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
+    stop = logs.start(LogSettings(format="text", file=str(path)), dev=False)
+    log.info("hello")
+    wait_for(lambda: "(No space left on device)" in logs.complaint())
+    path.unlink()
+    logs.reopen()
+    wait_for(lambda: not logs.complaint())
+    stop()
+    assert "1 lines of the log were lost before this one" in path.read_text()
+
+
 def test_other_settings_count_at_once(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     stop = logs.start(LogSettings(format="text", file=str(first)), dev=False)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LATER = {
-    "wsloop_link_reconnects_total", "wsloop_link_up", "wsloop_worker_deaths_total", "wsloop_workers",
+    "wsloop_last_reload_failed", "wsloop_last_reload_success_timestamp_seconds",
+    "wsloop_link_reconnects_total", "wsloop_link_up", "wsloop_reload_failures_total",
+    "wsloop_worker_deaths_total", "wsloop_workers",
 }  # fmt: skip
 """Told by the parts of the daemon that they are about, where these run."""
 
@@ -82,7 +84,7 @@ def test_two_lives_of_a_process_can_be_told_apart(house: MemoryServer) -> None:
 
 def test_the_admin_app_has_more_and_loses_nothing(house: MemoryServer) -> None:
     observer = observing.observe(house.house, ports_of(house), Role())
-    admin = observing.with_metrics(house.house, observer).admin
+    admin = observing.with_metrics(house.house, observing.metrics_of(observer)).admin
     assert {"/metrics", "/readyz", "/healthz"} <= set(admin.services)
     assert admin.pages == house.admin.pages
     assert house.admin.services.items() <= admin.services.items()

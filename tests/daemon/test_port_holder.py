@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wsloop.daemon import port_holder
 from wsloop.daemon.port_holder import holder_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,42 @@ def test_a_process_that_ends_meanwhile_keeps_its_pid(tmp_path: Path) -> None:
     proc = made_up_proc(tmp_path, "gone")
     (proc / "77" / "comm").unlink()
     assert holder_of(8765, proc) == "pid 77, ?"
+
+
+def test_a_process_with_very_many_descriptors_does_not_hold_up_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc = made_up_proc(tmp_path, "nginx")
+    (proc / "6" / "fd").mkdir(parents=True)
+    for number in range(50):
+        os.symlink("/dev/null", proc / "6" / "fd" / str(number))
+    looked: list[str] = []
+    readlink = os.readlink
+
+    def counted(path: Path) -> str:
+        looked.append(str(path))
+        return readlink(path)
+
+    monkeypatch.setattr(os, "readlink", counted)
+    monkeypatch.setattr(port_holder, "MOST_PER_PROCESS", 20)
+    assert port_holder.holder_of(8765, proc) == "pid 77, nginx"
+    assert len(looked) == 21
+    monkeypatch.setattr(port_holder, "MOST_DESCRIPTORS", 20)
+    assert port_holder.holder_of(8765, proc) == ""
+    assert len(looked) == 41
+
+
+def test_of_a_table_without_end_only_the_beginning_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc = made_up_proc(tmp_path, "nginx")
+    header, line = (proc / "net" / "tcp").read_text(encoding="ascii").splitlines()
+    others = [line.replace(" 0A ", " 01 ")] * 5
+    (proc / "net" / "tcp").write_text("\n".join([header, line, *others, ""]), encoding="ascii")
+    monkeypatch.setattr(port_holder, "MOST_SOCKETS", 3)
+    assert port_holder.holder_of(8765, proc) == "pid 77, nginx"
+    (proc / "net" / "tcp").write_text("\n".join([header, *others, line, ""]), encoding="ascii")
+    assert port_holder.holder_of(8765, proc) == ""
 
 
 def test_off_linux_the_answer_is_unknown(tmp_path: Path) -> None:

@@ -96,6 +96,47 @@ def test_development_mode_is_shown_with_its_namespaces() -> None:
     assert any(line.startswith("namespaces.chat.history_size = 100") for line in lines)
 
 
+SECRET = "s3cr3t"
+
+url_words = st.text("abz019-._~/", min_size=1, max_size=8)
+
+
+@given(
+    st.sampled_from(["", f"{SECRET}@", f"ann:{SECRET}@", f":{SECRET}@"]),
+    st.sampled_from(["app", "10.0.0.1:3000", "[::1]:80"]),
+    url_words,
+    st.lists(st.sampled_from([f"key={SECRET}", SECRET, f"a={SECRET}={SECRET}", "b=", "", f"={SECRET}"])),
+)
+def test_no_secret_of_a_url_is_shown_and_all_else_is(
+    user: str, host: str, path: str, query: list[str]
+) -> None:
+    url = f"https://{user}{host}/{path}"
+    shown = printing.spelt(ROWS["hooks.url"], f"{url}?{'&'.join(query)}" if query else url)
+    assert SECRET not in shown
+    assert shown.startswith(f'"https://{"***@" if user else ""}{host}/{path}')
+    assert shown.count("&") == max(0, len(query) - 1)
+    if not user and not query:
+        assert shown == json.dumps(url)
+
+
+@pytest.mark.parametrize("path", ["hooks.url", "proxy.connect", "proxy.rpc", "token.jwks_url"])
+def test_the_urls_of_the_application_are_masked_where_the_settings_are_shown(path: str) -> None:
+    variable = ROWS[path].variable
+    loaded = read(Sources(environ={variable: f"https://app.example/in?token={SECRET}&v=2"}))
+    text = "\n".join(printing.shown(loaded))
+    assert SECRET not in text
+    assert f'{path} = "https://app.example/in?token=***&v=***"' in text
+
+
+def test_no_url_is_left_out() -> None:
+    named = {
+        path
+        for path, key in ROWS.items()
+        if "url" in key.name or (key.section == "proxy" and key.kind is str)
+    }
+    assert {path for path, key in ROWS.items() if key.is_url} == named - {"proxy.ca_file"}
+
+
 def test_a_secret_is_masked_and_an_absent_one_is_not_hidden() -> None:
     environ = {"WSLOOP_TOKEN__HMAC_SECRET_KEY": "a-secret-of-the-test"}
     text = "\n".join(printing.shown(read(Sources(environ=environ))))

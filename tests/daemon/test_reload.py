@@ -293,6 +293,33 @@ def test_a_mistake_changes_nothing_and_is_told_in_one_line(
     assert server.reloading.settings == settings
 
 
+def test_how_reloads_went_is_counted_and_a_failed_one_is_a_warning_until_a_good_one(
+    base: dict[str, str],
+) -> None:
+    with Reloadable(**base) as house:
+        record = house.reloading.record
+        began = {
+            "wsloop_reload_failures_total": 0,
+            "wsloop_last_reload_failed": False,
+            "wsloop_last_reload_success_timestamp_seconds": house.clock.unix_s(),
+        }
+        assert record.numbers(is_first=True) == began
+        assert record.warning() == ""
+        house.run_for(60.0)
+        for failures in (1, 2):
+            house.change(WSLOOP_WS__MAX_SIZE="much")
+            failed = {"wsloop_reload_failures_total": failures, "wsloop_last_reload_failed": True}
+            assert record.numbers(is_first=True) == {**began, **failed}
+        assert record.warning().startswith("reload: $WSLOOP_WS__MAX_SIZE: ")
+        assert record.warning().endswith("; nothing was changed")
+        house.change(WSLOOP_WS__MAX_SIZE="2MiB")
+        assert record.warning() == ""
+        good = {"wsloop_reload_failures_total": 2, "wsloop_last_reload_failed": False}
+        assert record.numbers(is_first=False) == good
+        name = "wsloop_last_reload_success_timestamp_seconds"
+        assert record.numbers(is_first=True)[name] == began[name] + 60.0
+
+
 def test_tls_is_neither_switched_on_nor_off(base: dict[str, str]) -> None:
     server = Reloadable()
     outcome = server.change(**{name: value for name, value in base.items() if "TLS" in name})

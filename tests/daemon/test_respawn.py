@@ -11,9 +11,11 @@ from wsloop.daemon.respawn import (
     LONGEST_S,
     MOST_DEATHS,
     MOST_FAILURES,
+    REMEMBERED_S,
     WITHIN_S,
     Backoff,
     Deaths,
+    Reasons,
 )
 
 FRACTIONS = st.floats(0, 1, exclude_max=True)
@@ -67,3 +69,16 @@ def test_one_process_that_dies_whenever_it_starts_is_too_many_deaths(chances: li
         verdicts.append(deaths.add(now_s))
         now_s += backoff.next_s(0, fraction)
     assert verdicts == [False] * (MOST_DEATHS - 1) + [True]
+
+
+@given(st.lists(st.tuples(st.floats(0, 2 * REMEMBERED_S), st.sampled_from("abc"))))
+def test_a_reason_is_counted_for_as_long_as_it_is_heard_again(deaths: list[tuple[float, str]]) -> None:
+    reasons, now_s = Reasons(), 0.0
+    heard: dict[str, list[float]] = {}
+    for pause_s, reason in deaths:
+        now_s += pause_s
+        before = heard.get(reason, [])
+        if before and now_s - before[-1] >= REMEMBERED_S:
+            before = []
+        heard[reason] = [*before, now_s]
+        assert reasons.add(reason, now_s) == len(heard[reason])

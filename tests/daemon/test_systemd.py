@@ -65,8 +65,15 @@ def test_a_service_that_nobody_asks_says_nothing(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_manager_that_is_gone_is_told_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}, PID).ready("serving")
-    assert "cannot notify systemd: No such file or directory" in caplog.text
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}, PID)
+    for _ in range(3):
+        notifier.ready("serving")
+    assert caplog.messages == ["cannot notify systemd: No such file or directory"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "gone"))
+    notifier.ready("serving")
+    notifier.ready("serving")
+    assert caplog.messages[1:] == ["cannot notify systemd: Connection refused"]
 
 
 @pytest.mark.parametrize(

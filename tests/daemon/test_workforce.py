@@ -9,8 +9,8 @@ import pytest
 
 from tests.daemon.test_crew import Scene
 from wsloop.daemon.channel import Leave, Listen
-from wsloop.daemon.crew import Slot
 from wsloop.daemon.roles import Kind
+from wsloop.daemon.slots import Slot
 from wsloop.daemon.sockets import Purpose, Sockets
 from wsloop.daemon.workforce import Workforce
 from wsloop.errors import StartupError

@@ -67,6 +67,7 @@ TROUBLES: dict[str, dict[str, str]] = {
         f"wsloop_tls_handshake_failures_total{{{ONE}}}": "0+90x40",
     },
     "WsloopLogLost": {f"wsloop_log_lines_lost_total{{{ONE}}}": "0x30 5x10"},
+    "WsloopReloadFailed": {f"wsloop_last_reload_failed{{{ONE}}}": "0x20 1x20"},
 }
 """For each alert, the numbers of a daemon that it is about."""
 
@@ -100,6 +101,8 @@ WELL = {
     f"wsloop_tls_handshakes_total{{{ONE}}}": "0+100x40",
     f"wsloop_tls_handshake_failures_total{{{ONE}}}": "0+10x40",
     f"wsloop_log_lines_lost_total{{{ONE}}}": FLAT,
+    f"wsloop_reload_failures_total{{{ONE}}}": FLAT,
+    f"wsloop_last_reload_failed{{{ONE}}}": "0x40",
 }
 """The numbers of a busy daemon that is well."""
 

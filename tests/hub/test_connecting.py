@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.hub.scripted import RecordedHooks, ScriptedBackend, ScriptedVerifier
 from tests.hub.support import LateBroker, Peer, World
-from wsloop.hub import codes
+from wsloop.hub import blocking, codes, following
 from wsloop.hub.backend import ConnectQuestion, Disconnected, Refused
 from wsloop.hub.grants import Identity, Override, SubscriptionGrant
-from wsloop.hub.namespaces import Namespace
+from wsloop.hub.namespaces import Namespace, Namespaces, dev_namespaces
 from wsloop.hub.options import HubOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsloop.hub.broker import Done, Retention
+    from wsloop.hub.history import HistoryQuery, StreamView
+    from wsloop.hub.memory_broker import MemoryBroker
 
 ANN = Identity("ann", info=b'{"name":"Ann"}', data=b'{"hello":1}')
 
@@ -287,3 +296,92 @@ def test_hooks_hear_nothing_of_who_never_connected() -> None:
     hooks = RecordedHooks()
     World(hooks=hooks).open().client.closed()
     assert hooks.heard == []
+
+
+class SlowReads(LateBroker):
+    """A broker of several machines: streams are read when `read` says so; publications come at once."""
+
+    def __init__(self, inner: MemoryBroker) -> None:
+        super().__init__(inner)
+        self._reads: dict[str, Callable[[], object]] = {}
+
+    def history(
+        self, channel: str, query: HistoryQuery, retention: Retention, done: Done[StreamView]
+    ) -> None:
+        self._reads[channel] = lambda: self._inner.history(channel, query, retention, done)
+
+    def read(self, channel: str) -> None:
+        self._reads.pop(channel, lambda: None)()
+
+
+STREAMS = ("a", "b", "c")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["read", "publish"]), st.sampled_from(STREAMS)), max_size=20))
+@example([("read", "a"), ("publish", "a"), ("publish", "b"), ("publish", "a")])
+def test_whatever_is_read_first_pushes_come_behind_the_reply_and_follow_on_it(
+    steps: list[tuple[str, str]],
+) -> None:
+    world = World(options(), broker=SlowReads)
+    broker = world.broker
+    peer = world.open(identity=Identity("ann", subscriptions=dict.fromkeys(STREAMS, SubscriptionGrant())))
+    connect(peer)
+    published = dict.fromkeys(STREAMS, 0)
+
+    def publish(channel: str) -> None:
+        published[channel] += 1
+        world.hub.publish(channel, b"%d" % published[channel])
+        broker.deliver()
+
+    for verb, channel in steps:
+        publish(channel) if verb == "publish" else broker.read(channel)
+    for channel in STREAMS:
+        broker.read(channel)
+        publish(channel)
+    reply, *pushes = peer.take()
+    for channel in STREAMS:
+        begun = reply["connect"]["subs"][channel].get("offset", 0)
+        heard = [push["push"] for push in pushes if push["push"]["channel"] == channel]
+        offsets = [push["pub"]["offset"] for push in heard if "pub" in push]
+        assert offsets == list(range(begun + 1, published[channel] + 1))
+
+
+def test_who_is_blocked_before_the_reply_is_closed_instead() -> None:
+    world, link, _ = late_world()
+    peer = world.open(identity=ANN)
+    connect(peer)
+    blocking.block_user(world.hub, "ann")
+    link.deliver()
+    assert (peer.take(), peer.close_code) == ([], 3507)
+
+
+def test_who_is_told_to_go_before_the_reply_hears_nothing_more() -> None:
+    world, link, _ = late_world()
+    peer = world.open(identity=ANN)
+    connect(peer)
+    peer.client.disconnect(3001, "shutdown")
+    link.deliver()
+    assert peer.take() == []
+    peer.client.closed()
+    assert world.hub.statistics().subscriptions == 0
+
+
+def test_what_has_ended_before_the_reply_is_not_in_it_and_nothing_of_it_is_told() -> None:
+    both = {
+        **dev_namespaces(),
+        "brief": Namespace(history_size=1, history_ttl_s=60.0, force_positioning=True),
+    }
+    world = World(options(), both, broker=SlowReads)
+    names = ("brief:x", "chat:x")
+    peer = world.open(identity=Identity("ann", subscriptions=dict.fromkeys(names, SubscriptionGrant())))
+    connect(peer)
+    world.broker.read("brief:x")
+    world.hub.publish("brief:x", b"1")
+    world.broker.deliver()
+    following.follow(world.hub, Namespaces(dev_namespaces()))
+    world.broker.read("chat:x")
+    world.broker.deliver()
+    (reply, *pushes) = peer.take()
+    assert list(reply["connect"]["subs"]) == ["chat:x"]
+    assert all(push["push"]["channel"] == "chat:x" for push in pushes)
+    assert list(peer.client.subscriptions) == list(world.hub.channel_names()) == ["chat:x"]

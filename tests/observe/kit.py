@@ -33,7 +33,8 @@ class Watched(MemoryServer):
     ) -> None:
         super().__init__(seed=seed, options=options)
         self.observer = Observer(self.house, self.clock, "alone", "first")
-        services = service.services(gather or self.gather, self.house.health)
+        metrics = service.MetricsService(gather or self.gather)
+        services = service.services(metrics, self.house.health)
         self.server.listen_admin(ADMIN, dataclasses.replace(self.admin, services=services))
 
     def gather(self, done: Callable[[list[Snapshot]], object]) -> None:

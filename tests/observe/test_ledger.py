@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.observe.kit import Samples, Watched, counters
 from wsloop.loop.histogram import Histogram
+from wsloop.observe.exposition import exposition
 from wsloop.observe.ledger import Ledger
 from wsloop.observe.snapshot import Snapshot, snapshot_of
 
@@ -44,6 +47,7 @@ steps = st.lists(
         st.tuples(st.just("work"), st.integers(0, 2)),
         st.tuples(st.just("die"), st.integers(0, 2)),
         st.tuples(st.just("scrape"), st.sets(st.integers(0, 2))),
+        st.tuples(st.just("the keeper dies"), st.none()),
     )
 )
 
@@ -55,6 +59,7 @@ def test_no_counter_falls_and_nothing_that_was_told_is_lost(history: list[tuple[
     told = [0, 0, 0]
     ended = [0, 0, 0]
     before = 0.0
+    kept = b""
     for step, which in history:
         if step == "scrape":
             assert isinstance(which, set)
@@ -67,6 +72,9 @@ def test_no_counter_falls_and_nothing_that_was_told_is_lost(history: list[tuple[
             assert values.get(GAUGE, {"": [0]}) == {"": [len(which)]}
             assert sum(values.get(HISTOGRAM, {"": [0, 0]})[""][:-1]) == count
             before = count
+            kept = ledger.kept()
+        elif step == "the keeper dies":
+            ledger = Ledger(kept)
         else:
             assert isinstance(which, int)
             worker = workers[which]
@@ -83,3 +91,37 @@ def test_what_belongs_to_one_process_goes_with_it() -> None:
     assert name not in ledger.total([]).values
     again = ledger.total([snapshot_of([{name: {"worker-0": 1.0}}], "worker-0", "b")])
     assert again.values[name] == {"worker-0": [1.0]}
+
+
+def test_prometheus_reads_counters_that_never_fall_over_the_death_of_the_keeper() -> None:
+    workers = [Worker("worker-0"), Worker("worker-1")]
+    ledger = Ledger()
+    before: Samples = {}
+    for life in range(3):
+        keeper = Worker("hub")  # who keeps the ledger counts as well, and begins at 0
+        keeper.lives = life
+        for _ in range(3):
+            for each in (*workers, keeper):
+                each.work()
+            text = exposition(ledger.total([each.snapshot() for each in (*workers, keeper)])).decode()
+            now = counters(text)
+            assert {key for key, value in before.items() if now[key] < value} == set()
+            before = now
+        workers[1].begin()  # at the same time
+        ledger = Ledger(ledger.kept())
+    assert before[COUNTER, ()] == 27
+    assert before["wsloop_loop_turn_seconds_count", ()] == 27
+
+
+@pytest.mark.parametrize("kept", [b"{", b"[1]", b'[{"values":{"wsloop_commands_total":{"":["1"]}}}]'])
+def test_what_cannot_be_read_is_told_and_begun_anew(kept: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    assert Ledger(kept).total([]) == Snapshot()
+    assert "the counters of the process before cannot be read" in caplog.text
+
+
+def test_what_is_kept_of_an_idle_process_is_little() -> None:
+    with Watched() as house:
+        house.get("/metrics")
+        ledger = Ledger()
+        ledger.total([house.snapshot()])
+        assert 0 < len(ledger.kept()) < 1000

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.observe.kit import Watched, parsed
 from wsloop.observe.metrics import METRICS
 from wsloop.observe.snapshot import Snapshot, snapshot_of
+from wsloop.server.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +73,32 @@ def test_who_is_not_ready_says_why_to_the_operator_and_in_a_word_to_the_public(h
     assert public(house, "/readyz") == (200, "ready\n")
 
 
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.booleans())))
+def test_only_reasons_take_a_process_out_of_rotation(warnings: list[tuple[str, bool]]) -> None:
+    health = Health()
+    for text, is_own in warnings:
+        add = health.add_warning if is_own else health.add_warning_of_others
+        add(functools.partial(str, text))
+    assert health.reasons() == health.own_reasons() == []
+    assert sorted(health.warnings()) == sorted(text for text, _ in warnings if text)
+    assert health.own_warnings() == [text for text, is_own in warnings if text and is_own]
+
+
+def test_a_warning_is_told_to_the_operator_alone_and_changes_no_status(house: Watched) -> None:
+    house.house.health.add_warning(lambda: "log: lines lost: 5 (No space left on device)")
+    house.house.health.add_warning_of_others(lambda: "worker-0: log: lines lost: 2 (Input/output error)")
+    text = (
+        "warning: log: lines lost: 5 (No space left on device)\n"
+        "warning: worker-0: log: lines lost: 2 (Input/output error)\n"
+    )
+    assert house.get("/readyz")[::2] == (200, f"ready\n{text}")
+    assert house.get("/healthz")[::2] == (200, f"ok\n{text}")
+    assert public(house, "/readyz") == (200, "ready\n")
+    house.house.health.add(lambda: "draining")
+    assert house.get("/readyz")[::2] == (503, f"not ready:\ndraining\n{text}")
+    assert public(house, "/readyz") == (503, "not ready: draining\n")
+
+
 @pytest.mark.parametrize(
     ("target", "headers"),
     [
@@ -78,10 +108,14 @@ def test_who_is_not_ready_says_why_to_the_operator_and_in_a_word_to_the_public(h
     ],
 )
 def test_readiness_is_told_in_json_to_who_asks(house: Watched, target: str, headers: tuple[str, ...]) -> None:
-    assert json.loads(house.get(target, *headers)[2]) == {"status": "ready", "reasons": []}
+    well = {"status": "ready", "reasons": [], "warnings": []}
+    assert json.loads(house.get(target, *headers)[2]) == well
+    house.house.health.add_warning(lambda: "log: the disk is full")
+    assert json.loads(house.get(target, *headers)[2]) == {**well, "warnings": ["log: the disk is full"]}
     house.house.health.add(lambda: "draining")
     status, head, body = house.get(target, *headers)
-    assert (status, json.loads(body)) == (503, {"status": "not ready", "reasons": ["draining"]})
+    told = {"status": "not ready", "reasons": ["draining"], "warnings": ["log: the disk is full"]}
+    assert (status, json.loads(body)) == (503, told)
     assert "content-type: application/json" in head
 
 

@@ -14,8 +14,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from wsloop.daemon import cli, supervisor
-from wsloop.daemon.crew import Patience
 from wsloop.daemon.first_process import FirstProcess
+from wsloop.daemon.slots import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable

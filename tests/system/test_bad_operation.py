@@ -228,11 +228,11 @@ def test_a_worker_that_dies_whenever_it_starts_ends_the_daemon_with_1_and_a_reas
         check=False,
     )
     assert (done.returncode, done.stdout) == (FAILED, "")
-    assert set(done.stderr.splitlines()) == {
-        "error: worker-0: RuntimeError: a bug that shows at start (<string>:8)"
-    }
+    assert done.stderr == "error: worker-0: RuntimeError: a bug that shows at start (<string>:8)\n"
     log = path.read_text(encoding="utf-8")
-    assert log.count("worker-0: RuntimeError: a bug that shows at start (<string>:8)") == 10
+    assert log.count("worker-0: RuntimeError: a bug that shows at start (<string>:8)") == 1
+    assert "ended with exit status 1 for the same reason (2 times); respawn in" in log
+    assert "ended with exit status 1 for the same reason (10 times)" in log
     assert log.count("10 processes died within 60 s: giving up") == 1
     assert "Traceback" not in log
 
@@ -265,7 +265,7 @@ def sample(daemon: Daemon, name: str) -> float:
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_a_full_disk_for_logs_is_a_metric_and_a_line_when_there_is_room_again(
+def test_a_full_disk_for_logs_is_a_warning_a_metric_and_a_line_when_there_is_room_again(
     folder: Path, workers: str
 ) -> None:
     path = folder / "log"
@@ -275,13 +275,40 @@ def test_a_full_disk_for_logs_is_a_metric_and_a_line_when_there_is_room_again(
         (client,) = crowd.join("chat:lobby")
         for number in range(1, 6):
             assert crowd.publish(client, "chat:lobby", number).offset == number
-        assert admin(daemon, "/readyz") == (200, "ready\n")
         until(lambda: sample(daemon, "wsloop_log_lines_lost_total") > 0, "lost lines that are counted")
+        until(lambda: "(No space left on device)" in admin(daemon, "/readyz")[1], "a warning")
+        status, text = admin(daemon, "/readyz")
+        assert (status, text.split("\n")[0]) == (200, "ready")
+        assert get(daemon.port, "/readyz") == (200, "ready\n")
         path.unlink()
         daemon.send_signal(signal.SIGUSR1)
         until(lambda: path.exists() and "lines of the log were lost" in path.read_text(), "a word about them")
+        until(lambda: admin(daemon, "/readyz") == (200, "ready\n"), "an end of the warning")
         crowd.run_until(lambda: crowd.heard("chat:lobby") == [[1, 2, 3, 4, 5]])
         assert daemon.stderr() == ""
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_reload_that_fails_is_a_warning_and_a_metric_until_a_good_one(folder: Path, workers: str) -> None:
+    path = folder / "wsloop.toml"
+    path.write_text("", encoding="utf-8")
+    with Daemon("-c", str(path), "--admin-port", "0", "--workers", workers) as daemon:
+        until(lambda: sample(daemon, "wsloop_last_reload_success_timestamp_seconds") > 0, "the first reading")
+        read_s = sample(daemon, "wsloop_last_reload_success_timestamp_seconds")
+        assert sample(daemon, "wsloop_last_reload_failed") == 0
+        path.write_text("[ws]\nmax_sise = 1\n", encoding="utf-8")
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: sample(daemon, "wsloop_last_reload_failed") == 1, "a reload that failed")
+        status, text = admin(daemon, "/readyz")
+        who = "supervisor: " if workers != "1" else ""
+        assert (status, text.splitlines()[0]) == (200, "ready")
+        assert text.splitlines()[1].startswith(f"warning: {who}reload: {path}:2: unknown key")
+        path.write_text("", encoding="utf-8")
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: admin(daemon, "/readyz") == (200, "ready\n"), "an end of the warning")
+        assert sample(daemon, "wsloop_last_reload_failed") == 0
+        assert sample(daemon, "wsloop_reload_failures_total") == 1
+        assert sample(daemon, "wsloop_last_reload_success_timestamp_seconds") > read_s
 
 
 def test_a_stopped_broker_is_told_in_one_line_and_nothing_is_lost_or_hammered() -> None:

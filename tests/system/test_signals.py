@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.system.daemon import Daemon
 from tests.system.peers import close_of, open_echo, open_messaging, raw, says
+from wsloop.daemon.signals import SAME_WITHIN_S
 from wsloop.testing.client import OPCODE_CLOSE, OPCODE_TEXT
 
 pytestmark = pytest.mark.system
@@ -93,8 +95,21 @@ def test_a_second_signal_ends_the_drain_at_once(second: signal.Signals) -> None:
     with Daemon("--timeout-graceful-shutdown", "3600") as daemon, raw(daemon) as stubborn:
         daemon.send_signal(signal.SIGINT)
         assert stubborn.read_frame()[0] == OPCODE_CLOSE
+        time.sleep(SAME_WITHIN_S)
         daemon.send_signal(second)
         assert_ended_well(daemon, cut_short=True)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_wish_that_two_pass_on_is_a_drain(workers: str) -> None:
+    with Daemon("--workers", workers) as daemon, raw(daemon) as peer:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.send_signal(signal.SIGTERM)
+        assert peer.read_frame() == (OPCODE_CLOSE, b"\x03\xf4shutdown")
+        daemon.send_signal(signal.SIGINT)
+        peer.send(OPCODE_CLOSE, b"\x03\xf4")
+        assert peer.read_to_end() == b""
+        assert_ended_well(daemon, cut_short=False)
 
 
 def test_quit_stops_without_a_word() -> None:

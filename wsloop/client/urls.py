@@ -15,6 +15,7 @@ from wsloop.transport.bind import MAX_PORT, TcpBind, UnixBind
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
 _PATH = re.compile(r"/[!-~]*\Z")
+_USER = re.compile(r"\A([A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WS_SCHEMES = {"ws": "http", "wss": "https"}
 
@@ -54,6 +55,14 @@ def parse_url(text: str, key: str) -> Url:
         raise _bad(key, "its path is printable ASCII without a fragment")
     host, port = _authority(authority, _DEFAULT_PORTS[scheme], key)
     return Url(Origin(TcpBind(host, port), scheme == "https"), target, authority)
+
+
+def masked(text: str, mask: str) -> str:
+    """Return a URL, or what was meant as one, `mask` standing for user, password and values in the query."""
+    head, mark, query = text.partition("?")
+    head = _USER.sub(rf"\1{mask}@", head)
+    parts = (part.partition("=") for part in query.split("&"))
+    return head + mark + "&".join(f"{name}={mask}" if equals else name and mask for name, equals, _ in parts)
 
 
 def parse_ws_url(text: str, default_target: str) -> Url:

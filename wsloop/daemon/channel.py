@@ -44,7 +44,8 @@ class Beat(_Message, frozen=True, tag="beat"):
     """A process is alive: its turn goes around. Said every second.
 
     `connections` are the clients'; `is_draining` once it accepts no more, and then `draining_left` are
-    those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready.
+    those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready; `warning` what
+    is wrong although it serves.
     """
 
     connections: int = 0
@@ -53,6 +54,7 @@ class Beat(_Message, frozen=True, tag="beat"):
     is_ready: bool = False
     rss: int = 0
     reason: str = ""
+    warning: str = ""
 
 
 class Ask(_Message, frozen=True, tag="ask"):
@@ -61,6 +63,12 @@ class Ask(_Message, frozen=True, tag="ask"):
     number: int
     what: str
     argument: str = ""
+
+
+class Failed(_Message, frozen=True, tag="failed"):
+    """A process ends since it could not start, and why: the last that it says."""
+
+    reason: str
 
 
 class Answer(_Message, frozen=True, tag="answer"):
@@ -93,17 +101,11 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
-class Toll(_Message, frozen=True, tag="toll"):
-    """So many processes have died since the daemon began: told to the hub process, for its metrics."""
-
-    deaths: int
-
-
 class Stopping(_Message, frozen=True, tag="stopping"):
     """The workers drain: told to the hub process, which answers for all of them whether they are ready."""
 
 
-Message = Beat | Ask | Answer | Drain | HandOver | Listen | Leave | Toll | Stopping
+Message = Beat | Ask | Failed | Answer | Drain | HandOver | Listen | Leave | Stopping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
@@ -191,6 +193,12 @@ class Channel:
             self._sock = None
             _close_all(self._descriptors)
 
+    def finish(self) -> None:
+        """Hand out what a process has said that is gone now, and end the line."""
+        while self._sock is not None and self._receive(self._sock):
+            pass
+        self.close()
+
     def detach(self) -> None:
         """Close this copy of the line in a forked process; the reactor, the parent's, is left alone."""
         if self._sock is not None:
@@ -219,8 +227,8 @@ class Channel:
         if sock is not None and events & READ:
             self._receive(sock)
 
-    def _receive(self, sock: socket.socket) -> None:
-        """Read once, and hand out what is complete."""
+    def _receive(self, sock: socket.socket) -> bool:
+        """Read once, and hand out what is complete; return whether there was anything."""
         try:
             data, descriptors, _, _ = socket.recv_fds(sock, READ_BYTES, READ_DESCRIPTORS)
             for descriptor in descriptors:
@@ -228,16 +236,17 @@ class Channel:
             self._descriptors += descriptors
             messages = self._unframer.feed(data)
         except BlockingIOError:  # EAGAIN: the readiness was for writing
-            return
+            return False
         except (OSError, ValueError, msgspec.MsgspecError):  # ECONNRESET; nonsense
             data, messages = b"", []
         for message in messages:
             if self._sock is None:
-                return
+                return False
             self._on_message(message, self._take_descriptors(message))
         if not data and self._sock is not None:
             self.close()
             self._on_end()
+        return bool(data)
 
     def _take_descriptors(self, message: Message) -> list[int]:
         count = len(message.keys) if isinstance(message, Listen) else 0

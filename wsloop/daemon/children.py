@@ -65,7 +65,7 @@ def _become(
         code = serve(theirs)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartupError) else 1
-        _complain(f"error: {name}: {reason_of(error)}")
+        complain(f"{name}: {reason_of(error)}")
     finally:
         _end(code)
 
@@ -79,8 +79,9 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}".replace("\n", " ")
 
 
-def _complain(line: str) -> None:
-    click.echo(line, err=True)
+def complain(line: str) -> None:
+    """Write that a process could not start, in one line, to standard error."""
+    click.echo(f"error: {line}", err=True)
 
 
 def _end(code: int) -> NoReturn:

@@ -125,6 +125,7 @@ class Control(Service):
                     "pid": self._steering.pid(),
                     "uptime": int(self._house.reactor.now - self._started_s),
                     "reasons": self._house.health.reasons(),
+                    "warnings": self._house.health.warnings(),
                     "draining": {"left": left, "of": of} if of else None,
                     "nodes": sorted(outcome.nodes, key=lambda node: node.name),
                 }
@@ -199,7 +200,8 @@ class Control(Service):
         self._steering.workers(told)
 
     def _health(self, _body: bytes, done: Done) -> None:
-        done({"reasons": self._house.health.reasons()})
+        health = self._house.health
+        done({"reasons": health.reasons(), "warnings": health.warnings()})
 
 
 def listen(bind: Bind, house: House, steering: Steering) -> None:

@@ -14,132 +14,34 @@ from __future__ import annotations
 import functools
 import logging
 import signal
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from wsloop.daemon.channel import Ask, Beat, Toll
+from wsloop.daemon.channel import Ask, Beat, Failed
 from wsloop.daemon.heartbeat import BEAT_EVERY_S
-from wsloop.daemon.respawn import MOST_DEATHS, WITHIN_S, Backoff, Deaths
+from wsloop.daemon.respawn import MOST_DEATHS, WITHIN_S, Deaths, Reasons
 from wsloop.daemon.roles import Kind
+from wsloop.daemon.slots import Child, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from wsloop.daemon.channel import Message
+    from wsloop.daemon.slots import Patience, Processes
     from wsloop.loop.reactor import Reactor
-    from wsloop.loop.wheel import Timer
     from wsloop.server.pulse import Jitter
 
 log = logging.getLogger("wsloop.daemon")
-
 
 TOLD_AFTER_S = 4.0
 """A silence that is told: three beats in a row are missing. With the hub process silent, clients are answered
 by nobody from 5 s on, and /readyz says so without a reason: the log has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long, in seconds, a process may be silent before it is killed.
-
-    A worker holds some thousands of clients, which reconnect elsewhere and miss nothing. The hub process
-    holds the history of all: killing it costs everybody what they have not seen, so it has longer. Who
-    has only begun has `start_s`: it may have to read what others wrote.
-    """
-
-    worker_s: float = 10.0
-    hub_s: float = 30.0
-    start_s: float = 30.0
-
-    def with_child(self, child: Child) -> float:
-        """Return how long this child may be silent."""
-        usual_s = self.hub_s if child.slot.kind is Kind.HUB else self.worker_s
-        return usual_s if child.beat is not None else max(usual_s, self.start_s)
-
-
-@dataclass(slots=True)
-class Slot:
-    """A place to be filled. `timer` runs while it is empty and waits for the next try; `deaths` in it.
-
-    `failed_starts`: how many in a row have died before their first beat.
-    """
-
-    kind: Kind
-    number: int = 0
-    child: Child | None = None
-    backoff: Backoff = field(default_factory=Backoff)
-    timer: Timer | None = None
-    deaths: int = 0
-    failed_starts: int = 0
-
-    @property
-    def name(self) -> str:
-        """What its processes are called: "hub", "worker-3"."""
-        return "hub" if self.kind is Kind.HUB else f"worker-{self.number}"
-
-
-class Line(Protocol):
-    """What the supervisor says something to a child through."""
-
-    def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
-        """Say it, at once or when the child reads."""
-        ...
-
-    def close(self) -> None:
-        """End the line."""
-        ...
-
-    def detach(self) -> None:
-        """Close a forked process's copy of it."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Child:
-    """A process. `beat` is the last it sent, None before the first; `owed` are signals for then.
-
-    `is_missed`: its silence was told. `is_hung`: it was silent for too long, and killed for it.
-    """
-
-    slot: Slot
-    began_s: float
-    heard_s: float
-    beat: Beat | None = None
-    is_missed: bool = False
-    is_hung: bool = False
-    owed: set[int] = field(default_factory=set)
-    pid: int = field(init=False)
-    line: Line = field(init=False)
-
-    def __str__(self) -> str:
-        return f"{self.slot.name} (pid {self.pid})"
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it serves."""
-        return self.beat is not None and self.beat.is_ready
-
-
-class Processes(Protocol):
-    """What the operating system does for a crew."""
-
-    def start(self, slot: Slot, on_message: Callable[[Message, list[int]], object]) -> tuple[int, Line]:
-        """Start a process for `slot`; return its pid and the line to it. Raises OSError if it cannot be."""
-        ...
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal."""
-        ...
-
-    def reap(self, pids: Iterable[int]) -> list[tuple[int, int]]:
-        """Return those that have ended, each with its exit code, a signal's number negative."""
-        ...
-
-
 class Crew:
     """Keeps the slots filled, from `fill` to `dismiss`.
 
-    `on_change` is called when a child became ready, left or died; `on_give_up` when too many died;
+    `on_change` is called when a child became ready, left or died; `on_failure` with a line about one that
+    could not start, unless the same was said lately; `on_give_up` when too many died;
     `on_ask` with a child that asks for something, `on_drain` with one that drains without having been told
     by us: its slot is to be filled anew, under another number, since two of one name would be taken for one.
     """
@@ -152,6 +54,7 @@ class Crew:
         *,
         patience: Patience,
         on_change: Callable[[], object],
+        on_failure: Callable[[str], object],
         on_give_up: Callable[[], object],
         on_ask: Callable[[Child, Ask], object],
         on_drain: Callable[[Child], object],
@@ -164,10 +67,12 @@ class Crew:
         self._jitter = jitter
         self._patience = patience
         self._on_change = on_change
+        self._on_failure = on_failure
         self._on_give_up = on_give_up
         self._on_ask = on_ask
         self._on_drain = on_drain
         self._recent = Deaths()
+        self._reasons = Reasons()
         self._is_dismissed = False
         self._looked_s = reactor.now
         self._timer = reactor.call_later(BEAT_EVERY_S, self._look)
@@ -279,27 +184,38 @@ class Crew:
             self._on_change()
 
     def _bury(self, child: Child, code: int) -> None:
-        child.line.close()
+        child.is_gone = True
+        child.line.finish()
         slot = child.slot
         is_drained = slot.child is not child
+        end = _end_of(code) + self._tell_failure(child)
         if not is_drained:
             slot.child = None
         if is_drained or self._is_dismissed:
-            said = _end_of(code) if code or not is_drained else "has left"
+            said = end if code or not is_drained else "has left"
             log.log(logging.WARNING if code else logging.INFO, "%s %s", child, said)
             return
         if code:
             self.deaths += 1
             slot.deaths += 1
-            self._tell_toll()
             why = self._why_to_give_up(child, code)
             if why:
-                log.error("%s %s", child, _end_of(code))
+                log.error("%s %s", child, end)
                 log.error("%s: giving up", why)
                 self._on_give_up()
                 return
         pause_s = self._start_later(slot, self._reactor.now - child.began_s)
-        log.warning("%s %s; respawn in %.1f s", child, _end_of(code), pause_s)
+        log.warning("%s %s; respawn in %.1f s", child, end, pause_s)
+
+    def _tell_failure(self, child: Child) -> str:
+        """Tell why a child could not start; of what was told before return how often it has happened."""
+        if not child.failure:
+            return ""
+        times = self._reasons.add(child.failure, self._reactor.now)
+        if times > 1:
+            return f" for the same reason ({times} times)"
+        self._on_failure(f"{child.slot.name}: {child.failure}")
+        return ""
 
     def _why_to_give_up(self, child: Child, code: int) -> str:
         """Count a death; return why it was one too many, "" if it was not.
@@ -320,10 +236,6 @@ class Crew:
         for child in self.of(Kind.HUB):
             child.line.send(message)
 
-    def _tell_toll(self) -> None:
-        """Tell the hub process how many have died; a new one is told when it is ready."""
-        self.tell_hub(Toll(self.deaths))
-
     def _leave(self, child: Child) -> None:
         """Let a child drain, apart from its slot."""
         child.slot.child = None
@@ -339,19 +251,23 @@ class Crew:
     def _on_message(self, child: Child, message: Message, _descriptors: list[int]) -> None:
         if isinstance(message, Ask):
             self._on_ask(child, message)
-        elif isinstance(message, Beat):
-            was_ready = child.is_ready
-            if child.is_missed:
-                child.is_missed = False
-                log.info("%s is heard of again, after %.0f s", child, self._reactor.now - child.heard_s)
-            child.beat, child.heard_s = message, self._reactor.now
-            while child.owed:
-                self._processes.kill(child.pid, child.owed.pop())
-            if child.is_ready and not was_ready:
-                self._tell_toll()
-                self._on_change()
-            if message.is_draining and child.slot.child is child and not self._is_dismissed:
-                self._on_drain(child)
+        elif isinstance(message, Failed):
+            child.failure = message.reason
+        elif isinstance(message, Beat) and not child.is_gone:
+            self._on_beat(child, message)
+
+    def _on_beat(self, child: Child, beat: Beat) -> None:
+        was_ready = child.is_ready
+        if child.is_missed:
+            child.is_missed = False
+            log.info("%s is heard of again, after %.0f s", child, self._reactor.now - child.heard_s)
+        child.beat, child.heard_s = beat, self._reactor.now
+        while child.owed:
+            self._processes.kill(child.pid, child.owed.pop())
+        if child.is_ready and not was_ready:
+            self._on_change()
+        if beat.is_draining and child.slot.child is child and not self._is_dismissed:
+            self._on_drain(child)
 
     def _look(self) -> None:
         """Tell who is silent, and kill who has been for too long, once a second."""

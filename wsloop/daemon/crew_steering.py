@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from wsloop.daemon.channel import MAX_MESSAGE_BYTES
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.steering import DRAIN_AFTER_S, SteeringError, WorkerRow
+from wsloop.observe.snapshot import Snapshot  # noqa: TC001 - an annotation of what is decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.daemon.crew import Child, Crew
+    from wsloop.daemon.crew import Crew
     from wsloop.daemon.reload import Outcome
+    from wsloop.daemon.slots import Child
     from wsloop.daemon.steering import Told
     from wsloop.daemon.steward import Done
     from wsloop.loop.reactor import Reactor
@@ -33,15 +36,24 @@ MAX_LINES = 200
 MAX_LINE = 1000
 """Of what a reload has changed: lines that an operator is shown, and characters of each. The log has all."""
 
+MAX_KEPT_BYTES = MAX_MESSAGE_BYTES - 1024
+"""Of what the supervisor keeps; the rest of the message is small."""
+
 OVERLOADED = "overloaded"
 """How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """Who is there. `drained_from`: how many clients there were when the drain began."""
+    """Who is there, and how the supervisor is.
+
+    `drained_from`: how many clients there were when the drain began; `warning`: what is wrong with the
+    supervisor itself, although the daemon serves; `numbers`: its own metrics, None before it was asked.
+    """
 
     rows: tuple[WorkerRow, ...] = ()
     drained_from: int = 0
+    warning: str = ""
+    numbers: Snapshot | None = None
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -52,11 +64,11 @@ class Reloaded(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def roster_of(crew: Crew, now_s: float, drained_from: int) -> Roster:
+def rows_of(crew: Crew, now_s: float) -> tuple[WorkerRow, ...]:
     """Return who is there, workers only, by name."""
     rows = [_row(child, now_s) for child in crew.of(Kind.WORKER)]
     rows.sort(key=lambda row: (row.name, row.pid))
-    return Roster(tuple(rows), drained_from)
+    return tuple(rows)
 
 
 def _row(child: Child, now_s: float) -> WorkerRow:
@@ -73,13 +85,15 @@ def _row(child: Child, now_s: float) -> WorkerRow:
         round(now_s - child.heard_s, 3),
         child.slot.deaths,
         beat.reason,
+        beat.warning,
     )
 
 
 class Helm:
     """The supervisor's end: what it does when it is asked.
 
-    `drain`, `reload`, `restart` and `resize` are the supervisor's; `roster` tells who is there.
+    `drain`, `reload`, `restart` and `resize` are the supervisor's; `roster` tells who is there. `kept` is
+    what a hub process has left for the next one, as it said last.
     """
 
     def __init__(
@@ -96,11 +110,13 @@ class Helm:
         self._drain = drain
         self._reload = reload
         self._roster = roster
+        self.kept = b""
         self._orders: dict[str, Callable[[str, Done], object]] = {
             "restart": lambda _, done: restart(done),
             "add_workers": lambda argument, done: resize(int(argument), done),
             "drain": self._on_drain,
             "reload": self._on_reload,
+            "keep": self._on_keep,
             "roster": lambda _, done: done(True, msgspec.json.encode(self._roster()).decode()),
         }
 
@@ -115,6 +131,10 @@ class Helm:
     def _on_drain(self, _argument: str, done: Done) -> None:
         done(True, "")
         self._reactor.call_later(DRAIN_AFTER_S, self._drain)
+
+    def _on_keep(self, argument: str, done: Done) -> None:
+        self.kept = argument.encode()
+        done(True, "")
 
     def _on_reload(self, _argument: str, done: Done) -> None:
         outcome = self._reload()
@@ -145,7 +165,7 @@ class CrewSteering:
         self.roster = Roster()
         self._reactor = reactor
         self._supervisor = supervisor
-        self._is_asking = False
+        self._is_asking = self._is_keeping = False
 
     def begin(self) -> None:
         """Ask who is there, now and from time to time; not again before the answer is there."""
@@ -166,6 +186,24 @@ class CrewSteering:
             f"{row.name} is {row.reason}" for row in self.roster.rows if row.reason.startswith(OVERLOADED)
         ]
         return "; ".join(full)
+
+    def warning(self) -> str:
+        """Return what is wrong with the others although they serve, "" if nothing is; as old as `roster`."""
+        others = [("supervisor", self.roster.warning), *((row.name, row.warning) for row in self.roster.rows)]
+        return "; ".join(f"{name}: {warning}" for name, warning in others if warning)
+
+    def keep(self, left: bytes) -> None:
+        """Have the supervisor keep what the next hub process needs; nothing new before it has what was last.
+
+        More than a message holds, which takes 500 workers or more, is not kept.
+        """
+
+        def kept(_is_done: bool, _text: str) -> None:
+            self._is_keeping = False
+
+        if not self._is_keeping and len(left) <= MAX_KEPT_BYTES:
+            self._is_keeping = True
+            self._supervisor.ask("keep", left.decode(), kept)
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""

@@ -72,6 +72,8 @@ def stats(path: Path | None, as_json: bool) -> None:
     click.echo(
         f"wsloop {found['version']}, pid {found['pid']}, up {spelled_seconds(found['uptime'])}: {reasons}"
     )
+    for warning in found["warnings"]:
+        click.echo(f"warning: {safe(warning)}")
     if found["draining"]:
         click.echo(_progress_line(found["draining"]))
     show(

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 
-CONNECTION_BYTES = 8 * 1024
-"""Of this process, for an idle messaging client with a few subscriptions: 1.6 KiB for the connection
-(docs/benchmarks.md, `idle`), the rest for the hub's client, its subscriptions and presence, and for a heap
-that is not full."""
+CONNECTION_BYTES = 3_000
+"""Of this process, for an idle messaging client with one subscription, without TLS: measured with 102,400 of
+them (`make show-100k`, docs/operate/sizing.md)."""
 
-KERNEL_BYTES = 6 * 1024
-"""Of the kernel, for an idle TCP connection: socket, file and epoll entry, with empty buffers."""
+KERNEL_BYTES = 5_200
+"""Of the kernel, for its TCP connection: socket, file and epoll entry, with empty buffers. Measured there, as
+half of what `Slab` grew by, since both ends of each connection were on that machine."""
 
 PROCESS_BYTES = 64 * 1024 * 1024
 """What a daemon takes before anybody connects, with room to work."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from wsloop.daemon.channel import Message
-    from wsloop.daemon.crew import Slot
+    from wsloop.daemon.slots import Slot
     from wsloop.loop.reactor import Reactor
 
 

@@ -19,11 +19,12 @@ from wsloop.daemon.channel import (
     Beat,
     Channel,
     Drain,
+    Failed,
     HandOver,
     Leave,
     Listen,
     Stopping,
-    Toll,
+    encode,
 )
 from wsloop.daemon.retiring import retire
 from wsloop.daemon.steward import Steward
@@ -59,7 +60,7 @@ class Beats(Steward):
         self._fd = fd
         self._asked: dict[int, Done] = {}
         self._numbers = 0
-        self._is_ready = self._is_stopping = False
+        self._is_ready = self._is_stopping = self._is_attached = False
         self._house: House
         self._drain: Callable[[], object]
         self._channel: Channel
@@ -67,11 +68,24 @@ class Beats(Steward):
 
     def attach(self, house: House, drain: Callable[[], object]) -> None:
         """See `Steward.attach`."""
-        self._house, self._drain = house, drain
+        self._house, self._drain, self._is_attached = house, drain, True
         self._listeners = {listener.fileno(): listener for listener in house.server.listeners}
         line = socket.socket(fileno=self._fd)
         self._channel = Channel(house.reactor, line, self._on_message, self._on_end)
         self._beat()
+
+    def fail(self, reason: str) -> bool:
+        """Say why the process ends before it was attached; return whether there is somebody who hears it."""
+        if self._is_attached:
+            return False
+        line = socket.socket(fileno=self._fd)
+        try:
+            line.sendall(encode(Failed(reason[:MAX_REASON])))
+        except OSError:  # EPIPE: the supervisor is gone
+            return False
+        finally:
+            line.detach()
+        return True
 
     def restart(self, done: Done) -> None:
         """See `Steward.restart`: the supervisor is asked."""
@@ -98,6 +112,7 @@ class Beats(Steward):
                 is_ready=self._is_ready,
                 rss=process.usage().rss,
                 reason="; ".join(reasons)[:MAX_REASON],
+                warning="; ".join(self._house.health.own_warnings())[:MAX_REASON],
             )
         )
 
@@ -135,8 +150,6 @@ class Beats(Steward):
             retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
-        elif isinstance(message, Toll):
-            self.deaths = message.deaths
         elif isinstance(message, Stopping):
             self.is_daemon_stopping = True
         elif isinstance(message, Answer):

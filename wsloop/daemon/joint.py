@@ -17,10 +17,13 @@ import msgspec
 from wsloop.cluster.desk import API, Desk, Survey
 from wsloop.cluster.domain import HubDomain, WorkerDomain
 from wsloop.cluster.messages import Cast
+from wsloop.daemon.observing import metrics_of
 from wsloop.daemon.roles import Kind
 from wsloop.hub import blocking
 from wsloop.hub.operations import table
 from wsloop.hub.revocations import RevocationList
+from wsloop.observe.ledger import Ledger
+from wsloop.observe.service import MetricsService
 from wsloop.observe.snapshot import Snapshot
 from wsloop.transport.bind import FdBind, UnixBind
 
@@ -30,14 +33,13 @@ if TYPE_CHECKING:
     from wsloop.cluster.desk import Done
     from wsloop.cluster.service import Service
     from wsloop.cluster.uplink import Uplink
+    from wsloop.daemon.crew_steering import CrewSteering
     from wsloop.daemon.roles import Role
     from wsloop.daemon.steering import WorkerRow
-    from wsloop.daemon.steward import Steward
     from wsloop.hub.hub import Hub
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.loop.reactor import Reactor
     from wsloop.observe.observer import Observer
-    from wsloop.observe.service import Gather
     from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import Domain, House, Ports
 
@@ -60,36 +62,47 @@ def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domai
     return None
 
 
-def join(house: House, observer: Observer, role: Role) -> Gather | None:
-    """Have a process answer the others, ask them, and count what is between them.
+def join_as_worker(house: House, observer: Observer) -> MetricsService:
+    """Have a worker answer the hub process, and count what is between them; return its own metrics."""
+    joined = house.domain
+    assert isinstance(joined, WorkerDomain)
+    observer.add(functools.partial(_link_numbers, joined.link))
+    _answer_the_hub(house, joined, observer)
+    return metrics_of(observer)
 
-    Returns what asks all for their numbers, if it can.
+
+def join_as_hub(house: House, observer: Observer, crew: CrewSteering, kept: bytes) -> MetricsService:
+    """Have the hub process ask the workers and answer for all of them; return the metrics of all.
+
+    `crew` is its way to the supervisor, `kept` what an earlier hub process has left of its metrics.
     """
     joined = house.domain
-    if isinstance(joined, WorkerDomain):
-        observer.add(functools.partial(_link_numbers, joined.link))
-        _join_as_worker(house, joined, observer)
-    elif isinstance(joined, HubDomain):
-        observer.add(functools.partial(_crew_numbers, joined.service, role.steward))
-        return _join_as_hub(house, joined, observer)
-    return None
+    assert isinstance(joined, HubDomain)
+    observer.add(lambda: {"wsloop_workers": len(joined.service.slots)})
+    observer.add(lambda: links_up(joined.service, crew.roster.rows))
+    house.health.add_of_others(crew.reason)
+    house.health.add_warning_of_others(crew.warning)
+    _ask_the_workers(house, joined)
+
+    def gather(done: Callable[[list[Snapshot]], object]) -> None:
+        def answered(answers: dict[int, bytes | None]) -> None:
+            told = (_snapshot(each) for each in answers.values() if each is not None)
+            everybody = (observer.snapshot(), crew.roster.numbers, *told)
+            done([each for each in everybody if each is not None])
+
+        joined.service.call_all(METRICS, b"", METRICS_TIMEOUT_S, answered)
+
+    return MetricsService(gather, Ledger(kept), crew.keep)
 
 
 def _link_numbers(link: Uplink) -> Numbers:
     return {"wsloop_link_reconnects_total": max(0, link.statistics().links - 1)}
 
 
-def links_up(service: Service, rows: Callable[[], Iterable[WorkerRow]]) -> Numbers:
-    """Return which workers the hub process hears; a worker that it does not hear could not tell it so.
-
-    `rows` tells which there are.
-    """
+def links_up(service: Service, rows: Iterable[WorkerRow]) -> Numbers:
+    """Return which of `rows` the hub process hears; a worker that it does not hear could not tell it so."""
     heard = {f"worker-{slot}" for slot in service.heard()}
-    return {"wsloop_link_up": {row.name: row.name in heard for row in rows() if row.state != "starting"}}
-
-
-def _crew_numbers(service: Service, steward: Steward) -> Numbers:
-    return {"wsloop_workers": len(service.slots), "wsloop_worker_deaths_total": steward.deaths}
+    return {"wsloop_link_up": {row.name: row.name in heard for row in rows if row.state != "starting"}}
 
 
 class _TakenBack(msgspec.Struct, frozen=True, array_like=True):
@@ -120,7 +133,7 @@ class _Rights:
         self._life = told.life
 
 
-def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> None:
+def _answer_the_hub(house: House, joined: WorkerDomain, observer: Observer) -> None:
     desk = Desk()
 
     def answer(name: str, body: bytes, done: Done) -> None:
@@ -136,7 +149,7 @@ def _join_as_worker(house: House, joined: WorkerDomain, observer: Observer) -> N
     house.health.add(lambda: "; ".join(joined.reasons()))
 
 
-def _join_as_hub(house: House, joined: HubDomain, observer: Observer) -> Gather:
+def _ask_the_workers(house: House, joined: HubDomain) -> None:
     service, hub = joined.service, house.hub
     house.operations.everywhere = Survey(service)
 
@@ -154,15 +167,6 @@ def _join_as_hub(house: House, joined: HubDomain, observer: Observer) -> Gather:
     service.shared.on_vacated = hub.hooks.on_channel_vacated
     house.health.add(lambda: "; ".join(joined.reasons()))
     house.health.add_of_others(lambda: "" if service.slots else "no worker serves")
-
-    def gather(done: Callable[[list[Snapshot]], object]) -> None:
-        def answered(answers: dict[int, bytes | None]) -> None:
-            told = (_snapshot(each) for each in answers.values() if each is not None)
-            done([observer.snapshot(), *(each for each in told if each is not None)])
-
-        service.call_all(METRICS, b"", METRICS_TIMEOUT_S, answered)
-
-    return gather
 
 
 def _snapshot(answer: bytes) -> Snapshot | None:

@@ -57,6 +57,7 @@ Algorithm = Literal[
 Texts = tuple[str, ...]
 FilePath = Annotated[str, msgspec.Meta(min_length=1)]
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
+UrlText = Annotated[str, msgspec.Meta(extra={"url": True})]
 ApiKey = Annotated[
     str,
     msgspec.Meta(

@@ -35,6 +35,8 @@ class Sink:
         self._path = path
         self._given_fd = fd
         self.complaint = ""
+        self.fault = ""
+        """Why the last line was not taken, "" if it was, or if its reader had no room."""
         try:
             self._fd = open_file(path) if path else fd
         except ConfigError as error:
@@ -51,13 +53,16 @@ class Sink:
         """Write a line, its end included; return whether all of it was taken."""
         data = memoryview(b"\n" + line if self._is_torn else line)
         size = len(data)
+        self.fault = ""
         try:
             while data:
                 if not self._may_block and not self._is_writable():
                     break
                 data = data[os.write(self._fd, data if self._may_block else data[:PIECE_BYTES]) :]
-        except OSError:  # ENOSPC, EDQUOT, EIO, EPIPE; EAGAIN of a descriptor that does not block
+        except BlockingIOError:  # EAGAIN of a descriptor that does not block
             pass
+        except OSError as error:  # ENOSPC, EDQUOT, EIO, EPIPE
+            self.fault = error.strerror or str(error)
         if not data:
             self._is_torn = False
             return True
@@ -114,9 +119,14 @@ class Teller:
         self.tell()
         self._sink.write(line)
 
+    @property
+    def untold(self) -> int:
+        """How many lines were lost of which the log does not tell yet."""
+        return self._count() - self._told
+
     def tell(self) -> None:
         """Write the notice, if there is something to tell."""
-        untold = self._count() - self._told
+        untold = self.untold
         if untold:
             before = self._sink.lost
             if self._sink.write(self._notice(untold)):

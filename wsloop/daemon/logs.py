@@ -91,17 +91,17 @@ class _Output:
         self.sink = sink
         self.formatter = formatter
         self.level = logging.INFO
-        self._teller = Teller(sink, count_lost, self._notice)
+        self.teller = Teller(sink, count_lost, self._notice)
 
     def write(self, record: logging.LogRecord, trace: TracebackException | None) -> None:
         """Format and write."""
         if trace is not None:
             record.exc_text = "".join(trace.format()).rstrip()
-        self._teller.write(self._line(record))
+        self.teller.write(self._line(record))
 
     def end(self) -> None:
         """Tell what was lost last, and close the file."""
-        self._teller.tell()
+        self.teller.tell()
         self.sink.close()
 
     def reopen(self, path: str | None = None) -> None:
@@ -117,7 +117,7 @@ class _Output:
     def _say(self, level: int, text: str, *arguments: object) -> None:
         """Write a line of the log's own, ahead of what is queued."""
         if level >= self.level:
-            self._teller.write(self._own(level, text, *arguments))
+            self.teller.write(self._own(level, text, *arguments))
 
     def _own(self, level: int, text: str, *arguments: object) -> bytes:
         return self._line(logging.LogRecord(log.name, level, __file__, 0, text, arguments, None))
@@ -148,6 +148,11 @@ class _Enqueue(logging.Handler):
             self._entries.put_nowait(entry)
         except queue.Full:
             self.lost += 1
+
+    def suggest(self, order: Order) -> None:
+        """Have something done if nothing else is waiting, which would come to the same."""
+        if self._entries.empty():
+            self._entries.put_nowait(order)
 
     def order(self, order: Order | None) -> None:
         """Queue something for the writer; if there is no room, it takes the place of a record."""
@@ -209,6 +214,10 @@ class _Direct(logging.Handler):
         else:
             self.output.write(*entry)
 
+    def suggest(self, order: Order) -> None:
+        """Do it now."""
+        order()
+
     def order(self, order: Order | None) -> None:
         """Do it now; None: close."""
         if order is None:
@@ -246,6 +255,18 @@ class _Logs:
     def lost(self) -> int:
         """Lines lost so far."""
         return self._handler.lost + self.output.sink.lost
+
+    def complaint(self) -> str:
+        """Return why lines are missing of which the log itself does not tell yet, "" if none are.
+
+        It may be able to by now, although nothing has happened since that it would tell: so that is tried.
+        """
+        untold = self.output.teller.untold
+        if not untold:
+            return ""
+        self._handler.suggest(self.output.teller.tell)
+        why = self.output.sink.fault or "whoever reads it is too slow"
+        return f"log: lines lost: {untold:,} ({why})"
 
     def apply(self, settings: LogSettings) -> None:
         """Follow other settings: levels at once, the rest after what is queued."""
@@ -358,3 +379,8 @@ def reopen() -> None:
 def statistics() -> LogStatistics:
     """Return what can be counted; cheap."""
     return LogStatistics(0 if _current is None else _current.lost)
+
+
+def complaint() -> str:
+    """Return that, and why, the log of this process cannot be written; "" if it can (`Health`)."""
+    return "" if _current is None else _current.complaint()

@@ -18,7 +18,7 @@ from wsloop.server.overload import Level
 
 if TYPE_CHECKING:
     from wsloop.daemon.roles import Role
-    from wsloop.observe.service import Gather
+    from wsloop.observe.service import MetricsService
     from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import House, Ports
 
@@ -33,19 +33,22 @@ def observe(house: House, ports: Ports, role: Role) -> Observer:
     observer = Observer(house, ports.clock, role.name, ports.entropy(8).hex(), has_broker=has_broker)
     observer.add(functools.partial(_process_numbers, role.name, ports.unix_s()))
     observer.add(functools.partial(_strain, house))
+    house.health.add_warning(logs.complaint)
     if house.outside is not None:
         observer.add(house.outside.numbers)
     return observer
 
 
-def with_metrics(house: House, observer: Observer, gather: Gather | None = None) -> House:
-    """Return the house with health and metrics on what it serves to the operator's software.
-
-    `gather` asks all processes for their numbers; None: there is this one only.
-    """
-    services = service.services(gather or (lambda done: done([observer.snapshot()])), house.health)
+def with_metrics(house: House, metrics: MetricsService) -> House:
+    """Return the house with health and metrics on what it serves to the operator's software."""
+    services = service.services(metrics, house.health)
     admin = dataclasses.replace(house.admin, services={**house.admin.services, **services})
     return dataclasses.replace(house, admin=admin)
+
+
+def metrics_of(observer: Observer) -> MetricsService:
+    """Return the metrics of a daemon that is one process."""
+    return service.MetricsService(lambda done: done([observer.snapshot()]))
 
 
 def _strain(house: House) -> Numbers:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wsloop.client.urls import masked
 from wsloop.daemon import units
 from wsloop.daemon.environment import NO_SETTINGS
 from wsloop.daemon.settings import Settings
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.table import Key
 
 MASKED = "***"
-"""Stands for a secret."""
+"""Stands for a secret: a key, a password in a URL, a value in its query."""
 
 EMPTY = (None, "", ())
 
@@ -47,6 +48,8 @@ def spelt(key: Key, value: Any) -> str:  # noqa: ANN401 - of the key's kind
         return ""
     if key.is_secret and value:
         return json.dumps(MASKED)
+    if key.is_url:
+        return _text(masked(value, MASKED))
     if isinstance(value, bool):
         return str(value).lower()
     if key.unit:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.table import Key
     from wsloop.daemon.tokens import Tokens
+    from wsloop.loop.clock import WallClock
+    from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import House, Options
 
     Build = Callable[[Settings, Tokens | None], Options]
@@ -60,6 +62,43 @@ class Outcome(msgspec.Struct, frozen=True):
         if self.error:
             return [f"{self.error}; nothing was changed"]
         return [str(change) for change in self.changes] or ["no key was changed"]
+
+
+class Record:
+    """How the reloads of one process went: `failures` of them, and `error`, the last one's mistake, if any.
+
+    `good_unix_s` is when the settings that hold were read; `unix_s` is the time now.
+    """
+
+    __slots__ = ("_unix_s", "error", "failures", "good_unix_s")
+
+    def __init__(self, unix_s: WallClock) -> None:
+        self._unix_s = unix_s
+        self.failures = 0
+        self.error = ""
+        self.good_unix_s = unix_s()
+
+    def note(self, outcome: Outcome) -> None:
+        """Take note of what a reload came to."""
+        self.error = outcome.error
+        if outcome.error:
+            self.failures += 1
+        else:
+            self.good_unix_s = self._unix_s()
+
+    def warning(self) -> str:
+        """Return that the settings are not those of the files, "" if they are (`Health`)."""
+        return f"reload: {self.error}; nothing was changed" if self.error else ""
+
+    def numbers(self, *, is_first: bool) -> Numbers:
+        """Return it for the metrics; only the first process of a daemon decides which settings hold."""
+        found: dict[str, float] = {
+            "wsloop_reload_failures_total": self.failures,
+            "wsloop_last_reload_failed": bool(self.error),
+        }
+        if is_first:
+            found["wsloop_last_reload_success_timestamp_seconds"] = self.good_unix_s
+        return found
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -127,8 +166,9 @@ def _told(found: Plan, level: int) -> Outcome:
 class Reloading:
     """Reloads one process that serves.
 
-    `settings` are those that hold; `tokens` what was made of them, `build` makes a server's options. The
-    changes are told at `level`: where a supervisor has told them for all, nobody needs them again.
+    `record` tells how it went. `settings` are those that hold; `tokens` what was made of them, `build` makes
+    a server's options. The changes are told at `level`: where a supervisor has told them for all, nobody
+    needs them again.
     """
 
     def __init__(
@@ -141,6 +181,7 @@ class Reloading:
         level: int = logging.INFO,
     ) -> None:
         self.settings = settings
+        self.record = Record(house.hub.unix_s)
         self._level = level
         self._sources = sources
         self._house = house
@@ -150,10 +191,11 @@ class Reloading:
     def run(self) -> Outcome:
         """Reload, tell in the log what came of it, and return it."""
         found = _tried(self._sources, self.settings, self._build)
-        if isinstance(found, Outcome):
-            return found
-        self._apply(found)
-        return _told(found, self._level)
+        if isinstance(found, Plan):
+            self._apply(found)
+            found = _told(found, self._level)
+        self.record.note(found)
+        return found
 
     def _apply(self, found: Plan) -> None:
         """Change what is live, but for the log. Nothing here fails."""

@@ -48,6 +48,30 @@ class Backoff:
         return max(FIRST_S, whole_s * (1.0 - fraction / 2))
 
 
+REMEMBERED_S = 600.0
+"""How long a reason is known without being heard again: ten tries with the longest pause, twice over."""
+
+
+class Reasons:
+    """Why processes have died, so that one who dies at each try says so once and is counted from then on."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, float]] = {}
+
+    def add(self, reason: str, now_s: float) -> int:
+        """Take note of a death for `reason` at `now_s`; return the how manieth it is."""
+        self._known = {
+            text: (times, heard_s)
+            for text, (times, heard_s) in self._known.items()
+            if now_s - heard_s < REMEMBERED_S
+        }
+        times, _ = self._known.get(reason, (0, now_s))
+        self._known[reason] = times + 1, now_s
+        return times + 1
+
+
 class Deaths:
     """The deaths of the last `WITHIN_S` seconds that count."""
 

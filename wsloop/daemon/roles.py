@@ -35,8 +35,9 @@ class Role:
     from 0; `workers` is how many there are. `link_path` is the Unix socket on which the hub process
     answers workers; the hub process is handed it listening, as the descriptor `link_fd`. `banner` is printed
     once the process serves, if it is not empty; `steward` is told of it. `secrets`: keys and certificates
-    that were read by the starter; None: they are read from the files. `is_successor`: the daemon takes the
-    place of another, which drains.
+    that were read by the starter; None: they are read from the files. `kept` is what an earlier hub
+    process has left of its metrics (`observe/ledger.py`). `is_successor`: the daemon takes the place of
+    another, which drains.
     """
 
     kind: Kind = Kind.ALONE
@@ -50,6 +51,7 @@ class Role:
     banner: tuple[str, ...] = ()
     steward: Steward = field(default_factory=Steward)
     secrets: Secrets | None = None
+    kept: bytes = b""
     is_successor: bool = False
 
     @property

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import Settings
     from wsloop.daemon.tokens import Tokens
+    from wsloop.loop.clock import Clock
     from wsloop.loop.reactor import Reactor
-    from wsloop.observe.observer import Observer
     from wsloop.server.assembly import House, Options
     from wsloop.server.server import Server
 
@@ -77,8 +77,14 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         if tokens is not None and tokens.sources:
             stack.callback(tokens.fetch(house.reactor, ports.network, ports.entropy))
         observer = observing.observe(house, ports, role)
-        gather = None if role.kind is Kind.ALONE else joint.join(house, observer, role)
-        house = observing.with_metrics(house, observer, gather)
+        crew = _crew(house, role)
+        if crew is not None:
+            metrics = joint.join_as_hub(house, observer, crew, role.kept)
+        elif role.kind is Kind.WORKER:
+            metrics = joint.join_as_worker(house, observer)
+        else:
+            metrics = observing.metrics_of(observer)
+        house = observing.with_metrics(house, metrics)
         role.steward.lending()
         for bind in role.binds:
             house.server.listen(bind)
@@ -92,8 +98,9 @@ def serve(settings: Settings, role: Role, sources: Sources | None = None) -> int
         # The changes of several processes are told by their supervisor, once.
         level = logging.INFO if role.kind is Kind.ALONE else logging.DEBUG
         reloading = Reloading(sources or Sources(), whole, house, tokens, build, level)
-        crew = _crew(house, role, observer)
-        _serve(reloading, house, wakeup, role, crew)
+        observer.add(functools.partial(reloading.record.numbers, is_first=role.kind is Kind.ALONE))
+        house.health.add_warning(reloading.record.warning)
+        _serve(reloading, house, ports.clock, wakeup, role, crew)
     return 0
 
 
@@ -108,27 +115,22 @@ def _tear_down(house: House) -> None:
     house.reactor.close()
 
 
-def _crew(house: House, role: Role, observer: Observer) -> CrewSteering | None:
+def _crew(house: House, role: Role) -> CrewSteering | None:
     """Return what steers the processes of which this one is the hub; None in every other."""
     if role.kind is not Kind.HUB:
         return None
     # Imported here: a daemon of one process needs none of it.
-    from wsloop.cluster.domain import HubDomain  # noqa: PLC0415
-    from wsloop.daemon import joint  # noqa: PLC0415
     from wsloop.daemon.crew_steering import CrewSteering  # noqa: PLC0415
     from wsloop.daemon.heartbeat import Beats  # noqa: PLC0415
 
     assert isinstance(role.steward, Beats)
-    assert isinstance(house.domain, HubDomain)
-    crew = CrewSteering(house.reactor, role.steward)
-    house.health.add_of_others(crew.reason)
-    observer.add(functools.partial(joint.links_up, house.domain.service, lambda: crew.roster.rows))
-    return crew
+    return CrewSteering(house.reactor, role.steward)
 
 
 def _serve(
     reloading: Reloading,
     house: House,
+    clock: Clock,
     wakeup: SocketpairWakeup,
     role: Role,
     crew: CrewSteering | None,
@@ -163,7 +165,7 @@ def _serve(
     if not is_child:
         others |= dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU), _tell_alone)
     handling = SignalHandling(
-        reactor, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
+        reactor, clock, wakeup.write_fileno(), on_term, stop_now, reload, others, is_child=is_child
     )
     if role.control is not None:
         alone = AloneSteering(server, drain, reload, role.steward.restart)

@@ -38,6 +38,7 @@ from wsloop.daemon.kinds import (
     Secret,
     SpoolSize,
     Texts,
+    UrlText,
     Workers,
 )
 from wsloop.hub.namespaces import Namespace, dev_namespaces
@@ -140,13 +141,13 @@ class ClientSettings(Section, frozen=True):
 class ProxySettings(Section, frozen=True):
     """`[proxy]`: the application's URLs that are asked for decisions, such as "http://127.0.0.1:3000/connect"."""
 
-    connect: str = ""  # asked who a client without a token is
-    refresh: str = ""  # asked whether a connection that `connect` let in may go on when its time ends
-    subscribe: str = ""  # asked who may subscribe, in namespaces with `subscribe_proxy`
-    publish: str = ""  # asked who may publish, and what, in namespaces with `publish_proxy`
-    sub_refresh: str = ""  # asked whether a subscription may go on, in namespaces with `sub_refresh_proxy`
-    rpc: str = ""  # called with the `rpc` commands of clients
-    send: str = ""  # given their `send` messages, which get no answer
+    connect: UrlText = ""  # asked who a client without a token is
+    refresh: UrlText = ""  # asked whether a connection that `connect` let in may go on when its time ends
+    subscribe: UrlText = ""  # asked who may subscribe, in namespaces with `subscribe_proxy`
+    publish: UrlText = ""  # asked who may publish, and what, in namespaces with `publish_proxy`
+    sub_refresh: UrlText = ""  # asked if a subscription may go on, in namespaces with `sub_refresh_proxy`
+    rpc: UrlText = ""  # called with the `rpc` commands of clients
+    send: UrlText = ""  # given their `send` messages, which get no answer
     headers: Texts = ()  # headers of the upgrade request that go along, such as "cookie"
     timeout: Seconds = 1.0  # how long an answer may take, waiting for a connection included
     max_in_flight: Positive = 16  # questions of one kind, and connections for them, at a time
@@ -160,7 +161,7 @@ class ProxySettings(Section, frozen=True):
 class HookSettings(Section, frozen=True):
     """`[hooks]`: the application's URL that is told what happens."""
 
-    url: str = ""  # where batches of events are posted
+    url: UrlText = ""  # where batches of events are posted
     events: tuple[HookName, ...] = HOOK_EVENTS  # which of them
     batch_events: Positive = 100  # most events in a batch
     batch_delay: Grace = 0.1  # how long the first waits for others
@@ -180,7 +181,7 @@ class TokenSettings(Section, frozen=True):
     ecdsa_public_key: Live[str] = ""  # the same: ES256, ES384 or ES512, as the key's curve says
     eddsa_public_key: Live[str] = ""  # the same: EdDSA with Ed25519 or Ed448
     jwks_file: Live[str] = ""  # path of a JSON key set; its keys are found by `kid`
-    jwks_url: str = ""  # address of one, fetched at the start and every jwks_interval
+    jwks_url: UrlText = ""  # address of one, fetched at the start and every jwks_interval
     jwks_ca_file: str = ""  # PEM file of who signed that address's certificate; empty: the system's
     jwks_interval: Seconds = 300.0  # time between fetches; a failure keeps the keys
     algorithms: Live[tuple[Algorithm, ...]] = ()  # only these; empty: all that the keys are for

@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
+    from wsloop.loop.clock import Clock
     from wsloop.loop.reactor import Reactor
+
+SAME_WITHIN_S = 1.0
+"""Within it, another TERM or INT is the first one once more: systemd tells the whole control group, a
+terminal its process group, and a wrapper in there (a script with a trap, a container's init) passes it on,
+within milliseconds. A person who has seen the drain begin and wants it to end takes longer."""
 
 
 class SignalHandling:
-    """Routes TERM and INT to `on_drain`, a second one of them and QUIT to `on_stop`.
+    """Routes TERM and INT to `on_drain`, and QUIT to `on_stop`.
+
+    TERM or INT once more stops now as well, but not within `SAME_WITHIN_S` of the first, by `clock`.
 
     HUP goes to `on_reload`; without one it is left alone, and ends the process. `others` are called when
     their signals come. Must be made on the main thread; `restore` puts back what was there before.
@@ -31,6 +39,7 @@ class SignalHandling:
     def __init__(
         self,
         reactor: Reactor,
+        clock: Clock,
         wakeup_fd: int,
         on_drain: Callable[[], object],
         on_stop: Callable[[], object],
@@ -44,7 +53,8 @@ class SignalHandling:
         self._on_stop = on_stop
         self._on_reload = on_reload
         self._is_child = is_child
-        self._asked = False
+        self._clock = clock
+        self._asked_s: float | None = None
         handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
             signal.SIGTERM: self._end_gently,
             signal.SIGQUIT: self._end_now,
@@ -59,11 +69,14 @@ class SignalHandling:
         self._wakeup_before = signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
 
     def _end_gently(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and not self._is_child:
+        # The clock's time, not the turn's: a loop that is held up would take two wishes for one.
+        now_s = self._clock.now()
+        if self._asked_s is None:
+            self._asked_s = now_s
+        if self._is_child or now_s - self._asked_s < SAME_WITHIN_S:
+            self._reactor.call_soon_threadsafe(self._on_drain)
+        else:
             self._end_now(number, frame)
-            return
-        self._asked = True
-        self._reactor.call_soon_threadsafe(self._on_drain)
 
     def _end_now(self, _number: int, _frame: FrameType | None) -> None:
         self._reactor.call_soon_threadsafe(self._on_stop)

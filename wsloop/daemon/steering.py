@@ -48,6 +48,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     beat_age_s: float = 0.0  # since it was last heard of
     deaths: int = 0  # how often its slot was filled anew
     reason: str = ""  # why it is not ready, if it is not
+    warning: str = ""  # what is wrong although it serves
 
 
 class Steering(Protocol):

@@ -16,11 +16,9 @@ class Steward:
     """Nobody's: a process that was started by hand, in a test. What matters is done by those derived.
 
     `heartbeat.Beats` speaks to a supervisor, `first_process.FirstProcess` to systemd and to the operator.
-    `deaths` counts the processes of the daemon that have ended without being told to, as far as is known;
     `is_daemon_stopping` tells that the other processes drain.
     """
 
-    deaths = 0
     is_daemon_stopping = False
 
     def lending(self) -> None:

@@ -24,21 +24,23 @@ from wsloop.daemon import (
     serving,
 )
 from wsloop.daemon.channel import Answer, Drain, HandOver, Stopping
-from wsloop.daemon.crew import Crew, Patience, Slot
-from wsloop.daemon.crew_steering import Helm, Roster, roster_of
+from wsloop.daemon.crew import Crew
+from wsloop.daemon.crew_steering import Helm, Roster, rows_of
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.heartbeat import Beats
-from wsloop.daemon.reload import Outcome, judge
+from wsloop.daemon.reload import Outcome, Record, judge
 from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.runtime import Runtime
 from wsloop.daemon.signals import SignalHandling
+from wsloop.daemon.slots import Patience, Slot
 from wsloop.daemon.sockets import Purpose
 from wsloop.daemon.workforce import Workforce
 from wsloop.errors import StartupError
-from wsloop.loop.clock import MonotonicClock
+from wsloop.loop.clock import MonotonicClock, unix_time
 from wsloop.loop.poller import make_poller
 from wsloop.loop.reactor import Reactor
 from wsloop.loop.wakeup import SocketpairWakeup
+from wsloop.observe.snapshot import snapshot_of
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.pulse import Jitter
 from wsloop.transport.bind import FdBind
@@ -47,10 +49,11 @@ if TYPE_CHECKING:
     import socket
 
     from wsloop.daemon.channel import Ask
-    from wsloop.daemon.crew import Child
     from wsloop.daemon.first_process import FirstProcess
+    from wsloop.daemon.slots import Child
     from wsloop.daemon.steward import Done, Steward
     from wsloop.loop.poller import Poller
+    from wsloop.observe.snapshot import Snapshot
 
 log = logging.getLogger("wsloop.daemon")
 
@@ -78,13 +81,15 @@ def run(first: FirstProcess, workers: int, said: list[str]) -> int:
         runtime = Runtime(os.environ)
         stack.callback(runtime.close)
         wakeup, poller = SocketpairWakeup(), make_poller()
-        reactor = Reactor(MonotonicClock(), poller, wakeup=wakeup)
+        clock = MonotonicClock()
+        reactor = Reactor(clock, poller, wakeup=wakeup)
         stack.callback(reactor.close)
         supervisor = Supervisor(first, secrets, workers, reactor, runtime, said)
         supervisor.begin(Forks(reactor, functools.partial(_serve, supervisor, wakeup, poller)))
         stack.callback(supervisor.close)
         handling = SignalHandling(
-            reactor, wakeup.write_fileno(), supervisor.stop, supervisor.stop_now, supervisor.reload,
+            reactor, clock, wakeup.write_fileno(),
+            supervisor.stop, supervisor.stop_now, supervisor.reload,
             {
                 signal.SIGCHLD: supervisor.reap,
                 signal.SIGUSR1: supervisor.reopen_logs,
@@ -104,7 +109,8 @@ def _serve(
     supervisor: Supervisor, wakeup: SocketpairWakeup, poller: Poller, slot: Slot, line: socket.socket
 ) -> int:
     """Be a child: let go of what is the supervisor's, and serve."""
-    role = supervisor.role_of(slot, Beats(line.detach()))
+    beats = Beats(line.detach())
+    role = supervisor.role_of(slot, beats)
     supervisor.leave_to_child(role)
     wakeup.close()
     poller.close()
@@ -112,11 +118,8 @@ def _serve(
     try:
         return serving.serve(settings, role, supervisor.first.sources)
     except Exception as error:
-        if settings.log.file:
-            # The log has ended with the serving; standard error, which is told too, may be nobody's.
-            with contextlib.suppress(StartupError):
-                logs.start_direct(settings.log, dev=settings.dev, process=role.name)
-            log.critical("%s: %s", role.name, children.reason_of(error))
+        if beats.fail(children.reason_of(error)):
+            return error.exit_code if isinstance(error, StartupError) else 1
         raise
 
 
@@ -145,6 +148,7 @@ class Supervisor:
         self._said = [*said, f"  workers  {workers}"]
         self._workforce = Workforce(first.sockets, workers)
         self._crew: Crew
+        self._record = Record(unix_time)
         self._is_announced = self._is_stopping = self._is_hub_told = False
         self._drained_from = 0
         self._helm = Helm(
@@ -166,6 +170,7 @@ class Supervisor:
             Jitter(os.urandom),
             patience=PATIENCE,
             on_change=self._on_change,
+            on_failure=self._on_failure,
             on_give_up=self._give_up,
             on_ask=self._on_ask,
             on_drain=self._workforce.replace,
@@ -189,6 +194,7 @@ class Supervisor:
                 admin=self._sockets.bind_for(Purpose.ADMIN),
                 control=self._sockets.bind_for(Purpose.CONTROL),
                 link_fd=self._runtime.link_fileno(),
+                kept=self._helm.kept,
             )
         return replace(common, kind=Kind.WORKER, binds=self._workforce.binds_of(slot), slot=slot.number)
 
@@ -210,6 +216,12 @@ class Supervisor:
             self.first.begin(self._reactor, self._leave, f"{self._workforce.count} workers serve")
             banner.show(self._said)
 
+    def _on_failure(self, line: str) -> None:
+        """Tell why a process could not start; standard error, which is told too, may be nobody's."""
+        children.complain(line)
+        if self.settings.log.file:
+            log.critical("%s", line)
+
     # -- signals -----------------------------------------------------------------------------
 
     def reap(self) -> None:
@@ -224,6 +236,7 @@ class Supervisor:
         self.first.reloading()
         try:
             outcome, plan = judge(self.first.sources, self.settings)
+            self._record.note(outcome)
             if plan is not None:
                 self.settings = plan.settings
                 self._secrets = compose.Secrets(plan.tokens, plan.options.certificates)
@@ -318,4 +331,18 @@ class Supervisor:
         self._helm.carry_out(ask.what, ask.argument, answer)
 
     def _roster(self) -> Roster:
-        return roster_of(self._crew, self._reactor.now, self._drained_from)
+        warnings = (logs.complaint(), self._record.warning())
+        return Roster(
+            rows_of(self._crew, self._reactor.now),
+            self._drained_from,
+            "; ".join(filter(None, warnings)),
+            self._numbers(),
+        )
+
+    def _numbers(self) -> Snapshot:
+        """Return what the supervisor counts, which the hub process tells with the numbers of all."""
+        counted = {
+            "wsloop_worker_deaths_total": self._crew.deaths,
+            "wsloop_log_lines_lost_total": logs.statistics().lost_total,
+        }
+        return snapshot_of((counted, self._record.numbers(is_first=True)), "supervisor", str(os.getpid()))

@@ -53,6 +53,7 @@ class Notifier:
         self._address = environ.get("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):  # the abstract namespace
             self._address = "\0" + self._address[1:]
+        self._told: set[str] = set()
         self.watchdog_s = _watchdog_s(environ, pid) if self._address else 0.0
         """Within so many seconds systemd wants to hear that the loop turns; 0: it does not."""
 
@@ -78,7 +79,7 @@ class Notifier:
         self.send("STOPPING=1", "STATUS=draining")
 
     def send(self, *assignments: str) -> None:
-        """Send what sd_notify(3) lists; what cannot be sent is lost, and said once in the log."""
+        """Send what sd_notify(3) lists; what cannot be sent is lost, and each reason logged once."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -86,7 +87,10 @@ class Notifier:
             try:
                 sock.sendto("\n".join(assignments).encode(), self._address)
             except OSError as error:  # ENOENT, ECONNREFUSED: nobody is there; EAGAIN: its queue is full
-                log.warning("cannot notify systemd: %s", error.strerror)
+                reason = error.strerror or str(error)
+                if reason not in self._told:
+                    self._told.add(reason)
+                    log.warning("cannot notify systemd: %s", reason)
 
 
 def _watchdog_s(environ: Mapping[str, str], pid: int) -> float:

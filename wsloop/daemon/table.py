@@ -26,8 +26,9 @@ class Key(msgspec.Struct, frozen=True):
     `section` is its table in the file, "" for a table that stands for itself. `kind` is what a value is once
     it is read: str, int, float, bool, or tuple for a list. `unit` is the base unit ("s", "ms", "B") of a
     number that may have one, `choices` are all values there are, where that is few. `is_live`: a reload
-    applies it. `is_secret`: its value is never shown. `word` may stand in the place of a number. `declared`
-    is the type as it stands in the table, `expects` says in words what a text with a pattern must be like.
+    applies it. `is_secret`: its value is never shown; `is_url`: what of it may be secret is not. `word` may
+    stand in the place of a number. `declared` is the type as it stands in the table, `expects` says in words
+    what a text with a pattern must be like.
     """
 
     section: str
@@ -40,6 +41,7 @@ class Key(msgspec.Struct, frozen=True):
     is_optional: bool = False
     is_live: bool = False
     is_secret: bool = False
+    is_url: bool = False
     word: str = ""
     declared: Any = str
     expects: str = ""
@@ -107,6 +109,7 @@ def keys_of(section: str, kind: type[msgspec.Struct], *, is_live: bool) -> tuple
                 is_optional=_is_optional(declared),
                 is_live=is_live or "live" in extra,
                 is_secret="secret" in extra,
+                is_url="url" in extra,
                 word=extra.get("word", ""),
                 declared=declared,
                 expects=extra.get("expects", ""),

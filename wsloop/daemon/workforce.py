@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon.bounds import MAX_WORKERS
 from wsloop.daemon.channel import Leave, Listen
-from wsloop.daemon.crew import Slot
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.roles import Kind
+from wsloop.daemon.slots import Slot
 from wsloop.daemon.sockets import Purpose
 from wsloop.errors import StartupError
 from wsloop.transport.bind import FdBind
 
 if TYPE_CHECKING:
-    from wsloop.daemon.crew import Child, Crew
+    from wsloop.daemon.crew import Crew
+    from wsloop.daemon.slots import Child
     from wsloop.daemon.sockets import Place, Sockets
     from wsloop.daemon.steward import Done
 

@@ -243,13 +243,15 @@ class _Arrival:
         except codes.DisconnectError as refusal:  # meanwhile
             client.disconnect(refusal.close_code, refusal.reason)
             return
-        _reply(client, self._command_id, self._request, self._results)
-        for subscription, held in self._held:
+        # What has been ended meanwhile is not told of: the client would count on it.
+        arrived = [(subscription, held) for subscription, held in self._held if subscription.active]
+        told = {each.channel.name: self._results[each.channel.name] for each, _ in arrived}
+        _reply(client, self._command_id, self._request, told)
+        for subscription, held in arrived:
             client.hub.fan_out.settle(held)
             held.release()
-            if subscription.active:
-                subscription.receiver = client.subscriber.receiver
-                assert subscription.audience is not None
-                subscription.audience.refresh()
-        for subscription, _ in self._held:
+            assert subscription.audience is not None
+            subscription.receiver = client.subscriber.receiver
+            subscription.audience.refresh()
+        for subscription, _ in arrived:
             joining.announce(subscription)

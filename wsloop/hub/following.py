@@ -30,8 +30,8 @@ def follow(hub: Hub, namespaces: Namespaces) -> None:
     hub.namespaces = namespaces
     for name in list(hub.channel_names()):
         channel = hub.channel(name)
-        if channel is not None:
-            _follow(channel, _rules(namespaces, channel))
+        assert channel is not None, "ending the subscriptions of one channel closes no other"
+        _follow(channel, _rules(namespaces, channel))
 
 
 def _rules(namespaces: Namespaces, channel: Channel) -> ChannelRules | None:

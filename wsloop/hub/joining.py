@@ -215,12 +215,16 @@ def end_all(client: Client) -> None:
 
 
 def end_with_push(subscription: Subscription, code: Code) -> None:
-    """End a subscription from the server's side: the client is told, behind all it was promised."""
+    """End a subscription from the server's side: the client is told, behind all it was promised.
+
+    Who has not connected yet was told of no subscription, and hears of no end.
+    """
     client, channel = subscription.client, subscription.channel
-    if is_wanted(subscription):
-        del client.subscriptions[channel.name]
+    assert is_wanted(subscription), "who is in a channel, or on the way in, has its name"
+    del client.subscriptions[channel.name]
     client.hub.fan_out.settle(subscription.receiver)
-    client.tell(replies.unsubscribe_push(channel.push_start, code))
+    if client.is_connected:
+        client.tell(replies.unsubscribe_push(channel.push_start, code))
     end(subscription, code)
 
 

@@ -271,8 +271,8 @@ class MemoryBroker(Broker):
     def _forget(self, channel: str) -> None:
         """Forget a stream that holds nothing; its deadline stays in the heap until it is tidied."""
         group = self._entries.pop(channel).group
-        if group is not None:
-            del group[channel]
+        assert group is not None, "what is neither full nor subscribed to is on a list"
+        del group[channel]
 
     def _evict(self) -> None:
         """Let the oldest publications of the least recently used streams go until the rest fits."""

@@ -156,6 +156,13 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             _gauge("link_up", "Whether the hub process hears a worker", "process"),
             _counter("link_reconnects", "Times that a worker has reached the hub process again"),
             _counter("log_lines_lost", "Lines of the log that could not be written"),
+            _counter("reload_failures", "Reloads that a mistake made fail"),
+            _gauge("last_reload_failed", "Processes whose last reload failed; 0: all go by the files"),
+            _gauge(
+                "last_reload_success_timestamp_seconds",
+                "When the settings that hold were read, at the start or by a reload, in Unix seconds",
+                merge=Merge.MAX,
+            ),
             _gauge("overload", "0: well, 1: refusing new connections, 2: closing slow ones", merge=Merge.MAX),
             _gauge("process_resident_memory_bytes", "Resident memory", "process"),
             _counter("process_cpu_seconds", "CPU time used, user and system", "process"),

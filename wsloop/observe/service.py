@@ -48,11 +48,18 @@ class Readable(Service):
 
 
 class MetricsService(Readable):
-    """`/metrics`. `gather` asks all processes for their numbers."""
+    """`/metrics`. `gather` asks all processes for their numbers.
 
-    def __init__(self, gather: Gather) -> None:
+    `ledger` adds them up; `keep` is given what it would need to go on after the end of this process, each
+    time before numbers are told.
+    """
+
+    def __init__(
+        self, gather: Gather, ledger: Ledger | None = None, keep: Callable[[bytes], object] | None = None
+    ) -> None:
         self._gather = gather
-        self._ledger = Ledger()
+        self._ledger = ledger or Ledger()
+        self._keep = keep
 
     def answer(self, request: Request, done: Answered) -> None:
         """See `Service.answer`; a fault of ours is a 500, which Prometheus shows."""
@@ -60,6 +67,8 @@ class MetricsService(Readable):
         def gathered(snapshots: list[Snapshot]) -> None:
             try:
                 body = exposition(self._ledger.total(snapshots))
+                if self._keep is not None:
+                    self._keep(self._ledger.kept())
             except Exception:
                 log.exception("internal error in /metrics")
                 done(Response(500, b"internal error\n", (TEXT, NO_STORE, NOSNIFF)))
@@ -70,7 +79,10 @@ class MetricsService(Readable):
 
 
 class HealthService(Readable):
-    """`/healthz` and, with `is_probe`, `/readyz`, which is a 503 as long as `health` has a reason."""
+    """`/healthz` and, with `is_probe`, `/readyz`, which is a 503 as long as `health` has a reason.
+
+    Warnings stand below, each in a line that begins with "warning: ", and change no status.
+    """
 
     def __init__(self, health: Health, *, is_probe: bool) -> None:
         self._health = health
@@ -78,22 +90,24 @@ class HealthService(Readable):
 
     def answer(self, request: Request, done: Answered) -> None:
         """See `Service.answer`."""
-        reasons = self._health.reasons()
+        reasons, warnings = self._health.reasons(), self._health.warnings()
         status = 503 if reasons and self._is_probe else 200
         if _wants_json(request):
-            state = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+            status_text = "not ready" if reasons else "ready"
+            state = {"status": status_text, "reasons": reasons, "warnings": warnings}
             done(Response(status, msgspec.json.encode(state) + b"\n", (JSON, NO_STORE, NOSNIFF)))
             return
         well = "ready" if self._is_probe else "ok"
         first = "not ready" if self._is_probe else "ok, but not ready"
         lines = [f"{first}:", *reasons] if reasons else [well]
+        lines += [f"warning: {warning}" for warning in warnings]
         done(Response(status, "\n".join([*lines, ""]).encode(), (TEXT, NO_STORE, NOSNIFF)))
 
 
-def services(gather: Gather, health: Health) -> Mapping[str, Service]:
+def services(metrics: MetricsService, health: Health) -> Mapping[str, Service]:
     """Return what an admin listener serves, by path."""
     return {
-        "/metrics": MetricsService(gather),
+        "/metrics": metrics,
         "/healthz": HealthService(health, is_probe=False),
         "/readyz": HealthService(health, is_probe=True),
     }

@@ -1,5 +1,8 @@
 """Is this process ready for clients? Asked by load balancers and operators, answered with reasons.
 
+A reason takes the process out of rotation. A *warning* does not: clients are served as ever, but the operator
+misses something, such as lines of the log; sending clients elsewhere would help nobody.
+
 Each part that can make a process unready adds a check of its own; none of them knows another.
 Served as `/readyz`; whether the process lives at all is `/livez`, which only needs an answer.
 """
@@ -18,6 +21,8 @@ class Health:
     def __init__(self) -> None:
         self._checks: list[Callable[[], str]] = []
         self._checks_of_others: list[Callable[[], str]] = []
+        self._warnings: list[Callable[[], str]] = []
+        self._warnings_of_others: list[Callable[[], str]] = []
 
     def add(self, check: Callable[[], str]) -> None:
         """Ask `check` whenever somebody wants to know.
@@ -31,11 +36,33 @@ class Health:
         """Add a check of other processes, for which this one answers too; it is as those of `add`."""
         self._checks_of_others.append(check)
 
+    def add_warning(self, check: Callable[[], str]) -> None:
+        """Ask `check` too: it returns what is wrong although clients are served; else as those of `add`.
+
+        The public is never told of it.
+        """
+        self._warnings.append(check)
+
+    def add_warning_of_others(self, check: Callable[[], str]) -> None:
+        """Add such a check of other processes, for which this one answers too."""
+        self._warnings_of_others.append(check)
+
     def reasons(self) -> list[str]:
         """Return why clients should not be sent here, in the order of the checks; empty if they may."""
-        others = (check() for check in self._checks_of_others)
-        return [*self.own_reasons(), *(reason for reason in others if reason)]
+        return [*self.own_reasons(), *_told(self._checks_of_others)]
 
     def own_reasons(self) -> list[str]:
         """Return why this very process is not ready, whatever others are."""
-        return [reason for reason in (check() for check in self._checks) if reason]
+        return _told(self._checks)
+
+    def warnings(self) -> list[str]:
+        """Return what is wrong although clients may be sent here, in the order of the checks."""
+        return [*self.own_warnings(), *_told(self._warnings_of_others)]
+
+    def own_warnings(self) -> list[str]:
+        """Return what is wrong in this very process, although it serves."""
+        return _told(self._warnings)
+
+
+def _told(checks: list[Callable[[], str]]) -> list[str]:
+    return [text for text in (check() for check in checks) if text]

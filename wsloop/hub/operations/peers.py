@@ -53,7 +53,7 @@ class NoPeers:
     @property
     def recorder(self) -> Recorder:
         """See `Peers.recorder`; never asked for."""
-        raise NotImplementedError
+        raise AssertionError("nobody is here who could be recorded")
 
     def snapshot(self) -> Sequence[Any]:
         """See `Peers.snapshot`."""
@@ -61,8 +61,8 @@ class NoPeers:
 
     def describe(self, peer: Any) -> PeerInfo:  # noqa: ANN401 - as the port has it
         """See `Peers.describe`; never called."""
-        raise NotImplementedError
+        raise AssertionError("nobody is here who could be described")
 
     def close(self, peer: Any, code: int, reason: str) -> None:  # noqa: ANN401 - as the port has it
         """See `Peers.close`; never called."""
-        raise NotImplementedError
+        raise AssertionError("nobody is here who could be closed")

@@ -1,11 +1,17 @@
-"""Who lives in a simulated world: people with a client, who do what clients do."""
+"""Who lives in a simulated world: people with clients of all kinds, and one operator."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from wsloop.testing.simulator.people.channels import choose
+from wsloop.testing.simulator.people.echoer import Echoer
+from wsloop.testing.simulator.people.operator import Operator
+from wsloop.testing.simulator.people.person import Person
+from wsloop.testing.simulator.people.rogue import Rogue
+from wsloop.testing.simulator.people.town import Town
+
 if TYPE_CHECKING:
-    from wsloop.testing.simulator.line import Line
     from wsloop.testing.simulator.world import World
 
 
@@ -17,33 +23,26 @@ class Actor(Protocol):
         ...
 
 
-class Caller:
-    """Connects, asks for a page, and hangs up: the least that anybody does."""
+FEWEST, MOST = 4, 10
+"""People with messaging clients; the more there are, the larger the fan-out, and the fewer steps for each."""
 
-    def __init__(self, world: World, number: int) -> None:
-        self._random = world.choices.stream(f"caller {number}")
-        self._line: Line | None = None
-        self._got = bytearray()
-        world.wake(self, self._random.random())
-
-    def act(self, world: World) -> None:
-        """See `Actor.act`."""
-        world.wake(self, self._random.expovariate(10))
-        if self._line is None or self._line.is_over:
-            self._line = world.dial(self._random.choice(world.doors), self._on_bytes, self._on_end)
-        elif self._random.random() < 0.9:
-            self._line.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        else:
-            self._line.leave()
-
-    def _on_bytes(self, data: bytes) -> None:
-        self._got = bytearray(data)
-
-    def _on_end(self, how: str) -> None:
-        if how == "fin" and self._line is not None:
-            self._line.leave()
+ARRIVAL_S = 0.5
+"""Within which all have come for the first time."""
 
 
 def people(world: World) -> list[Actor]:
-    """Return who lives in a world."""
-    return [Caller(world, number) for number in range(8)]
+    """Return who lives in a world, the operator first. Each will act by themselves."""
+    town = Town(world)
+    chance = town.chance
+    for number in range(chance.randint(FEWEST, MOST)):
+        name = f"p{number}"
+        # Most have a name of their own, which is their user; one has a second device; some are nobody.
+        kind = chance.choices(("own", "other", "nobody"), (7, 1, 2))[0]
+        user = {"own": name, "other": "p0", "nobody": ""}[kind if number else "own"]
+        town.people.append(Person(town, name, user, choose(chance, chance.randint(1, 5))))
+    actors: list[Actor] = [Operator(town), *town.people]
+    actors += [Echoer(town, f"echo {number}") for number in range(chance.choice((0, 1, 2)))]
+    actors += [Rogue(town, f"rogue {number}") for number in range(chance.choice((0, 0, 1, 2)))]
+    for actor in actors:
+        world.wake(actor, chance.random() * ARRIVAL_S)
+    return actors

@@ -16,6 +16,7 @@ import msgspec
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterable, Mapping
 
     from wsloop.testing.simulator.choices import Choices
     from wsloop.testing.simulator.trace import Trace
@@ -85,15 +86,13 @@ RATES = (0.3, 1.0, 1.0, 3.0)
 
 
 class FaultPlan(msgspec.Struct, frozen=True):
-    """What may go wrong. `kinds` None: all; `skip`: single faults left away, (kind, number of that kind).
+    """What may go wrong. `kinds` None: all; `only`: single faults, (kind, number of that kind), None: all.
 
-    Faults happen in the steps from `first_step` to `last_step` only (None: to the end).
+    A fault that is left away is drawn all the same, so the others stay what they were.
     """
 
     kinds: frozenset[str] | None = None
-    skip: frozenset[tuple[str, int]] = frozenset()
-    first_step: int = 0
-    last_step: int | None = None
+    only: frozenset[tuple[str, int]] | None = None
 
     def allows(self, name: str) -> bool:
         """Whether the kind may strike."""
@@ -104,15 +103,16 @@ NO_FAULTS = FaultPlan(kinds=frozenset())
 
 
 class Marks:
-    """How often each kind fired; `single` are the faults one by one: (kind, number, step)."""
+    """How often each kind fired; `single` are the faults of this history one by one: (kind, number)."""
 
     def __init__(self) -> None:
         self.fired = {kind.name: 0 for kind in KINDS}
-        self.single: list[tuple[str, int, int]] = []
+        self.single: list[tuple[str, int]] = []
 
-    def missing(self, shapes: frozenset[str]) -> list[str]:
-        """Return the kinds that never fired, of those that can happen in worlds of these shapes."""
-        return [k.name for k in KINDS if not self.fired[k.name] and shapes.intersection(k.shapes)]
+
+def missing(fired: Mapping[str, int], shapes: Iterable[str]) -> list[str]:
+    """Return the kinds that never fired, of those that can happen in worlds of these shapes."""
+    return [kind.name for kind in KINDS if not fired.get(kind.name) and set(shapes) & set(kind.shapes)]
 
 
 class Chance:
@@ -176,12 +176,10 @@ class Storm:
 
     def lets(self, name: str, number: int) -> bool:
         """Return whether the plan lets the fault happen."""
-        plan = self.plan
-        if self.is_over or self.step < plan.first_step or (name, number) in plan.skip:
-            return False
-        if plan.last_step is not None and self.step > plan.last_step:
+        only = self.plan.only
+        if self.is_over or (only is not None and (name, number) not in only):
             return False
         self._marks.fired[name] += 1
-        self._marks.single.append((name, number, self.step))
+        self._marks.single.append((name, number))
         self._trace.note("fault", name, number, self.step)
         return True

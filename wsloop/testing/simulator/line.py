@@ -24,8 +24,8 @@ class Line(SimulatedSocket):
     """The end of a client's.
 
     `on_bytes(data)` is called with what arrives, in order; `on_end(how)` with "fin" when the server's
-    direction has ended, after which the client may `leave`, and with "reset" or "vanished" when the line is over.
-    `reads` is False while it is stalled.
+    direction has ended, after which the client may `leave`, and with "reset" or "vanished" when the line is
+    over. `reads` is False while it is stalled.
     """
 
     def __init__(
@@ -65,9 +65,10 @@ class Line(SimulatedSocket):
         self.reads = False
 
     def go_on(self) -> None:
-        """Read again."""
+        """Read again; nothing happens on a line that is over."""
         self.reads = True
-        self._deliver()
+        if not self.is_over:
+            self._deliver()
 
     def leave(self) -> None:
         """Close the socket, with FIN, or with a reset if something is unread. Idempotent."""

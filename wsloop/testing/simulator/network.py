@@ -64,7 +64,7 @@ class Descriptors(DescriptorTable):
 class Cable:
     """All that is under way in a world, and who listens where.
 
-    `lines` are the clients' open ends, by the numbers of their connections.
+    `lines` are the clients' open ends, by the numbers of their connections; `dialled` counts all there were.
     """
 
     def __init__(self, clock: WorldClock, agenda: Agenda, storm: Storm, trace: Trace) -> None:
@@ -77,7 +77,7 @@ class Cable:
         self._agenda = agenda
         self._spike = storm["spike"]
         self._next_port = FIRST_PORT
-        self._number = 0
+        self._number = self.dialled = 0
 
     def carry(
         self, end: SimulatedSocket, size_bytes: int, arrive: Callable[..., object], *arguments: object
@@ -118,6 +118,7 @@ class Cable:
             return None
         source = TcpBind(host, self.take_port())
         self._number += 1
+        self.dialled += 1
         line = Line(self, listener.network, (source, bind), self._number, on_bytes, on_end)
         self.lines[self._number] = line
         self._join(line, listener, source)

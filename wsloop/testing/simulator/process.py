@@ -15,6 +15,8 @@ from wsloop.testing.simulator.poller import SimulatedPoller
 from wsloop.transport.bind import TcpBind, UnixBind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.server.assembly import House, Options
     from wsloop.testing.simulator.sockets import SimulatedSocket
     from wsloop.testing.simulator.world import World
@@ -29,7 +31,8 @@ class Process:
     """One of a world's processes, through all its lives.
 
     `house` is what runs in it, None while it is dead; `life` counts its lives; `bind` is where clients
-    connect. `stopped_until_s` is above now while it is stopped.
+    connect. `stopped_until_s` is above now while it is stopped. `messages`: what it received of clients in
+    the lives that are over.
     """
 
     def __init__(self, world: World, name: str, port: int, slot: int | None = None) -> None:
@@ -37,8 +40,10 @@ class Process:
         self.slot = slot
         self.bind = TcpBind("127.0.0.1", port)
         self.life = 0
+        self.messages = 0
         self.house: House | None = None
         self.stopped_until_s = -math.inf
+        self.on_started: Callable[[Process], object] | None = None
         self._world = world
         self.start()
 
@@ -65,11 +70,14 @@ class Process:
         self.reactor = self.house.reactor
         self.house.server.listen(self.bind)
         world.trace.note("start", self.name, self.life)
+        if self.on_started is not None:
+            self.on_started(self)
 
     def kill(self) -> None:
         """End it without a word (SIGKILL)."""
         if self.house is not None:
             self._world.trace.note("kill", self.name, self.life)
+            self.messages += self.house.server.tally.messages_received
             self.house = None
             self.network.die()
 
@@ -78,6 +86,7 @@ class Process:
         house, self.house = self.house, None
         if house is None:
             return
+        self.messages += house.server.tally.messages_received
         house.server.close()
         house.reactor.run_once()
         if house.outside is not None:

@@ -78,6 +78,10 @@ class Weather:
         for number in list(self._repairs):
             self._repair(number)
 
+    def between_turns(self, action: Callable[..., object], *arguments: object) -> None:
+        """Call `action(*arguments)` as soon as no process is in the middle of a turn."""
+        self._later(0.0, action, *arguments)
+
     def _plan(self, name: str) -> None:
         due_s = self._world.storm[name].next_s(self._world.clock.now())
         if due_s < math.inf:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.testing.simulator.actors import Actor
+    from wsloop.testing.simulator.checkers import Checker
     from wsloop.testing.simulator.line import Line
 
 SHAPES = ("one", "cluster")
@@ -45,7 +46,7 @@ class World:
     """One history. Arguments: `seed` of everything; `shape`; the faults that `plan` allows.
 
     `processes` are all, `doors` those that take clients. `is_calm` once faults have stopped. `turns_worked`
-    counts turns with a ready descriptor or a due timer; `errors` is what the program logged as its own fault.
+    counts turns with a ready descriptor or a due timer.
     """
 
     def __init__(
@@ -72,8 +73,20 @@ class World:
         self.processes = self._begin()
         self.doors = [each for each in self.processes if each.name != HUB]
         self.weather = Weather(self)
+        self._began_s = self.clock.now()
         self.actors: list[Actor] = actors.people(self)
-        self.checkers = checkers.checkers(self)
+        self.checkers: list[Checker] = checkers.checkers(self)
+
+    @property
+    def messages(self) -> int:
+        """How many messages of clients the processes have received."""
+        alive = [each.house.server.tally.messages_received for each in self.processes if each.house]
+        return sum(alive) + sum(each.messages for each in self.processes)
+
+    @property
+    def lasted_s(self) -> float:
+        """How much virtual time has passed."""
+        return self.clock.now() - self._began_s
 
     def _begin(self) -> list[Process]:
         if self.shape == "one":

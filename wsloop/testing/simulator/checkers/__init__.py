@@ -1,4 +1,10 @@
-"""What must hold in every world, after every step and at its end."""
+"""Judges of a run: each promise in a file of its own, which says what would break it.
+
+P1 to P5 and P7 are functions that are told of one event (an append, an acknowledgement, a push) and raise a
+`Violation`; so is what is judged of single connections. `watch.py` calls what looks at the world after each
+step, at rest and at the end. None walks over the whole world after a step: what costs more than a comparison is
+done every so many steps, and says so.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +30,9 @@ class Checker(Protocol):
         ...
 
 
-class NothingOpen:
-    """At the end no process has a descriptor open."""
+def checkers(world: World) -> list[Checker]:
+    """Return who looks at a world, whose people are there already."""
+    from wsloop.testing.simulator.checkers.watch import Watch  # noqa: PLC0415 - they need the protocol above
+    from wsloop.testing.simulator.people.operator import Operator  # noqa: PLC0415
 
-    def after_step(self, world: World) -> None:
-        """See `Checker.after_step`."""
-
-    def at_rest(self, world: World) -> None:
-        """See `Checker.at_rest`."""
-
-    def at_end(self, world: World) -> None:
-        """See `Checker.at_end`."""
-        for process in world.processes:
-            assert not len(process.network.descriptors), process.network.descriptors.snapshot()
-
-
-def checkers(_world: World) -> list[Checker]:
-    """Return who looks at a world."""
-    return [NothingOpen()]
+    return [Watch(world, each.town) for each in world.actors if isinstance(each, Operator)]
