@@ -88,8 +88,12 @@ show-100k: $(VENV)/.dev debian  ## 102,400 connections for five minutes, and mes
 conformance: $(VENV)/.dev  ## play all Autobahn cases against /echo; writes docs/reference/conformance.md
 	$(BIN)/python -m tools.conformance $(ARGS)
 
-fuzz: $(VENV)/.dev  ## the protocol's properties on random bytes, until one fails or Ctrl+C (ARGS='--seed 1')
-	$(BIN)/python -m tools.fuzz $(ARGS)
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/.fuzz  ## guided random bytes for each target, 60 s each (TARGET=frames SECONDS=600; TARGET=differential)
+	$(BIN)/python -m tools.fuzz $(TARGET) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
 	SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot

@@ -29,8 +29,9 @@ def test_a_url_is_taken_apart(text: str, expected: Url) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "app", "ftp://app/", "http://", "http:///c", "http://user:pw@app/", "http://app:0/", "http://app:65536/",
-        "http://app:x/", "http://app/a b", "http://app/\r\nX: y", "http://app/#f", "http://[::1/", "http://[app]/",
+        "", "app", "ftp://app/", "http://", "http:///c", "http://user:pw@app/", "http://app:0/",
+        "http://app:65536/", "http://app:0655350/", "http://app:x/", "http://app/a b", "http://app/\r\nX: y", "http://app/#f",
+        "http://[::1/", "http://[app]/",
         "http://[::1]8/", "https://unix:/a:/b", "http://unix:a:/b", "http://unix:/a", "http://a_b\n/", "http://ä/",
         "http://app:-1/", "http://app:99999999999/",
     ],

@@ -164,3 +164,11 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert len(set(tags)) == len(tags)
     assert messages.VERSION == 1
+
+
+def test_a_message_with_something_deep_behind_its_fields_is_a_link_error() -> None:
+    body = b"\x93\x00\x01" + b"\x91" * 3000 + b"\x00"
+    reader = MessageReader(FromWorker)
+    reader.feed(len(body).to_bytes(4, "big") + body)
+    with pytest.raises(LinkError, match="makes no sense"):
+        reader.next()

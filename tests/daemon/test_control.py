@@ -192,7 +192,9 @@ def test_what_is_no_command_is_refused(house: ControlledHouse, line: str, body: 
 
 
 @pytest.mark.parametrize("method", ["conns", "kick", "publish"])
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"page": "x", "user": 1, "channel": 1}'])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"\xff", b'{"user": "\xff"}', b'{"page": "x", "user": 1, "channel": 1}']
+)
 def test_bad_json_is_an_answer_not_a_fault(
     house: ControlledHouse, method: str, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

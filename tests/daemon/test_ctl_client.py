@@ -67,6 +67,7 @@ def place() -> Iterator[Path]:
         (answer("404 Not Found", b""), "does not know"),
         (answer("200 OK", b"[]"), "no wsloop daemon"),
         (answer("200 OK", b"{}"), "no wsloop daemon"),
+        (answer("200 OK", b'{"a": "\xff"}'), "no wsloop daemon"),
         (answer("200 OK", b'{"error":{"message":"no","hint":""}}'), "^no$"),
         (b"SSH-2.0\r\n", "hung up"),
         (b"", "hung up"),

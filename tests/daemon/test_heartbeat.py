@@ -18,6 +18,7 @@ from wsloop.daemon.channel import (
     Leave,
     Listen,
     Message,
+    Resized,
     Unframer,
     encode,
 )  # fmt: skip
@@ -43,10 +44,11 @@ class Scene:
         self.line.setblocking(False)
         self.beats = Beats(theirs.detach())
         self.drains = 0
+        self.sizes: list[int] = []
         self._unframer = Unframer()
 
     def attach(self) -> None:
-        self.beats.attach(self.house, self._drain)
+        self.beats.attach(self.house, self._drain, self.sizes.append)
 
     def _drain(self) -> None:
         self.drains += 1
@@ -120,6 +122,13 @@ def test_it_drains_when_it_is_told_and_when_nobody_is_there_any_more(
     scene.turn()
     assert scene.drains == 2
     assert "the supervisor is gone: ending" in caplog.text
+
+
+def test_it_hears_how_many_workers_there_are(scene: Scene) -> None:
+    scene.attach()
+    scene.say(Resized(3))
+    scene.say(Resized(2))
+    assert scene.sizes == [3, 2]
 
 
 def test_a_socket_that_another_has_left_is_listened_on_until_a_third_has_it(scene: Scene) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.daemon.test_crew import Scene
-from wsloop.daemon.channel import Leave, Listen
+from wsloop.daemon.channel import Leave, Listen, Resized
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.slots import Slot
 from wsloop.daemon.sockets import Purpose, Sockets
@@ -68,9 +68,9 @@ def test_who_goes_leaves_its_socket_to_another_and_who_comes_gets_it_back(
     _, second = sockets.places[0].descriptors
     assert workforce.remove() == "worker-1 drains for good: 1 left"
     assert scene.processes.signals == [(TWO, signal.SIGTERM)]
-    assert scene.processes.lines[ONE].said == [Listen((second,))]
+    assert scene.processes.lines[ONE].said == [Listen((second,)), Resized(1)]
     assert workforce.add() == "worker-2 was added: there are 2 workers"  # 1 has not gone yet
-    assert scene.processes.lines[ONE].said == [Listen((second,)), Leave((second,))]
+    assert scene.processes.lines[ONE].said[2:] == [Leave((second,)), Resized(2)]
     assert binds(workforce, 2) == (FdBind(second),)
     assert len(sockets.places[0].descriptors) == 2
 

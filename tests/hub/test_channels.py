@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.hub import fossil
 from tests.hub.support import RecordedSubscriber, World
 from wsloop.hub import replies
-from wsloop.hub.audiences import NOT_POSITIONED
+from wsloop.hub.audiences import NOT_POSITIONED, PLAIN, Wish
 from wsloop.hub.broker import Retention
-from wsloop.hub.channels import Channel, Subscription
-from wsloop.hub.fan_out import DirectFanOut, Packet
+from wsloop.hub.channels import Channel, HeldReceiver, Subscription
+from wsloop.hub.codec import JSON
+from wsloop.hub.fan_out import DirectFanOut, Packet, kept
 from wsloop.hub.history import Publication, StreamPosition
 from wsloop.hub.namespaces import ChannelRules, Namespace
 
@@ -29,9 +32,12 @@ class Room:
         self.world = World()
         self.channel = Channel("c", RULES, DirectFanOut())
 
-    def enter(self, position: StreamPosition | None, *, wants_joins: bool = False) -> Subscription:
+    def enter(
+        self, position: StreamPosition | None, *, wants_joins: bool = False, wish: Wish = PLAIN
+    ) -> Subscription:
         subscription = Subscription(self.world.connect().client, self.channel)
         subscription.wants_joins = wants_joins
+        subscription.wish = wish
         assert self.channel.add(subscription, position) == []
         return subscription
 
@@ -152,3 +158,49 @@ def test_a_subscriber_that_leaves_during_delivery_disturbs_nobody() -> None:
     room.channel.deliver(publication(1), "e")
     assert len(heard(other)) == 1
     assert len(room.channel) == 1
+
+
+def large(offset: int) -> Publication:
+    rows = [{"id": index, "name": f"user {offset if index == 20 else index}"} for index in range(40)]
+    return Publication(offset, json.dumps(rows).encode(), delta=True)
+
+
+def payloads(subscription: Subscription) -> list[bytes]:
+    """What a client makes of whole payloads and differences to the one before."""
+    found = [b""]
+    for line in heard(subscription):
+        pub = json.loads(line)["push"]["pub"]
+        text = pub["data"].encode()
+        found.append(fossil.apply(found[-1], text) if pub.get("delta") else text)
+    return found[1:]
+
+
+@given(position=st.integers(0, 4), offsets=st.lists(st.integers(1, 6), max_size=8))
+@example(position=1, offsets=[1, 2, 3])
+def test_whoever_is_passed_over_can_still_make_sense_of_the_next_difference(
+    position: int, offsets: list[int]
+) -> None:
+    room = Room()
+    wish = Wish(delta=True)
+    everything, positioned = room.enter(None, wish=wish), room.enter(StreamPosition(position, "e"), wish=wish)
+    expected = position
+    for offset in offsets:
+        room.channel.deliver(large(offset), "e")
+        expected += offset == expected + 1
+    assert payloads(everything) == [large(offset).data for offset in offsets]
+    assert payloads(positioned) == [large(offset).data for offset in range(position + 1, expected + 1)]
+
+
+@given(st.integers(0, 6), st.integers(0, 6))
+def test_a_held_receiver_passes_all_on_in_order_once_it_is_released(before: int, after: int) -> None:
+    inner = RecordedSubscriber()
+    held = HeldReceiver(inner)
+    messages = [b"%d" % number for number in range(before + after)]
+    for message in messages[:before]:
+        DirectFanOut().send([held], message, kept(JSON))
+    assert inner.pushes == []
+    held.release()
+    assert inner.pushes == messages[:before]
+    for message in messages[before:]:
+        DirectFanOut().send([held], message, kept(JSON))
+    assert inner.pushes == messages

@@ -136,3 +136,16 @@ def test_nothing_in_common_is_no_difference() -> None:
 
 def test_a_short_text_is_no_difference() -> None:
     assert delta(b'{"a":1}', b'{"a":2}') is None
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_only_so_many_places_are_looked_up(is_found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(4)
+    base = b"[" + ",".join("".join(chance.choices("abcdefghij", k=40)) for _ in range(40)).encode() + b"]"
+    strange = b",".join(b"%040d" % number for number in range(20))
+    target = b"{" + strange + b"," + base[1:-1] + b"}"
+    monkeypatch.setattr(module, "LOOKUPS", 60 if is_found else 10)
+    difference = delta(base, target)
+    assert (difference is not None) is is_found
+    if difference is not None:
+        assert fossil.apply(base, difference) == target

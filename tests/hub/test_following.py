@@ -186,6 +186,21 @@ def test_what_a_token_says_about_presence_stays() -> None:
     assert ann.close_code is None
 
 
+def test_what_a_token_says_about_comings_and_goings_stays() -> None:
+    made = world(a=OPEN)
+    unseen = SubscriptionGrant(override=Override(join_leave=False))
+    ann = made.connect(Identity("ann", subscriptions={"a:x": unseen}))
+    ben = made.connect()
+    ben.ask("subscribe", channel="a:x", join_leave=True)
+    for changed in (without(history_size=5), QUIET, without(force_push_join_leave=True)):
+        change(made, a=changed)
+    ben.take(), ann.take()
+    made.connect().ask("subscribe", channel="a:x")
+    ann.client.closed()
+    assert ["join" in push for push in pushes(ben)] == [True]
+    assert pushes(ann) == []
+
+
 def test_without_history_nobody_counts_offsets_and_nobody_misses_one() -> None:
     made = world(a=OPEN)
     ann = made.connect()

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.hub.support import World
 from wsloop.errors import StateError
+from wsloop.hub import codes
+from wsloop.hub.backend import Refused
 from wsloop.hub.client_state import CLIENT_TRANSITIONS, ClientState, ClientStep
 from wsloop.hub.codes import ReplyError
+from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.replies import PayloadError
 
 
@@ -126,3 +129,29 @@ def test_the_hub_sweeps_in_batches() -> None:
     world.clock.advance(300.0)
     assert [world.hub.expire(world.clock.now()) for _ in range(3)] == [1000, 500, 0]
     assert world.hub.statistics().broker.publications == 0
+
+
+def test_what_is_dropped_of_a_channel_that_one_is_not_in_is_nothing() -> None:
+    peer = World().connect()
+    peer.client.miss("chat:a")
+    assert (peer.take(), peer.close_code) == ([], None)
+
+
+def test_who_is_told_to_go_is_told_nothing_else() -> None:
+    peer = World().connect()
+    peer.client.disconnect(3001, "shutdown")
+    peer.client.tell(b"{}")
+    assert peer.take() == []
+
+
+def test_without_a_backend_every_question_is_refused() -> None:
+    answers: list[Any] = []
+    backend, anything = NoBackend(), cast("Any", None)
+    backend.connect(anything, answers.append)
+    backend.refresh(anything, answers.append)
+    backend.subscribe(anything, answers.append)
+    backend.publish(anything, answers.append)
+    backend.sub_refresh(anything, "a", answers.append)
+    backend.rpc(anything, answers.append)
+    backend.send(anything)
+    assert answers == [Refused(codes.NOT_AVAILABLE)] * 6

@@ -8,6 +8,9 @@ import msgspec
 import pytest
 
 from tests.hub.support import LateBroker, Peer, World
+from wsloop.hub import codes, joining
+from wsloop.hub.commands import SubscribeRequest
+from wsloop.hub.grants import SubscriptionGrant
 from wsloop.hub.history import LINE_BYTES
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
@@ -465,3 +468,17 @@ def test_an_unpositioned_subscription_needs_no_read() -> None:
     world = World(broker=LateBroker, namespaces={**dev_namespaces(), "plain": BY_REQUEST})
     peer = world.connect()
     assert peer.ask("subscribe", channel="plain:c") == {}
+
+
+def test_a_stream_that_cannot_be_read_leaves_no_lease_behind() -> None:
+    world = World(broker=LateBroker)
+    peer = world.connect()
+    world.broker.failing = True
+    subscription = joining.occupy(peer.client, "chat:a", world.hub.namespaces.rules_of("chat:a"))
+    outcomes: list[bytes | codes.Code] = []
+    grant = SubscriptionGrant(expire_at=int(world.clock.unix_s()) + 60)
+    joining.join(subscription, SubscribeRequest(channel="chat:a"), grant, outcomes.append)
+    assert outcomes == [codes.INTERNAL_ERROR]
+    world.clock.advance(1000.0)
+    world.hub.expire(world.clock.now())
+    assert (peer.take(), peer.close_code) == ([], None)

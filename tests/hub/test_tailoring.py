@@ -389,3 +389,12 @@ def test_what_two_filters_let_through_is_one_object() -> None:
         peer.ask("subscribe", channel="a.1", tf={"key": "n", "cmp": "neq", "val": str(number)})
     publish(world, b"0", tags=b'{"n":"5"}')
     assert peers[0].subscriber.pushes[-1] is peers[1].subscriber.pushes[-1]
+
+
+def test_without_history_a_filter_holds_back_what_it_does_not_let_through() -> None:
+    world = World(namespaces={"": msgspec.structs.replace(OPEN, history_size=0, history_ttl_s=0.0)})
+    peer = world.connect()
+    peer.ask("subscribe", channel="a.1", tf={"key": "n", "cmp": "eq", "val": "1"})
+    for tags in (b'{"n":"1"}', b'{"n":"2"}', b'{"n":"1"}'):
+        publish(world, tags[5:8], tags=tags)
+    assert [line["push"]["pub"]["data"] for line in peer.take()] == ["1", "1"]

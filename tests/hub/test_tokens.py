@@ -127,6 +127,17 @@ def test_no_other_byte_of_a_token_gives_another_verdict_than_invalid(
         verifier(name).verify_connection(token[:place] + other + token[place + 1 :], NOW_S)
 
 
+def test_what_is_not_utf_8_is_refused_even_where_nobody_reads_it() -> None:
+    """RFC 7515 section 5.2, step 3, and RFC 7519 section 7.2, step 10."""
+    with pytest.raises(InvalidTokenError):
+        verifier().verify_connection(sign(b'{"sub":"42","\xff":1}'), NOW_S)
+    header = pack(b'{"alg":"HS256","\xff":1}')
+    signed = f"{header}.{pack('{}')}"
+    signature = hmac.digest(SECRET.encode(), signed.encode(), "sha256")
+    with pytest.raises(InvalidTokenError):
+        verifier().verify_connection(f"{signed}.{pack(signature)}", NOW_S)
+
+
 @given(st.integers(0, 2**40), st.floats(0, 2**40))
 def test_a_token_is_good_from_its_first_moment_until_before_its_last(from_s: int, now_s: float) -> None:
     token = sign({"nbf": from_s, "exp": from_s + 100})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import select
@@ -275,3 +276,29 @@ def test_a_back_end_that_is_not_here_is_a_startup_error(monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match="none of auto, epoll"):
         make_poller("iocp")
     assert BACKENDS[0] == "auto"
+
+
+@needs_epoll
+def test_what_the_kernel_forgot_is_no_error_and_anything_else_is() -> None:
+    class Forgetful:
+        """An epoll whose next answer is `error`."""
+
+        error = 0
+
+        def register(self, fd: int, mask: int) -> None:
+            pass
+
+        def unregister(self, fd: int) -> None:
+            raise OSError(self.error, "told by the kernel")
+
+    poller, kernel = EpollPoller(), Forgetful()
+    poller.close()
+    poller._epoll = kernel  # type: ignore[assignment]
+    for kernel.error in (errno.EBADF, errno.ENOENT, errno.EPERM):
+        poller.register(3, READ)
+        poller.unregister(3)
+    poller.register(3, READ)
+    kernel.error = errno.EFAULT
+    with pytest.raises(OSError, match="told by the kernel"):
+        poller.unregister(3)
+    assert len(poller) == 0

@@ -66,6 +66,7 @@ def test_too_many_jobs_are_refused_and_after_the_end_none_is_told(reactor: React
     assert helper.run(int, found.append)
     assert not helper.run(int, found.append)
     helper.close()
+    helper.close()
     assert not helper.run(int, found.append)
     gate.set()
     reactor.call_later(0.05, lambda: None)

@@ -11,6 +11,7 @@ from wsloop.hub.operations.results import RecordedLine
 from wsloop.observe.tape import FORMAT, Head, TapeError, read
 
 HEAD = msgspec.json.encode(Head(FORMAT, "1", 0.0, redacted=True)) + b"\n"
+LINE = b'{"n":1,"t":0,"c":"a/1","kind":"begin","about":{"message_bytes":%b}}\n'
 
 recorded = st.builds(
     RecordedLine,
@@ -45,6 +46,11 @@ def test_a_last_line_that_was_cut_off_is_left_out() -> None:
         ([HEAD.replace(b"1", b"2", 1)], "later version"),
         ([HEAD, b"what?\n", b"\n"], "line 2"),
         ([HEAD, b'{"n":1,"t":0,"c":"a/1","kind":"in","data":"%"}\n', b"\n"], "line 2"),
+        ([HEAD, b'{"n":1,"t":0,"c":"a/1","kind":"\xff"}\n', b"\n"], "line 2"),
+        ([HEAD, LINE % b"-1", b"\n"], "line 2: message_bytes"),
+        ([HEAD, LINE % b'"much"', b"\n"], "line 2: message_bytes"),
+        ([HEAD, LINE % b"true", b"\n"], "line 2: message_bytes"),
+        ([HEAD, LINE % b"9223372036854775808", b"\n"], "line 2: message_bytes"),
     ],
 )
 def test_what_is_no_recording_is_told(lines: list[bytes], said: str) -> None:

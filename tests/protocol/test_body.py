@@ -93,7 +93,10 @@ def test_a_request_is_refused_before_its_body_has_come() -> None:
 
 def test_a_client_that_waits_for_100_gets_it_once_if_its_body_is_wanted() -> None:
     handshake = make()
+    assert handshake.take_interim() == b""
     assert handshake.receive(HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n") is None
+    assert handshake.request is not None
+    assert handshake.request.path == "/api/x"
     assert handshake.take_interim().startswith(b"HTTP/1.1 100 ")
     assert handshake.take_interim() == b""
     assert handshake.receive(b"o") is None

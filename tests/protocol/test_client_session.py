@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
@@ -79,7 +79,17 @@ FRAMES = st.lists(
 )
 
 
+BEGUN = server_frame(TEXT, b"a", fin=False)
+
+
 @given(FRAMES, st.lists(st.integers(0, 400), max_size=8))
+@example([BEGUN, server_frame(PING, b"!"), server_frame(PONG), server_frame(CONTINUATION, b"b")], [])
+@example([BEGUN, server_frame(CLOSE, b"\x03\xe8bye")], [1])
+@example([BEGUN, server_frame(CLOSE)], [])
+@example([server_frame(CLOSE, b"\x03\xe8\xff")], [])
+@example([server_frame(CLOSE, b"\x00\x01")], [])
+@example([b"\x82\x7e\x00\x7d" + b"x" * 125], [])
+@example([server_frame(BINARY, b"x" * 66_000), server_frame(BINARY, b"x" * 126)], [])
 def test_any_cut_of_any_frames_makes_the_events_wsproto_makes(frames: list[bytes], where: list[int]) -> None:
     data = b"".join(frames)
     assert plain(run(session(), list(cuts(data, where)))) == judged(data)
@@ -141,7 +151,10 @@ def test_after_our_close_frame_messages_are_dropped_until_the_servers() -> None:
         machine.send_text("more")
     assert machine.answer_ping(b"") == b""
     late = (
-        server_frame(TEXT, b"late") + server_frame(TEXT, b"a", fin=False) + server_frame(CONTINUATION, b"b")
+        server_frame(TEXT, b"late")
+        + server_frame(TEXT, b"a", fin=False)
+        + server_frame(PING, b"late")
+        + server_frame(CONTINUATION, b"b")
     )
     late += server_frame(PING, b"late") + server_frame(CLOSE, b"\x03\xe8")
     assert machine.receive(late) == [CloseReceived(1000, "")]

@@ -11,6 +11,8 @@ from wsproto import frame_protocol
 
 from tests.protocol.kit import client_frame, run_session, state_of
 from wsloop.errors import StateError
+from wsloop.protocol.deflate import DeflateOptions
+from wsloop.protocol.deflate_offers import negotiate
 from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, Ping, Pong, TextMessage
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.frames import JOIN_MAX_BYTES, encode_frame
@@ -520,3 +522,57 @@ def test_whoever_has_lost_bytes_gives_up_reading() -> None:
     session.send_close(1008)
     session.lose_track()
     assert state_of(session) is SessionState.CLOSED
+
+
+def test_a_ping_that_is_answered_too_late_gets_no_pong() -> None:
+    session = FastSession(Limits())
+    session.receive(client_frame(PING, b"!"))
+    session.send_close(1001)
+    before = len(session.take_output())
+    session.answer_ping(b"!")
+    assert (before, session.take_output()) == (1, [])
+
+
+@pytest.mark.parametrize("verb", ["writable", "commit"])
+def test_there_is_room_only_while_a_long_frame_arrives(verb: str) -> None:
+    session = FastSession(Limits())
+    for data in (b"", client_frame(TEXT, b"x")):
+        session.receive(data)
+        with pytest.raises(StateError):
+            session.writable() if verb == "writable" else session.commit(0)
+
+
+def test_a_long_text_that_is_not_utf8_fails_where_it_is_read_in_place() -> None:
+    session = FastSession(Limits(whole_frame_bytes=1024))
+    frame = client_frame(TEXT, b"a" * 2000 + b"\xff" * 2000)
+    session.receive(frame[:100])
+    done = 100
+    while session.is_filling:
+        space = session.writable()
+        part = frame[done : done + min(len(space), 512)]
+        space[: len(part)] = part
+        session.commit(len(part))
+        done += len(part)
+    (failure,) = session.take_events()
+    assert isinstance(failure, Failed)
+    assert failure.code == 1007
+    assert 100 < done < 3000
+
+
+def test_a_session_is_between_messages_until_something_else_than_plain_frames_comes() -> None:
+    session = FastSession(Limits())
+    for data, expected in (
+        (client_frame(TEXT, b"x"), True),
+        (client_frame(TEXT, b"a", fin=False), False),
+        (client_frame(CONTINUATION, b"b"), True),
+        (client_frame(CLOSE), False),
+    ):
+        session.receive(data)
+        assert session.is_between_messages is expected
+
+
+def test_what_was_agreed_on_is_known() -> None:
+    agreement = negotiate(["permessage-deflate"], DeflateOptions())
+    assert agreement is not None
+    assert FastSession(Limits(), agreement).agreement is agreement
+    assert FastSession(Limits()).agreement is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import socket
 import subprocess
@@ -102,6 +103,20 @@ def test_no_process_imports_asyncio_with_everything_on(everything: str, workers:
     assert {"jwt", "ssl", "prometheus_client", "wsloop.server.connection", "wsloop.client.hooks"} <= modules
     assert ("wsloop.daemon.supervisor" in modules) is (workers == "2")
     assert "asyncio" not in modules
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("is_scraped", [True, False])
+def test_what_writes_metrics_is_loaded_once_before_the_first_scrape_and_only_where_there_is_one(
+    everything: str, workers: str, is_scraped: bool
+) -> None:
+    admin = () if is_scraped else ("--no-admin",)
+    python = ("-X", "importtime")
+    with Daemon("-c", everything, "-w", workers, *admin, dev=False, python_options=python) as daemon:
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        loaded = re.findall(r"^import time:.*\| +prometheus_client$", daemon.stderr(), re.MULTILINE)
+    assert len(loaded) == int(is_scraped)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -14,6 +14,7 @@ from wsloop.errors import ConfigError, UsageError
 from wsloop.transport.bind import MAX_PORT, TcpBind, UnixBind
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
+_PORT = re.compile(r"[0-9]{1,5}\Z")
 _PATH = re.compile(r"/[!-~]*\Z")
 _USER = re.compile(r"\A([A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -106,7 +107,7 @@ def _authority(text: str, default_port: int, key: str) -> tuple[str, int]:
         host, _, port_text = text.partition(":")
     if not text.startswith("[") and not _HOST.match(host):
         raise _bad(key, "its host is a name or an address; no user, no password")
-    if port_text and not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) <= MAX_PORT):
+    if port_text and not (_PORT.match(port_text) and 0 < int(port_text) <= MAX_PORT):
         raise _bad(key, f"its port is a number from 1 to {MAX_PORT}")
     return host, int(port_text) if port_text else default_port
 

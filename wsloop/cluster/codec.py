@@ -112,5 +112,5 @@ class MessageReader:
         self._at = end
         try:
             return self._decoder.decode(data[start:end])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise LinkError(f"a message makes no sense: {error}") from error

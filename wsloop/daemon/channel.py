@@ -101,11 +101,17 @@ class Leave(_Message, frozen=True, tag="leave"):
     keys: tuple[int, ...]
 
 
+class Resized(_Message, frozen=True, tag="resized"):
+    """There are so many workers now: what all share is divided anew."""
+
+    workers: int
+
+
 class Stopping(_Message, frozen=True, tag="stopping"):
     """The workers drain: told to the hub process, which answers for all of them whether they are ready."""
 
 
-Message = Beat | Ask | Failed | Answer | Drain | HandOver | Listen | Leave | Stopping
+Message = Beat | Ask | Failed | Answer | Drain | HandOver | Listen | Leave | Resized | Stopping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

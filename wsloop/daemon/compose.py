@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsloop.daemon import memory, outside, process
+from wsloop.daemon import outside, process
 from wsloop.daemon.environment import KEY_PASSWORD
 from wsloop.errors import ConfigError
 from wsloop.hub.memory_broker import BrokerLimits
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from wsloop.daemon.tokens import Tokens
     from wsloop.loop.wakeup import SocketpairWakeup
+    from wsloop.server.overload import MemoryGauge
     from wsloop.transport.certificates import Certificates
 
 log = logging.getLogger("wsloop.daemon")
@@ -63,8 +64,11 @@ MESSAGING_MESSAGE_BYTES = 64 * 1024
 """Defaults of the largest message; a chat needs less than a file. `--ws-max-size` sets both."""
 
 
-def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
-    """Return the ports of this machine; a reactor built on them closes poller and wakeup."""
+def real_ports(settings: Settings, wakeup: SocketpairWakeup, memory: MemoryGauge | None = None) -> Ports:
+    """Return the ports of this machine; a reactor built on them closes poller and wakeup.
+
+    `memory` measures the process; None: there is no ceiling.
+    """
     return Ports(
         clock=MonotonicClock(),
         poller=make_poller(settings.server.poller),
@@ -73,7 +77,7 @@ def real_ports(settings: Settings, wakeup: SocketpairWakeup) -> Ports:
         wakeup=wakeup,
         process=process.usage,
         traffic=process.traffic,
-        memory=memory.gauge(settings.server.memory_limit),
+        memory=memory,
     )
 
 

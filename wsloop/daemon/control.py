@@ -108,7 +108,7 @@ class Control(Service):
 
         try:
             self._methods[name](request.body or b"{}", finished)
-        except (msgspec.DecodeError, table.NotJsonError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, table.NotJsonError, RecursionError) as error:
             finished(SteeringError(f"{name}: {error}"))
 
     # -- what is asked of the clients' processes ---------------------------------------------

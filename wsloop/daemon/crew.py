@@ -231,6 +231,11 @@ class Crew:
             return f"{slot.name} died {slot.failed_starts} times at its start"
         return ""
 
+    def tell_all(self, message: Message) -> None:
+        """Say something to every process."""
+        for child in self.children.values():
+            child.line.send(message)
+
     def tell_hub(self, message: Message) -> None:
         """Say something to the hub process, if there is one."""
         for child in self.of(Kind.HUB):

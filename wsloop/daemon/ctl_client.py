@@ -50,7 +50,7 @@ class ControlClient:
             if "error" in told:
                 raise NotDoneError(str(told["error"]["message"]), str(told["error"]["hint"]))
             return told["result"]
-        except (msgspec.DecodeError, TypeError, KeyError):
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
             raise NotDoneError(f"what answers at {self.path} is no wsloop daemon") from None
 
     def _exchange(self, method: str, body: bytes) -> tuple[int, bytes]:

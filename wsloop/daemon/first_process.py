@@ -77,7 +77,7 @@ class FirstProcess(Steward):
         """See `Steward.lending`; this process is the only one."""
         self.sockets.lend()
 
-    def attach(self, house: House, drain: Callable[[], object]) -> None:
+    def attach(self, house: House, drain: Callable[[], object], resize: Callable[[int], object]) -> None:
         """See `Steward.attach`; this process is the only one."""
         self.begin(house.reactor, functools.partial(retire, house.server, drain))
 

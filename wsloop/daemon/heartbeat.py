@@ -23,6 +23,7 @@ from wsloop.daemon.channel import (
     HandOver,
     Leave,
     Listen,
+    Resized,
     Stopping,
     encode,
 )
@@ -63,12 +64,14 @@ class Beats(Steward):
         self._is_ready = self._is_stopping = self._is_attached = False
         self._house: House
         self._drain: Callable[[], object]
+        self._resize: Callable[[int], object]
         self._channel: Channel
         self._listeners: dict[int, Listener]
 
-    def attach(self, house: House, drain: Callable[[], object]) -> None:
+    def attach(self, house: House, drain: Callable[[], object], resize: Callable[[int], object]) -> None:
         """See `Steward.attach`."""
-        self._house, self._drain, self._is_attached = house, drain, True
+        self._house, self._drain, self._resize = house, drain, resize
+        self._is_attached = True
         self._listeners = {listener.fileno(): listener for listener in house.server.listeners}
         line = socket.socket(fileno=self._fd)
         self._channel = Channel(house.reactor, line, self._on_message, self._on_end)
@@ -150,6 +153,8 @@ class Beats(Steward):
             retire(self._house.server, self._drain if message.drains else _nothing)
         elif isinstance(message, Drain):
             self._drain()
+        elif isinstance(message, Resized):
+            self._resize(message.workers)
         elif isinstance(message, Stopping):
             self.is_daemon_stopping = True
         elif isinstance(message, Answer):

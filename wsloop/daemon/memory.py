@@ -44,23 +44,23 @@ V1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", b"total_inactive_f
 
 
 class ProcessMemory:
-    """`limit_bytes` is the operator's ceiling for this process, None for none."""
+    """`limit_bytes` is the operator's ceiling for this process, None for none; it may be changed."""
 
     def __init__(self, limit_bytes: int | None, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._statm = proc / "statm"
         self._groups = list(_groups(proc / "cgroup", cgroups))
 
     @property
     def is_limited(self) -> bool:
         """Whether there is a ceiling, or a control group that may get one."""
-        return self._limit_bytes is not None or bool(self._groups)
+        return self.limit_bytes is not None or bool(self._groups)
 
     def read(self) -> Memory | None:
         """See `MemoryGauge.read`."""
         found = [reading for group, names in self._groups if (reading := _read_group(group, names))]
-        if self._limit_bytes is not None:
-            found.append(Memory(resident_bytes(self._statm), self._limit_bytes))
+        if self.limit_bytes is not None:
+            found.append(Memory(resident_bytes(self._statm), self.limit_bytes))
         return max(found, key=lambda memory: memory.share, default=None)
 
     def give_back(self) -> None:

@@ -3,7 +3,7 @@
 All of them read the same settings. What has to be done once is the hub process's: it tells the application
 that channels are occupied and vacated, since only it knows of all subscribers; and it asks the
 application nothing, since it has no clients. What is written has a file for each process.
-Limits hold for each worker, but that of memory, which is divided.
+Limits hold for each worker, but that of memory, which is divided by as many as there are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wsloop.daemon import memory
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.settings import ProxySettings
 
 if TYPE_CHECKING:
     from wsloop.daemon.kinds import HookName
+    from wsloop.daemon.memory import ProcessMemory
     from wsloop.daemon.roles import Role
     from wsloop.daemon.settings import HookSettings, Settings
 
@@ -24,23 +26,49 @@ CHANNEL_EVENTS: frozenset[HookName] = frozenset({"occupied", "vacated"})
 """What only the hub process knows."""
 
 
-def share_of(settings: Settings, role: Role) -> Settings:
-    """Return the settings of a process with this role; those of a daemon of one process are as they were."""
-    if role.kind is Kind.ALONE:
-        return settings
-    hooks = _hooks(settings.hooks, role)
-    server = msgspec.structs.replace(
-        settings.server, memory_limit=_memory(settings.server.memory_limit, role)
-    )
-    if role.kind is Kind.WORKER:
-        return msgspec.structs.replace(settings, hooks=hooks, server=server)
-    proxy = _without_questions(settings.proxy)
-    return msgspec.structs.replace(settings, hooks=hooks, server=server, proxy=proxy)
+class Share:
+    """The part of a process with this role. `workers`: how many there are now."""
 
+    __slots__ = ("_gauge", "_role", "workers")
 
-def _memory(limit_bytes: int | None, role: Role) -> int | None:
-    """Return an equal part for each worker and the hub process; the supervisor's 30 MB are theirs."""
-    return None if limit_bytes is None else limit_bytes // (role.workers + 1)
+    def __init__(self, role: Role) -> None:
+        self._role = role
+        self._gauge: ProcessMemory | None = None
+        self.workers = role.workers
+
+    def of(self, settings: Settings) -> Settings:
+        """Return what of `settings` the process goes by; all of them if it is the only one."""
+        role = self._role
+        if role.kind is Kind.ALONE:
+            return settings
+        hooks = _hooks(settings.hooks, role)
+        memory_limit = self._memory_bytes(settings)
+        server = msgspec.structs.replace(settings.server, memory_limit=memory_limit)
+        if role.kind is Kind.WORKER:
+            return msgspec.structs.replace(settings, hooks=hooks, server=server)
+        proxy = _without_questions(settings.proxy)
+        return msgspec.structs.replace(settings, hooks=hooks, server=server, proxy=proxy)
+
+    def gauge(self, settings: Settings) -> ProcessMemory | None:
+        """Return what compares the memory of this process to its part, however many workers come."""
+        self._gauge = memory.gauge(self._memory_bytes(settings))
+        return self._gauge
+
+    def resize(self, workers: int, settings: Settings) -> None:
+        """Go by another number of workers: TTIN and TTOU, or `wsloop ctl workers`.
+
+        The memory of one that leaves is divided at once, though it has it until its clients have gone.
+        """
+        self.workers = workers
+        if self._gauge is not None:
+            self._gauge.limit_bytes = self._memory_bytes(settings)
+
+    def _memory_bytes(self, settings: Settings) -> int | None:
+        """Return an equal part for each worker and the hub process; the supervisor's 30 MB are theirs."""
+        limit_bytes = settings.server.memory_limit
+        if limit_bytes is None or self._role.kind is Kind.ALONE:
+            return limit_bytes
+        return limit_bytes // (self.workers + 1)
 
 
 def _hooks(hooks: HookSettings, role: Role) -> HookSettings:

@@ -24,10 +24,10 @@ class Steward:
     def lending(self) -> None:
         """Be told that the process takes the sockets that it was handed, and closes them from now on."""
 
-    def attach(self, house: House, drain: Callable[[], object]) -> None:
+    def attach(self, house: House, drain: Callable[[], object], resize: Callable[[int], object]) -> None:
         """Be told that the process serves: everything listens, and the loop is about to turn.
 
-        `drain` is called when it must take leave.
+        `drain` is called when it must take leave, `resize` with the number of workers when that has changed.
         """
 
     def reloading(self) -> None:

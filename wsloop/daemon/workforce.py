@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from wsloop.daemon.bounds import MAX_WORKERS
-from wsloop.daemon.channel import Leave, Listen
+from wsloop.daemon.channel import Leave, Listen, Resized
 from wsloop.daemon.deal import Deal
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.slots import Slot
@@ -58,7 +58,7 @@ class Workforce:
             for _, deal in self._deals:
                 self._deal_out(number, deal)
             return _told(logging.ERROR, f"no worker was added: {error.message}")
-        self.count += 1
+        self._resize(self.count + 1)
         self._crew.fill(Slot(Kind.WORKER, number))
         return _told(logging.INFO, f"worker-{number} was added: there are {self.count} workers")
 
@@ -69,7 +69,7 @@ class Workforce:
         slot = self._crew.workers()[-1]
         for _, deal in self._deals:
             self._deal_out(slot.number, deal)
-        self.count -= 1
+        self._resize(self.count - 1)
         self._crew.vacate(slot)
         return _told(logging.INFO, f"{slot.name} drains for good: {self.count} left")
 
@@ -87,6 +87,11 @@ class Workforce:
         for _, deal in self._deals:
             deal.rename(child.slot.number, number)
         self._crew.renumber(child.slot, number)
+
+    def _resize(self, count: int) -> None:
+        """Note how many there are, and tell those there are: one that comes later knows."""
+        self.count = count
+        self._crew.tell_all(Resized(count))
 
     def _deal_in(self, number: int, place: Place, deal: Deal) -> None:
         """Give a new slot a socket: one that another has to spare, or a new one."""

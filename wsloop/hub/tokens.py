@@ -108,7 +108,7 @@ def _read(token: str, rules: TokenRules, kind: type[Claims]) -> Claims:
     """Return the claims of a token that is signed as `rules` say; times are not looked at."""
     body = _verified(token, rules.keys)
     try:
-        claims = msgspec.json.decode(body, type=kind)
+        claims = msgspec.json.decode(body.decode(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidTokenError("the claims are not what they have to be") from None
     audiences = (claims.aud,) if isinstance(claims.aud, str) else claims.aud or ()
@@ -127,7 +127,8 @@ def _verified(token: str, keys: Keys) -> bytes:
     if parts is None:
         raise InvalidTokenError("it does not have three parts in base64url")
     try:
-        header = _decode_header(_unpacked(parts[1]))
+        # As text: msgspec does not look at the UTF-8 of what it leaves out.
+        header = _decode_header(_unpacked(parts[1]).decode())
         signature = _unpacked(parts[3])
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidTokenError("its header or signature is not readable") from None

@@ -11,6 +11,7 @@ import msgspec
 
 from wsloop.errors import WsloopError
 from wsloop.hub.operations.results import RecordedLine
+from wsloop.protocol.limits import MAX_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,14 +57,22 @@ def read(lines: Iterable[bytes]) -> Tape:
         if number == len(found) and not text.endswith(b"\n"):
             break
         line = _decode(text, RecordedLine, number)
+        _check(line, number)
         connections.setdefault(line.c, []).append(line)
     for each in connections.values():
         each.sort(key=lambda line: line.n)
     return Tape(head, connections)
 
 
+def _check(line: RecordedLine, number: int) -> None:
+    """Raise TapeError for a limit that no session could have had."""
+    limit = line.about.get("message_bytes", 0)
+    if type(limit) is not int or not 0 <= limit <= MAX_LENGTH:
+        raise TapeError(f"line {number}: message_bytes is no size")
+
+
 def _decode(text: bytes, kind: type[Kind], number: int) -> Kind:
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TapeError(f"line {number}: {error}") from None

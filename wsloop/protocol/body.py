@@ -59,7 +59,8 @@ class Body:
             elif type(event) is h11.EndOfMessage:
                 buffer[:0] = http.trailing_data[0]
                 return True
-            elif event is h11.NEED_DATA:
+            else:
+                assert event is h11.NEED_DATA, "h11 pauses, or is closed, behind a whole request only"
                 is_awaited = http.they_are_waiting_for_100_continue
                 if is_awaited and not self.is_kept:
                     return True

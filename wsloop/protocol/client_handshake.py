@@ -100,8 +100,7 @@ class ClientHandshake:
         self.subprotocol = chosen
 
     def _refusal(self, event: object) -> RefusedError:
-        if not isinstance(event, h11.Response):
-            return RefusedError(0, "closed during the handshake")
+        assert isinstance(event, h11.Response), "h11 raises for an end that comes before the answer"
         status = event.status_code
         try:
             phrase = HTTPStatus(status).phrase

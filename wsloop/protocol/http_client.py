@@ -146,10 +146,9 @@ class HttpExchange:
                 self._body_bytes += len(event.data)
                 self._check_size(self._body_bytes)
                 self._body.append(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
+            else:
+                assert isinstance(event, h11.EndOfMessage), "h11 raises for an end that comes too soon"
                 return self._finish()
-            else:  # ConnectionClosed, before any response
-                raise HttpError("closed without an answer")
 
     def _check_length(self, head: h11.Response) -> None:
         """Refuse by its Content-Length what would be too long; h11 has checked that it is a number."""

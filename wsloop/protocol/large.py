@@ -66,9 +66,9 @@ class LargePayload:
 
         Raises UnicodeDecodeError as soon as they cannot be part of valid UTF-8.
         """
-        if self._space is not None:
-            self._space.release()
-            self._space = None
+        assert self._space is not None, "a commit follows `writable`"
+        self._space.release()
+        self._space = None
         start = self._filled
         end = start + count_bytes
         unmask_in_place(self._buffer, start, end, self._mask)

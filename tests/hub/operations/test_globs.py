@@ -67,7 +67,7 @@ def test_examples(pattern: str, name: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["{a", "a}", "[a", "a\\", "{a,b", "x" * (MAX_PATTERN_LENGTH + 1), "{a,b}" * 7]
+    "pattern", ["{a", "a}", "[a", "[\\a]", "a\\", "{a,b", "x" * (MAX_PATTERN_LENGTH + 1), "{a,b}" * 7]
 )
 def test_a_wrong_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):

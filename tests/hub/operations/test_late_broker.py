@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.hub.scripted import ScriptedVerifier
 from tests.hub.support import LateBroker, Peer, World
 from wsloop.hub import codes, revocations
 from wsloop.hub.broker import Unavailable
 from wsloop.hub.grants import Identity
-from wsloop.hub.operations import table
+from wsloop.hub.operations import reading, table, users
 from wsloop.hub.operations.core import Operations
-from wsloop.hub.operations.results import Process, Result
+from wsloop.hub.operations.peers import NoPeers
+from wsloop.hub.operations.results import PeerInfo, Process, Result
 from wsloop.hub.presence import MemoryPresence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from wsloop.hub.broker import Done
     from wsloop.hub.presence import PresenceStats
@@ -218,3 +221,48 @@ def test_who_is_in_too_many_channels_is_closed_with_3505(desk: Desk) -> None:
         desk.broker.deliver()
     assert desk.call("subscribe", user="ann", channel="one-more") == [{}]
     assert peer.close_code == 3505
+
+
+def test_unsubscribe_from_where_nobody_is_is_done(desk: Desk) -> None:
+    peer = desk.join()
+    assert desk.call("unsubscribe", user="ann", channel="nobody") == [{}]
+    assert (peer.take(), peer.close_code) == ([], None)
+
+
+@pytest.mark.parametrize("method", ["channels", "connections"])
+def test_what_goes_while_a_page_is_read_is_not_on_it(
+    desk: Desk, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "NAMES_PER_TURN", 1)
+    monkeypatch.setattr(users, "CONNECTIONS_PER_TURN", 1)
+    leaver, other = sorted((desk.join(), desk.join()), key=lambda peer: peer.client.id, reverse=True)
+    for peer, channel in ((other, "a"), (leaver, "b")):
+        peer.ask("subscribe", channel=channel)
+        desk.broker.deliver()
+    kept = {"channels": "a", "connections": other.client.id}[method]
+    answers = desk.call(method)
+    desk.turn()  # both were looked at: they are on the page
+    leaver.client.closed()
+    while not answers:
+        desk.turn()
+    assert list(answers[0][method]) == [kept]
+
+
+class ManyPeers(NoPeers):
+    """Connections that are no more than their numbers."""
+
+    def snapshot(self) -> Sequence[Any]:
+        return range(50)
+
+    def describe(self, peer: int) -> PeerInfo:
+        age_s = float(peer * 37 % 50)
+        return PeerInfo(peer, "", "", "192.0.2.1:9", "open", age_s, 0, 0, 0, 0, 0)
+
+
+@given(st.integers(1, 60))
+def test_the_first_of_many_connections_are_the_oldest(limit: int) -> None:
+    desk = Desk()
+    desk.operations.peers = ManyPeers()
+    (answer,) = desk.call("peers", limit=limit)
+    ages = [each["age_s"] for each in answer["connections"]]
+    assert (ages, answer["total"]) == (sorted(map(float, range(50)), reverse=True)[:limit], 50)

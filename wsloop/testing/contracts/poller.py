@@ -73,6 +73,15 @@ class PollerContract:
         self.right.send(b"x")
         assert self.poller.poll(1.0) == [(self.fd, WRITE)]
 
+    def test_to_ask_again_for_the_same_changes_nothing(self) -> None:
+        """Neither for a descriptor that is watched, nor for one that is parked."""
+        for interest in (READ, 0):
+            self.poller.register(self.fd, interest)
+            self.poller.modify(self.fd, interest)
+            self.right.send(b"x")
+            assert self.poller.poll(0) == ([(self.fd, READ)] if interest else [])
+            self.poller.unregister(self.fd)
+
     def test_both_sides_come_as_one_entry(self) -> None:
         """Reading and writing at once are one pair, never two; at the latest the next poll has both.
 

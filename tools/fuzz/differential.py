@@ -1,8 +1,8 @@
 """Properties without an end: random bytes drive the strategies of chosen tests until one fails.
 
-`python -m tools.fuzz` (or `make fuzz`) goes on until it is stopped or has found something. The
-targets are hypothesis tests of this repository, reached through `fuzz_one_input`. A failing
-example is kept in hypothesis's database, so that running the named test alone replays it.
+`python -m tools.fuzz differential` (`make fuzz TARGET=differential`) goes on until it is stopped or has
+found something. The targets are hypothesis tests of this repository, reached through `fuzz_one_input`. A
+failing example is kept in hypothesis's database, so that running the named test alone replays it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def fuzz(chance: random.Random, examples: int | None, report: Callable[[str], ob
 
 def main(arguments: Sequence[str]) -> int:
     """Fuzz; return 0 if nothing was found in the examples asked for."""
-    parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.fuzz differential", description=__doc__)
     parser.add_argument("--examples", type=at_least(1), help="stop after so many [never]")
     parser.add_argument("--seed", type=int, help="of the random bytes [a new one]")
     options = parser.parse_args(arguments)
