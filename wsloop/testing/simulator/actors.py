@@ -23,7 +23,7 @@ class Actor(Protocol):
         ...
 
 
-FEWEST, MOST = 4, 10
+FEWEST, MOST = 3, 6
 """People with messaging clients; the more there are, the larger the fan-out, and the fewer steps for each."""
 
 ARRIVAL_S = 0.5
@@ -39,7 +39,7 @@ def people(world: World) -> list[Actor]:
         # Most have a name of their own, which is their user; one has a second device; some are nobody.
         kind = chance.choices(("own", "other", "nobody"), (7, 1, 2))[0]
         user = {"own": name, "other": "p0", "nobody": ""}[kind if number else "own"]
-        town.people.append(Person(town, name, user, choose(chance, chance.randint(1, 5))))
+        town.people.append(Person(town, name, user, choose(chance, chance.choice((1, 1, 2, 2, 3)))))
     actors: list[Actor] = [Operator(town), *town.people]
     actors += [Echoer(town, f"echo {number}") for number in range(chance.choice((0, 1, 2)))]
     actors += [Rogue(town, f"rogue {number}") for number in range(chance.choice((0, 0, 1, 2)))]

@@ -22,7 +22,7 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def at(self, due_s: float, action: Callable[..., object], *arguments: object) -> None:
+    def at(self, due_s: float, action: Callable[..., object], arguments: tuple[object, ...] = ()) -> None:
         """Call `action(*arguments)` once it is `due_s`."""
         self._sequence += 1
         heapq.heappush(self._entries, (due_s, self._sequence, action, arguments))

@@ -32,7 +32,7 @@ class Per(enum.Enum):
 class Kind(msgspec.Struct, frozen=True):
     """A kind of fault: what it does, and `every` how many calls, or seconds of virtual time, on average.
 
-    `shapes`: the worlds that it can happen in.
+    `shapes`: the worlds that it can happen in. `is_felt`: it fires when somebody meets it, not as it begins.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Kind(msgspec.Struct, frozen=True):
     every: float
     per: Per
     shapes: tuple[str, ...] = ("one", "cluster")
+    is_felt: bool = False
 
 
 _CLUSTER = ("cluster",)
@@ -54,11 +55,11 @@ KINDS = (
     Kind("spurious", "a descriptor is reported that is not ready", 30, Per.CALLS),
     Kind("shuffle", "ready descriptors are reported in any order", 3, Per.CALLS),
     Kind("cut-list", "a part of the ready descriptors is reported, the rest later", 10, Per.CALLS),
-    Kind("hang-up", "an end with bytes before it is reported as everything at once", 2, Per.CALLS),
+    Kind("hang-up", "bytes arrive, and behind them a reset, before anybody looks", 300, Per.CALLS),
     Kind("reuse", "a descriptor gets the number that was freed last", 2, Per.CALLS),
     Kind("accept-aborted", "accept finds that the client has gone (ECONNABORTED)", 8, Per.CALLS),
     Kind("accept-nobufs", "accept finds no memory (ENOBUFS)", 20, Per.CALLS),
-    Kind("emfile", "a process has no descriptor left for some time", 20, Per.SECONDS),
+    Kind("emfile", "a process has no descriptor left for some time", 20, Per.SECONDS, is_felt=True),
     Kind("reset", "a client's connection is reset", 3, Per.SECONDS),
     Kind("fin", "a client ends its direction, and still reads", 8, Per.SECONDS),
     Kind("vanish", "a client loses its power: nothing more comes, nothing is answered", 6, Per.SECONDS),
@@ -73,13 +74,21 @@ KINDS = (
     Kind("hub-crash", "the hub process dies without a word and is started again", 40, Per.SECONDS, _CLUSTER),
     Kind("link-down", "the link between a worker and the hub process is reset", 10, Per.SECONDS, _CLUSTER),
     Kind("link-slow", "a link gets slow and narrow for some time", 10, Per.SECONDS, _CLUSTER),
-    Kind("link-partition", "what is said on a link goes nowhere for some time", 15, Per.SECONDS, _CLUSTER),
+    Kind("link-partition", "what is said on a link goes nowhere for a time", 15, Per.SECONDS, _CLUSTER, True),
+    Kind("broker-down", "a question is not answered, whether it was carried out or not", 60, Per.CALLS),
+    Kind("broker-late", "what a broker says waits up to 2 s, and all behind it", 60, Per.CALLS),
+    Kind("broker-duplicate", "an event comes again up to 2 s later", 40, Per.CALLS),
+    Kind("broker-reorder", "an event or an answer is overtaken by what comes in up to 2 s", 60, Per.CALLS),
+    Kind("broker-lost", "an event does not come", 60, Per.CALLS),
 )
 
 KIND = {kind.name: kind for kind in KINDS}
 
 ON_CHANCE = 0.5
 """That a kind is on in a history."""
+
+UNRULY_CHANCE = 0.4
+"""That an unruly broker stands before the real one: otherwise its kinds are off."""
 
 RATES = (0.3, 1.0, 1.0, 3.0)
 """How much more often than in the table a kind that is on strikes: drawn for each history."""
@@ -153,7 +162,8 @@ class Chance:
 class Storm:
     """All chances of one history.
 
-    `step` is kept by the world. `is_over` from the moment when faults must stop.
+    `step` is kept by the world. `is_over` from the moment when faults must stop. `has_unruly_broker`: whether
+    `UnrulyBroker` stands before the brokers of this history.
     """
 
     def __init__(self, choices: Choices, plan: FaultPlan, shape: str, marks: Marks, trace: Trace) -> None:
@@ -164,9 +174,11 @@ class Storm:
         self._trace = trace
         self.chances: dict[str, Chance] = {}
         swarm = choices.stream("swarm")
+        self.has_unruly_broker = swarm.random() < UNRULY_CHANCE
         for kind in KINDS:
             is_on, rate = swarm.random() < ON_CHANCE, swarm.choice(RATES)
-            if not (is_on and plan.allows(kind.name) and shape in kind.shapes):
+            is_on = is_on and plan.allows(kind.name) and shape in kind.shapes
+            if not is_on or (kind.name.startswith("broker") and not self.has_unruly_broker):
                 rate = 0.0
             mean = kind.every / rate if rate else math.inf
             self.chances[kind.name] = Chance(self, kind.name, mean, choices.stream(f"fault {kind.name}"))
@@ -174,12 +186,17 @@ class Storm:
     def __getitem__(self, name: str) -> Chance:
         return self.chances[name]
 
+    def feel(self, name: str) -> None:
+        """Count that a fault is met that lasts."""
+        self._marks.fired[name] += 1
+
     def lets(self, name: str, number: int) -> bool:
         """Return whether the plan lets the fault happen."""
         only = self.plan.only
         if self.is_over or (only is not None and (name, number) not in only):
             return False
-        self._marks.fired[name] += 1
+        if not KIND[name].is_felt:
+            self._marks.fired[name] += 1
         self._marks.single.append((name, number))
         self._trace.note("fault", name, number, self.step)
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from wsloop.testing.memory_socket import MemorySocket
 from wsloop.testing.simulator.sockets import SimulatedSocket
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Line(SimulatedSocket):
         self._on_bytes = on_bytes
         self._on_end = on_end
         self._pending = bytearray()
+
+    @property
+    def has_ended_writing(self) -> bool:
+        """Whether this end says no more, by a fault or its own wish."""
+        return self._is_write_shut
 
     @property
     def pending_bytes(self) -> int:
@@ -98,7 +104,8 @@ class Line(SimulatedSocket):
     def on_data(self, data: bytes) -> None:
         """See `MemorySocket.on_data`; hands it on without a detour where nothing waits."""
         if self._is_closed or self._arrived or not self.reads or self._is_aborted or self._is_reset:
-            super().on_data(data)
+            MemorySocket.on_data(self, data)
+            self.touch()
         else:
             self._incoming_bytes -= len(data)
             self.peer.touch()

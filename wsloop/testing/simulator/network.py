@@ -32,8 +32,8 @@ class Descriptors(DescriptorTable):
 
     def __init__(self, storm: Storm) -> None:
         super().__init__(DESCRIPTORS)
+        self._storm = storm
         self._reuse = storm["reuse"]
-        self._emfile = storm["emfile"]
         self._last_freed = -1
         self._next = FIRST_FD
 
@@ -47,6 +47,13 @@ class Descriptors(DescriptorTable):
             self._next += 1
         self._owners[fd] = owner
         return fd
+
+    def is_full(self) -> bool:
+        """See `DescriptorTable.is_full`."""
+        is_full = len(self._owners) >= self.limit
+        if is_full:
+            self._storm.feel("emfile")
+        return is_full
 
     def release(self, fd: int) -> None:
         """See `DescriptorTable.release`."""
@@ -85,6 +92,7 @@ class Cable:
         """Have `arrive(*arguments)` called at the end that it is for, in order with what went before."""
         if end.held is not None:
             end.held.append((arrive, arguments))
+            self.storm.feel("link-partition")
             return
         due_s = now_s = self._clock.now()
         if end.bytes_per_s:
@@ -96,7 +104,7 @@ class Cable:
             due_s += self._spike.random.uniform(0.01, SPIKE_S)
         due_s = max(due_s, end.last_arrival_s)
         end.last_arrival_s = due_s
-        self._agenda.at(due_s, arrive, *arguments)
+        self._agenda.at(due_s, arrive, arguments)
 
     def hold(self, end: SimulatedSocket) -> None:
         """Let nothing arrive at an end from now on; what is under way still does."""

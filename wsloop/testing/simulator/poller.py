@@ -29,21 +29,25 @@ Ready = list[tuple[int, int]]
 class SimulatedPoller:
     """Satisfies `wsloop.loop.poller.Poller`.
 
-    `sleep(timeout_s)` is called when nothing is ready; it returns when something may be, or when the
-    process has slept enough. `reported`: descriptors in the last poll's list.
+    `sleep(timeout_s)` is called when nothing is ready; it returns what is by then, nothing when the process
+    has slept enough. `reported`: descriptors in the last poll's list; `maybe`: those that may be ready.
     """
 
     def __init__(
-        self, descriptors: Descriptors, storm: Storm, sleep: Callable[[float | None], object]
+        self,
+        descriptors: Descriptors,
+        storm: Storm,
+        sleep: Callable[[float | None], Ready],
+        max_events: int = MAX_EVENTS,
     ) -> None:
         self.reported = 0
+        self._max_events = max_events
         self._descriptors = descriptors
         self._sleep = sleep
         self._interests: dict[int, int] = {}
         self._sockets: dict[int, SimulatedSocket | SimulatedListener] = {}
-        self._maybe: dict[int, None] = {}
-        self._spurious, self._shuffle = storm["spurious"], storm["shuffle"]
-        self._cut, self._hang_up = storm["cut-list"], storm["hang-up"]
+        self.maybe: dict[int, None] = {}
+        self._spurious, self._shuffle, self._cut = storm["spurious"], storm["shuffle"], storm["cut-list"]
 
     def __len__(self) -> int:
         return len(self._interests)
@@ -58,23 +62,23 @@ class SimulatedPoller:
         sock.poller = self
         self._sockets[fd] = sock
         self._interests[fd] = interest
-        self._maybe[fd] = None
+        self.maybe[fd] = None
 
     def modify(self, fd: int, interest: int) -> None:
         """See `Poller.modify`."""
         if self._interests[fd] != interest:
             self._interests[fd] = interest
-            self._maybe[fd] = None
+            self.maybe[fd] = None
 
     def unregister(self, fd: int) -> None:
         """See `Poller.unregister`."""
         del self._interests[fd]
-        self._maybe.pop(fd, None)
+        self.maybe.pop(fd, None)
         self._sockets.pop(fd).poller = None
 
     def touch(self, fd: int) -> None:
         """Look at this descriptor in the next poll."""
-        self._maybe[fd] = None
+        self.maybe[fd] = None
 
     def close(self) -> None:
         """See `Poller.close`."""
@@ -82,61 +86,56 @@ class SimulatedPoller:
             sock.poller = None
         self._interests.clear()
         self._sockets.clear()
-        self._maybe.clear()
-
-    def is_ready(self) -> bool:
-        """Tell whether a poll would find something now."""
-        return bool(self._maybe) and bool(self._collect())
+        self.maybe.clear()
 
     def poll(self, timeout_s: float | None) -> Ready:
         """See `Poller.poll`."""
-        ready = self._collect() if self._maybe else []
-        if not ready and (timeout_s is None or timeout_s > 0):
-            self._sleep(timeout_s)
-            ready = self._collect() if self._maybe else []
-        ready = self._distort(ready)
+        ready = self.collect()
+        if not ready and timeout_s != 0.0:
+            ready = self._sleep(timeout_s)
+        if len(ready) > 1:
+            self._disturb(ready)
+        if self._spurious.strikes():
+            self._add_spurious(ready)
         self.reported = len(ready)
         return ready
 
-    def _collect(self) -> Ready:
-        ready, idle = [], []
+    def collect(self) -> Ready:
+        """Return what is ready now, before a fault has touched it."""
+        ready: Ready = []
+        maybe = self.maybe
+        if not maybe:
+            return ready
+        idle = []
         interests, sockets = self._interests, self._sockets
-        for fd in self._maybe:
+        for fd in maybe:
             sock = sockets[fd]
             if sock.fileno() != fd:
                 raise StaleDescriptorError(f"descriptor {fd} was closed while registered: {sock}")
             events = sock.events(interests[fd])
-            if events:
-                ready.append((fd, events))
-            else:
+            if not events:
                 idle.append(fd)
+            else:
+                ready.append((fd, events))
         for fd in idle:
-            del self._maybe[fd]
+            del maybe[fd]
         return ready
 
-    def _distort(self, ready: Ready) -> Ready:
-        """Return the list as a kernel may report it as well."""
-        for place, (fd, events) in enumerate(ready):
-            interest = self._interests[fd]
-            if events != interest and self._sockets[fd].is_hung_up() and self._hang_up.strikes():
-                ready[place] = (fd, interest)
-        if len(self._interests) > len(ready) and self._spurious.strikes():
-            self._add_spurious(ready)
-        if len(ready) > 1:
-            if self._shuffle.strikes():
-                self._shuffle.random.shuffle(ready)
-            if self._cut.strikes():
-                self._shorten(ready, self._cut.random.randrange(1, len(ready)))
-            elif len(ready) > MAX_EVENTS:
-                self._shorten(ready, MAX_EVENTS)
-        return ready
+    def _disturb(self, ready: Ready) -> None:
+        """Report the descriptors in any order, and not all of them."""
+        if self._shuffle.strikes():
+            self._shuffle.random.shuffle(ready)
+        if self._cut.strikes():
+            self._shorten(ready, self._cut.random.randrange(1, len(ready)))
+        elif len(ready) > self._max_events:
+            self._shorten(ready, self._max_events)
 
     def _shorten(self, ready: Ready, count: int) -> None:
         """Report the first `count` only; whoever is served goes to the end of the line."""
         del ready[count:]
         for fd, _ in ready:
-            if self._maybe.pop(fd, self) is None:
-                self._maybe[fd] = None
+            if self.maybe.pop(fd, self) is None:
+                self.maybe[fd] = None
 
     def _add_spurious(self, ready: Ready) -> None:
         reported = {fd for fd, _ in ready}

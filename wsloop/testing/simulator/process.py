@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsloop.cluster.domain import HubDomain, WorkerDomain
-from wsloop.server.assembly import Ports, assemble
+from wsloop.hub.memory_broker import MemoryBroker
+from wsloop.hub.presence import MemoryPresence
+from wsloop.server.assembly import OwnDomain, Ports, assemble
 from wsloop.testing.simulator import setting
+from wsloop.testing.simulator.broker import UnrulyDomain
 from wsloop.testing.simulator.network import ProcessNetwork
 from wsloop.testing.simulator.poller import SimulatedPoller
 from wsloop.transport.bind import TcpBind, UnixBind
@@ -17,7 +20,8 @@ from wsloop.transport.bind import TcpBind, UnixBind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.server.assembly import House, Options
+    from wsloop.loop.reactor import Reactor
+    from wsloop.server.assembly import Domain, House, Options
     from wsloop.testing.simulator.sockets import SimulatedSocket
     from wsloop.testing.simulator.world import World
 
@@ -66,7 +70,7 @@ class Process:
             entropy=entropy.randbytes,
             unix_s=world.clock.unix_s,
         )
-        self.house = assemble(ports, self._options())
+        self.house = assemble(ports, replace(setting.OPTIONS, domain=self._make_domain))
         self.reactor = self.house.reactor
         self.house.server.listen(self.bind)
         world.trace.note("start", self.name, self.life)
@@ -94,13 +98,17 @@ class Process:
         house.domain.close()
         house.reactor.close()
 
+    def is_running(self, now_s: float) -> bool:
+        """Whether it lives, and is not stopped."""
+        return self.house is not None and self.stopped_until_s <= now_s
+
     def wake_s(self, now_s: float) -> float:
         """Return when it has something to do: `now_s` or before for now, infinity for never."""
         if self.house is None:
             return math.inf
         if self.stopped_until_s > now_s:
             return self.stopped_until_s
-        if self.poller.is_ready() or self.reactor.is_busy:
+        if self.reactor.is_busy or (self.poller.maybe and self.poller.collect()):
             return now_s
         deadline_s = self.reactor.next_deadline()
         return math.inf if deadline_s is None else deadline_s
@@ -109,16 +117,15 @@ class Process:
         """Return its ends of links."""
         return [sock for sock in self.network.sockets() if LINK in (sock.bound, sock.peer_bound)]
 
-    def _options(self) -> Options:
-        options = setting.OPTIONS
+    def _make_domain(self, reactor: Reactor, ports: Ports) -> Domain:
+        limits = setting.LINK_LIMITS
+        domain: Domain
         if self.name == HUB:
-            make_hub = functools.partial(
-                HubDomain, bind=LINK, broker_limits=setting.BROKER_LIMITS, limits=setting.LINK_LIMITS
-            )
-            return replace(options, domain=make_hub)
+            return HubDomain(reactor, ports, LINK, broker_limits=setting.BROKER_LIMITS, limits=limits)
         if self.slot is not None:
-            make_worker = functools.partial(
-                WorkerDomain, address=LINK, slot=self.slot, limits=setting.LINK_LIMITS
-            )
-            return replace(options, domain=make_worker)
-        return options
+            domain = WorkerDomain(reactor, ports, LINK, self.slot, limits=limits)
+        else:
+            broker = MemoryBroker(lambda: reactor.now, ports.entropy, setting.BROKER_LIMITS)
+            domain = OwnDomain(broker, MemoryPresence())
+        storm = self._world.storm
+        return UnrulyDomain(domain, reactor, storm) if storm.has_unruly_broker else domain

@@ -90,8 +90,9 @@ def _told(what: str, error: BaseException | None) -> Violation:
     """Return the violation that an unforeseen exception is."""
     if error is None:
         return Violation("own fault", what)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return Violation("own fault", f"{what}: {error!r} in {frame.name} ({frame.filename}:{frame.lineno})")
+    frames = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" in {each.name} ({each.filename}:{each.lineno})" for each in frames)
+    return Violation("own fault", f"{what}: {error!r}{where}")
 
 
 def simulate(

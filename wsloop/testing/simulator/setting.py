@@ -23,7 +23,6 @@ OPTIONS = Options(
     dev=True,
     namespaces=NAMESPACES,
     hub=HUB,
-    broker=BROKER_LIMITS,
     verifier=OpenTokens(),
     deadlines=Deadlines(
         handshake_s=4.0,

@@ -55,7 +55,7 @@ class SimulatedSocket(MemorySocket):
         storm = cable.storm
         self._eagain_read, self._short_read = storm["read-eagain"], storm["short-read"]
         self._eagain_write, self._short_write = storm["write-eagain"], storm["short-write"]
-        self._reset_write = storm["write-reset"]
+        self._reset_write, self._hang_up = storm["write-reset"], storm["hang-up"]
 
     # -- what the poller asks ----------------------------------------------------------------
 
@@ -72,10 +72,6 @@ class SimulatedSocket(MemorySocket):
         if interest & WRITE and (self._is_reset or self._is_write_shut or self.peer.room() > 0):
             events |= WRITE
         return events & interest
-
-    def is_hung_up(self) -> bool:
-        """Whether the end of the stream has come, with bytes before it that nobody has read."""
-        return (self._has_fin or self._is_reset) and bool(self._arrived)
 
     # -- what the transport calls ------------------------------------------------------------
 
@@ -138,6 +134,8 @@ class SimulatedSocket(MemorySocket):
         """See `MemorySocket.on_data`."""
         super().on_data(data)
         self.touch()
+        if self._hang_up.strikes():
+            self.reset()
 
     def on_fin(self) -> None:
         """See `MemorySocket.on_fin`."""
@@ -173,10 +171,6 @@ class SimulatedListener(MemoryListeningSocket):
     def events(self, interest: int) -> int:
         """Return what of `interest` it is ready for."""
         return READ & interest if self._queue else 0
-
-    def is_hung_up(self) -> bool:
-        """Never."""
-        return False
 
     def accept(self) -> tuple[MemorySocket, Address]:
         """See `MemoryListeningSocket.accept`."""

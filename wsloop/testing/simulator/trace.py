@@ -62,7 +62,9 @@ class Trace:
 
     def _take_in(self) -> None:
         fresh, self._fresh = self._fresh, []
-        self._hash.update(self._encode(fresh))
+        # Without the array's header, so that it does not matter when somebody asked for the digest.
+        header_bytes = 1 if len(fresh) < 16 else 3
+        self._hash.update(memoryview(self._encode(fresh))[header_bytes:])
         self._kept.extend(fresh)
         if self._log is not None:
             for note in fresh:

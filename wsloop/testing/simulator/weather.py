@@ -85,7 +85,7 @@ class Weather:
     def _plan(self, name: str) -> None:
         due_s = self._world.storm[name].next_s(self._world.clock.now())
         if due_s < math.inf:
-            self._agenda.at(due_s, self._strike, name)
+            self._agenda.at(due_s, self._strike, (name,))
 
     def _strike(self, name: str) -> None:
         chance = self._world.storm[name]
@@ -96,7 +96,7 @@ class Weather:
     def _later(self, delay_s: float, repair: Callable[..., object], *arguments: object) -> None:
         self._repair_number += 1
         self._repairs[self._repair_number] = (repair, arguments)
-        self._agenda.at(self._world.clock.now() + delay_s, self._repair, self._repair_number)
+        self._agenda.at(self._world.clock.now() + delay_s, self._repair, (self._repair_number,))
 
     def _repair(self, number: int) -> None:
         found = self._repairs.pop(number, None)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.actors import Actor
     from wsloop.testing.simulator.checkers import Checker
     from wsloop.testing.simulator.line import Line
+    from wsloop.testing.simulator.poller import Ready
 
 SHAPES = ("one", "cluster")
 """One whole server; or a hub process and two workers."""
@@ -102,7 +103,7 @@ class World:
 
     def wake(self, actor: Actor, delay_s: float) -> None:
         """Call `actor.act(world)` in `delay_s` seconds; who asks twice is called twice."""
-        self.agenda.at(self.clock.now() + delay_s, actor.act, self)
+        self.agenda.at(self.clock.now() + delay_s, actor.act, (self,))
 
     def dial(
         self,
@@ -121,7 +122,6 @@ class World:
         self.steps += 1
         self.storm.step = self.steps
         process = self._next_process()
-        process.poller.reported = 0
         reactor = process.reactor
         deadline_s = reactor.next_deadline()
         reactor.run_once()
@@ -143,6 +143,8 @@ class World:
                 self.weather.run()
                 continue
             self.agenda.run(now_s)
+            if len(self.processes) == 1 and self.processes[0].is_running(now_s):
+                return self.processes[0]  # it waits in its own poll
             wakes = [(process.wake_s(now_s), process) for process in self.processes]
             awake = [process for wake_s, process in wakes if wake_s <= now_s]
             if awake:
@@ -153,26 +155,32 @@ class World:
                 raise Violation("deadlock", "nothing can happen any more")
             self.clock.move_to(next_s)
 
-    def sleep(self, sleeper: Process, timeout_s: float | None) -> None:
-        """Let time pass while a process sleeps in its poll, until it or another one has something to do."""
-        clock, agenda = self.clock, self.agenda
+    def sleep(self, sleeper: Process, timeout_s: float | None) -> Ready:
+        """Let time pass while a process sleeps in its poll, until it or another one has something to do.
+
+        Returns what is ready for it by then.
+        """
+        clock, agenda, poller = self.clock, self.agenda, sleeper.poller
+        others = [each for each in self.processes if each is not sleeper]
         now_s = clock.now()
         until_s = math.inf if timeout_s is None else now_s + timeout_s
-        others_s = min(
-            (other.wake_s(now_s) for other in self.processes if other is not sleeper), default=math.inf
-        )
-        while True:
-            next_s = min(until_s, agenda.next_s())
-            if next_s >= self.weather.next_s or next_s >= others_s:
-                return
+        latest_s = min(until_s, self.weather.next_s)
+        ready: Ready = []
+        while not ready and now_s < until_s:
+            next_s = min(latest_s, agenda.next_s())
+            for other in others:
+                if other.wake_s(now_s) <= next_s:
+                    return ready
+            if next_s == math.inf:
+                raise Violation("deadlock", "nothing can happen any more")
             if next_s > now_s:
                 clock.move_to(next_s)
                 now_s = next_s
             agenda.run(now_s)
-            if now_s >= until_s or sleeper.poller.is_ready():
-                return
-            if len(self.processes) > 1:
-                others_s = min(other.wake_s(now_s) for other in self.processes if other is not sleeper)
+            ready = poller.collect()
+            if now_s >= latest_s:
+                break
+        return ready
 
     def run_for(self, duration_s: float) -> None:
         """Take steps for so much virtual time."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.testing.simulator.model.ledger import Text
+from wsloop.testing.simulator.model.ledger import shown
 
 if TYPE_CHECKING:
-    from wsloop.testing.simulator.model.ledger import Book, Place
+    from wsloop.testing.simulator.model.ledger import Book, Place, Text
     from wsloop.testing.simulator.model.scene import Scene
 
 
@@ -24,19 +24,19 @@ def check_completed(
     `told` is the place it names; `top` the stream's position now, `last` the newest payload it holds.
     """
     if told != top:
-        scene.broken("P1", f"{payload!r} in {channel} was completed at {told} while the stream ends at {top}")
+        scene.broken("P1", f"{shown(payload)} in {channel} was completed at {told} while the stream ends at {top}")
     if last is not None and last != payload:
-        scene.broken("P1", f"{payload!r} in {channel} was completed at {told}, where {last!r} stands")
+        scene.broken("P1", f"{shown(payload)} in {channel} was completed at {told}, where {shown(last)} stands")
 
 
-def check_acknowledged(scene: Scene, who: str, book: Book, told: Place, sent: Text) -> bytes:
-    """Judge the reply that `who` got to a publish; return the payload that stands where it says."""
+def check_acknowledged(scene: Scene, who: str, book: Book, told: Place, sent: Text) -> Text:
+    """Judge the reply that `who` got to a publish; return what stands where it says."""
     life = book.life(told.epoch)
-    found = None if life is None else life.at(told.offset)
-    if found is None:
+    if life is None or not 0 < told.offset <= len(life.said):
         scene.broken(
             "P1", f"{who} was told that {sent} is at {told} of {book.name}, where nothing was appended"
         )
-    if Text.decode(found)[:2] != sent[:2]:
-        scene.broken("P1", f"{who} was told that {sent} is at {told} of {book.name}, where {found!r} stands")
+    found = life.said[told.offset - 1]
+    if found.number != sent.number or found.user != sent.user:
+        scene.broken("P1", f"{who} was told that {sent} is at {told} of {book.name}, where {found} stands")
     return found

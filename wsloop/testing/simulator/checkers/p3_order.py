@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsloop.testing.simulator.model.ledger import shown
+
 if TYPE_CHECKING:
     from wsloop.testing.simulator.model.ledger import Book, Life, Place, Text
     from wsloop.testing.simulator.model.scene import Scene
@@ -13,7 +15,7 @@ def check_next(scene: Scene, channel: str, life: Life, offset: int, payload: byt
     """Judge where a publication is appended: right behind the one before, whatever became of that."""
     if offset != len(life.texts) + 1:
         last = f"offset {len(life.texts)} of epoch {life.epoch}"
-        scene.broken("P3", f"{payload!r} was appended to {channel} at offset {offset}, behind {last}")
+        scene.broken("P3", f"{shown(payload)} was appended to {channel} at offset {offset}, behind {last}")
 
 
 def check_publisher(scene: Scene, book: Book, connection: str, text: Text) -> None:
@@ -31,9 +33,9 @@ def check_same(scene: Scene, who: str, book: Book, place: Place, seen: bytes) ->
     life = book.life(place.epoch)
     found = None if life is None else life.at(place.offset)
     if found is None:
-        scene.broken("P3", f"{who} was given {seen!r} at {place} of {book.name}, where nothing was appended")
+        scene.broken("P3", f"{who} was given {shown(seen)} at {place} of {book.name}, where nothing was appended")
     if found != seen:
-        scene.broken("P3", f"{who} was given {seen!r} at {place} of {book.name}, where {found!r} stands")
+        scene.broken("P3", f"{who} was given {shown(seen)} at {place} of {book.name}, where {shown(found)} stands")
 
 
 def check_turn(scene: Scene, who: str, book: Book, before: int, turn: int, *, is_whole: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub.broker import Unavailable
 from wsloop.testing.simulator.checkers import p1_acknowledged, p2_once, p3_order, p7_epoch
-from wsloop.testing.simulator.model.ledger import Place, Text
+from wsloop.testing.simulator.model.ledger import Place, Text, shown
 
 if TYPE_CHECKING:
     from wsloop.hub.broker import Appended, Done, Draft, Retention
@@ -74,8 +74,7 @@ class BrokerTap:
                 p7_epoch.check_begun(scene, book, place.epoch, now_s)
                 life = book.begin(place.epoch)
             p3_order.check_next(scene, book.name, life, place.offset, draft.data)
-            life.texts.append(draft.data)
-            life.times_s.append(now_s)
+            book.append(life, draft.data, text, now_s)
         else:
             book.turn_of[draft.data] = len(book.turn_of)
         p2_once.check_appended(scene, book, place, text, now_s, self._ledger.window_s)
@@ -88,7 +87,7 @@ class BrokerTap:
         broker, scene = self._broker, self._ledger.scene
         entry = broker._entries.get(book.name)
         if entry is None:
-            scene.broken("P1", f"{payload!r} was completed at {told} of {book.name}, which has no stream")
+            scene.broken("P1", f"{shown(payload)} was completed at {told} of {book.name}, which has no stream")
         stream = entry.stream
         kept = stream._publications
         last = kept[-1].data if kept else None

@@ -58,15 +58,17 @@ class Life:
 
 def broker_of(house: House) -> MemoryBroker | None:
     """Return the memory broker that a process has, None if another one has it."""
-    service = getattr(house.domain, "service", None)
-    broker = house.domain.broker if service is None else service.shared.broker
+    domain = getattr(house.domain, "inner", house.domain)
+    service = getattr(domain, "service", None)
+    broker = domain.broker if service is None else service.shared.broker
     return broker if isinstance(broker, MemoryBroker) else None
 
 
 def presence_of(house: House) -> MemoryPresence:
     """Return the presence of the process that has the broker."""
-    service = getattr(house.domain, "service", None)
-    presence = house.domain.presence if service is None else service.presence
+    domain = getattr(house.domain, "inner", house.domain)
+    service = getattr(domain, "service", None)
+    presence = domain.presence if service is None else service.presence
     assert isinstance(presence, MemoryPresence)
     return presence
 
@@ -189,10 +191,15 @@ class Watch:
     def _settle(self) -> None:
         """Let what was begun in this moment, such as a ping, be ended."""
         for _ in range(SETTLING_STEPS):
-            if not any(process.reactor.is_busy for process in self._world.processes):
+            if all(self._is_still(life) for life in self._lives.values()):
                 break
             self._world.step()
         self._town.moment()
+
+    @staticmethod
+    def _is_still(life: Life) -> bool:
+        connections = life.house.server.registry.snapshot()
+        return not life.house.reactor.is_busy and all(each.is_at_rest for each in connections)
 
     def _check_alive(self) -> None:
         """P8."""

@@ -80,7 +80,7 @@ class QueueTap(Outbox):
 class WireTap:
     """Around the socket of `connection`, which has just been accepted. `cuts` collects those that owe a rest."""
 
-    __slots__ = ("_connection", "_cuts", "_read", "_recv", "_scene", "_send", "_taken", "_turn", "cut", "queue")
+    __slots__ = ("_connection", "_cuts", "_recv", "_scene", "_send", "_taken", "_turn", "cut", "queue")
 
     def __init__(
         self, scene: Scene, connection: Connection, sock: SimulatedSocket, cuts: dict[WireTap, None]
@@ -89,7 +89,7 @@ class WireTap:
         self._scene = scene
         self._connection = connection
         self._cuts = cuts
-        self._taken = self._read = 0
+        self._taken = 0
         self._turn = -1
         self._send, self._recv = sock.send, sock.recv
         sock.send = self.send  # type: ignore[method-assign]
@@ -155,12 +155,12 @@ class WireTap:
     # -- input ---------------------------------------------------------------------------------
 
     def recv(self, max_bytes: int, /) -> bytes:
-        """See `SocketLike.recv`; a turn's budget of bytes per connection is one full read."""
+        """See `SocketLike.recv`; a turn's budget for a connection is one read, of so many bytes."""
         data = self._recv(max_bytes)
         step = self._scene.step
-        if self._turn != step:
-            self._turn, self._read = step, 0
-        self._read += len(data)
-        if self._read > READ_BYTES:
-            self.broken(f"{self._read} bytes were read in one turn", "budget")
+        if self._turn == step:
+            self.broken("was read from twice in one turn", "budget")
+        self._turn = step
+        if len(data) > READ_BYTES:
+            self.broken(f"{len(data)} bytes were read in one turn", "budget")
         return data

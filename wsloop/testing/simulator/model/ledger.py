@@ -36,6 +36,9 @@ class Text(NamedTuple):
     number: int
     submission: int
 
+    def __str__(self) -> str:
+        return f"message {self.number} of {self.user}, submission {self.submission}"
+
     def encode(self, padding: int = 0) -> bytes:
         """Return the payload, a JSON string, with so many bytes behind it."""
         return b'"%b.%d.%d.%b"' % (self.user.encode(), self.number, self.submission, b"x" * padding)
@@ -43,22 +46,36 @@ class Text(NamedTuple):
     @classmethod
     def decode(cls, payload: bytes) -> Text:
         """Read what `encode` wrote."""
-        user, number, submission, _ = payload[1:-1].split(b".", 3)
-        return cls(user.decode(), int(number), int(submission))
+        user, number, submission, _ = payload.split(b".", 3)
+        return cls(user[1:].decode(), int(number), int(submission))
+
+
+SHOWN_BYTES = 30
+"""Of a payload, in a sentence."""
+
+
+def shown(payload: bytes) -> str:
+    """Return a payload for a sentence, without most of its padding."""
+    more = "..." if len(payload) > SHOWN_BYTES else ""
+    return payload[:SHOWN_BYTES].decode(errors="replace") + more
 
 
 NOWHERE = Place("", 0)
 
 
 class Life:
-    """One life of a stream: `texts[k - 1]` is the payload at offset k, appended at `times_s[k - 1]`."""
+    """One life of a stream: `texts[k - 1]` is the payload at offset k, appended at `times_s[k - 1]`.
 
-    __slots__ = ("epoch", "number", "texts", "times_s")
+    `said[k - 1]` is the same, read.
+    """
+
+    __slots__ = ("epoch", "number", "said", "texts", "times_s")
 
     def __init__(self, epoch: str, number: int) -> None:
         self.epoch = epoch
         self.number = number
         self.texts: list[bytes] = []
+        self.said: list[Text] = []
         self.times_s: list[float] = []
 
     @property
@@ -119,6 +136,12 @@ class Book:
     def top(self) -> Place:
         """Where the last publication was appended, ("", 0) before that."""
         return NOWHERE if self.current is None else Place(self.current.epoch, self.current.top)
+
+    def append(self, life: Life, payload: bytes, text: Text, now_s: float) -> None:
+        """Take note of what was appended to a life."""
+        life.texts.append(payload)
+        life.said.append(text)
+        life.times_s.append(now_s)
 
     def begin(self, epoch: str) -> Life:
         """Begin another life."""

@@ -30,16 +30,18 @@ PROMISES = {
 class Scene:
     """The present moment of a run: `step` and `now_s` are kept up to date by whoever runs it.
 
-    `is_lossless`: whether nothing can be lost between a broker and its hub, as where both are in one process.
+    `is_lossless`: whether nothing can be lost between a broker and its hub, as where both are in one process;
+    `is_orderly`: nor come twice or out of order. What has no offset cannot be judged where it may.
     `found` is the first violation: one that is raised inside the server would end there.
     """
 
-    __slots__ = ("found", "is_lossless", "now_s", "step")
+    __slots__ = ("found", "is_lossless", "is_orderly", "now_s", "step")
 
-    def __init__(self, *, is_lossless: bool = True) -> None:
+    def __init__(self, *, is_lossless: bool = True, is_orderly: bool = True) -> None:
         self.step = 0
         self.now_s = 0.0
         self.is_lossless = is_lossless
+        self.is_orderly = is_orderly
         self.found: Violation | None = None
 
     def broken(self, name: str, text: str) -> NoReturn:

@@ -37,14 +37,14 @@ _STREAM = {"history_size": 12, "history_ttl_s": 20.0, "history_meta_ttl_s": 45.0
 NAMESPACES: dict[str, Namespace] = {
     # Personal channels, which the server subscribes their users to.
     "": _with(**_STREAM),
-    # Streams: counted, recovered, slow readers are closed; everybody hears of comings and goings.
-    "s": _with(**_STREAM | {"join_leave": True, "force_push_join_leave": True}),
+    # Streams: counted, recovered, slow readers are closed.
+    "s": _with(**_STREAM),
     # A large one, for those who were away for long.
     "l": _with(**_STREAM | {"history_size": 120, "history_ttl_s": 90.0, "history_meta_ttl_s": 120.0}),
     # Who comes back is given the newest only.
     "c": _with(**_STREAM | {"history_size": 3, "recovery_mode": "cache"}),
-    # Nothing is kept, nor numbered.
-    "n": _with(join_leave=True),
+    # Nothing is kept, nor numbered; everybody hears of comings and goings.
+    "n": _with(join_leave=True, force_push_join_leave=True),
     # Who reads slowly loses the oldest: counted if one wishes, else told how many.
     "d": _with(history_size=20, history_ttl_s=30.0, allow_recovery=True, slow_policy="drop-oldest"),
     # Or all but the newest.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.people import frames
 from wsloop.testing.simulator.people.frames import BINARY, FIN, PING, RSV1, TEXT
-from wsloop.testing.simulator.people.socket import Socket, call, look_away
+from wsloop.testing.simulator.people.socket import NO_PONG, TOO_LONG, Socket, call, look_away
 
 if TYPE_CHECKING:
     from random import Random
@@ -28,8 +28,10 @@ PING_EVERY_S = 0.25
 
 PATIENCE_S = 40.0
 
-KNOWN_ENDS = frozenset({1000, 1001, 1005, 1008, 1012, 1013})
-"""1008: it was slow, or did not end a frame in time."""
+KNOWN_ENDS = frozenset({1000, 1001, 1005, 1012, 1013})
+
+REASONS = (NO_PONG, TOO_LONG, "slow q=")
+"""With which it may be closed as well."""
 
 
 class EchoSocket(Socket):
@@ -69,7 +71,7 @@ class EchoSocket(Socket):
 
     def on_close(self, code: int, reason: str) -> None:
         """See `Socket.on_close`."""
-        if not self.has_closed and code not in KNOWN_ENDS and reason != "no pong":
+        if not self.has_closed and code not in KNOWN_ENDS and not reason.startswith(REASONS):
             self.scene.broken("speech", f"{self.who}, who did nothing wrong, was closed with {code} {reason!r}")
 
 

@@ -31,20 +31,24 @@ WAITING = 12
 FRAME_BYTES = 60_000
 """Less than a messaging server takes in one message."""
 
-BURSTS = (1, 1, 1, 1, 2, 4, 20)
-PADDINGS = (0, 0, 0, 0, 0, 10, 120, 700, 3000, 17_000)
+BURSTS = (1,) * 24 + (2, 2, 4, 20)
+PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 17_000)
 """Bytes behind a text: most short, some longer than a frame's short form, some than what is joined."""
 
 
 def run(person: Person, phone: Phone) -> None:
     """Do what is due, or else what comes to mind."""
-    for membership in person.memberships.values():
-        if membership.state == "out" and membership.is_wanted and not membership.is_server_side:
-            person.subscribe(phone, membership)
-            return
+    if person.is_restless:
+        for membership in person.memberships.values():
+            if membership.state == "out" and not membership.is_server_side:
+                person.subscribe(phone, membership)
+                return
+        person.is_restless = False
     if person.writer.waiting and send_again(person, phone):
         return
-    if not person.town.is_quiet:
+    if person.temper.token_s and person.town.scene.now_s > person.renewed_s + person.temper.token_s / 2:
+        refresh(person, phone)
+    elif not person.town.is_quiet:
         _drawn(person)(person, phone)
 
 
@@ -142,6 +146,7 @@ def acknowledge(person: Person, phone: Phone) -> None:
 def refresh(person: Person, phone: Phone) -> None:
     """Renew the right to be here, which ends."""
     if person.temper.token_s:
+        person.renewed_s = person.town.scene.now_s
         ends = int(person.town.world.clock.unix_s()) + person.temper.token_s
         number = phone.number(("refresh",))
         phone.say(b'{"id":%d,"refresh":{"token":"%b"}}' % (number, token(person.user, ends).encode()))
@@ -180,7 +185,7 @@ ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (20, look_around),
     (10, count_heads),
     (20, acknowledge),
-    (15, refresh),
+    (5, refresh),
     (5, answer_unasked),
     (15, look_away),
     (10, leave),
@@ -210,6 +215,7 @@ def on_reply(person: Person, command: Any, reply: Reply) -> None:
     if kind == "leave":
         command[1].reader.ended()
         command[1].state = "out"
+        person.is_restless = True
     elif kind == "history":
         _check_history(person, command[1], command[2], command[3], reply["history"])
     elif kind == "presence":

@@ -10,7 +10,7 @@ from wsloop.testing.simulator.people import errands
 from wsloop.testing.simulator.people.channels import EVERYBODY, namespace_of
 from wsloop.testing.simulator.people.phone import Phone
 from wsloop.testing.simulator.people.reader import CountingReader, LooseReader, PlainReader, Reader
-from wsloop.testing.simulator.people.socket import call
+from wsloop.testing.simulator.people.socket import TOO_LONG, call
 from wsloop.testing.simulator.people.tokens import token
 from wsloop.testing.simulator.people.writer import Message, Writer
 
@@ -40,14 +40,13 @@ OUT, ASKING, IN, LEAVING = "out", "asking", "in", "leaving"
 class Membership:
     """One channel that somebody is, or wants to be, in; `state` as the person knows it."""
 
-    __slots__ = ("channel", "is_positioned", "is_server_side", "is_wanted", "name", "reader", "state")
+    __slots__ = ("channel", "is_positioned", "is_server_side", "name", "reader", "state")
 
     def __init__(self, channel: str, reader: Reader, *, is_server_side: bool) -> None:
         self.channel = channel
         self.name = channel.encode()
         self.reader = reader
         self.state = OUT
-        self.is_wanted = True
         self.is_server_side = is_server_side
 
 
@@ -70,7 +69,8 @@ class Person:
     """One of `town`'s. `name` is unlike all others'; `user` is "" if anonymous, and may be another's as well.
 
     `line` and `phone` are those of the present connection; `client` the id that the server has given it.
-    `memberships` by name; `writer` is what they publish.
+    `memberships` and their `readers` by name; `is_restless`: there may be a channel to get into. `writer` is
+    what they publish.
     """
 
     def __init__(self, town: Town, name: str, user: str, channels: list[str]) -> None:
@@ -84,9 +84,11 @@ class Person:
         self.phone: Phone | None = None
         self.door: Process | None = None
         self.client = ""
-        self.asked_s = self.dialled_s = 0.0
+        self.asked_s = self.dialled_s = self.renewed_s = 0.0
         self.ping_s = 0.0
         self.memberships: dict[bytes, Membership] = {}
+        self.readers: dict[bytes, Reader] = {}
+        self.is_restless = True
         own = [f"#{user}"] if user else []
         for channel in (*channels, EVERYBODY, *own):
             self._begin(channel, is_server_side=channel == EVERYBODY or channel in own)
@@ -98,6 +100,7 @@ class Person:
         membership = Membership(channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side)
         membership.is_positioned = kind is CountingReader
         self.memberships[membership.name] = membership
+        self.readers[membership.name] = membership.reader
 
     # -- acting ------------------------------------------------------------------------------
 
@@ -106,23 +109,14 @@ class Person:
         """Whether connect was granted, on a connection that is still there as far as one can tell here."""
         return bool(self.client)
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether they are where they want to be, and have been told that all they said was heard."""
-        return (
-            self.is_connected
-            and not self.writer.waiting
-            and all(each.state == (IN if each.is_wanted else OUT) for each in self.memberships.values())
-        )
-
-    def act(self, world: World) -> None:
+    def act(self, _world: World) -> None:
         """See `Actor.act`."""
         town = self.town
         if town.is_over:
             return
         town.moment()
         pause_s = self.temper.pause_s if not town.is_quiet else 0.2
-        world.wake(self, self.chance.expovariate(1) * pause_s)
+        town.wake(self, self.chance.random() * 2 * pause_s)
         now_s = town.scene.now_s
         if self.phone is None:
             if now_s >= self.dialled_s + min(1.0, 10 * pause_s):
@@ -146,7 +140,7 @@ class Person:
         town, chance = self.town, self.chance
         self.dialled_s = self.asked_s = town.scene.now_s
         self.door = chance.choice(town.world.doors)
-        phone = Phone(town.scene, self.name, self, chance)
+        phone = Phone(town.scene, self.name, self, self.readers, chance)
         self.line = call(town, self.door, phone, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")
         if self.line is not None:
             self.phone = phone
@@ -160,6 +154,7 @@ class Person:
             if place is not None:
                 name, epoch = each.channel, place.epoch
                 remembered.append(f'"{name}":{{"recover":true,"epoch":"{epoch}","offset":{place.offset}}}')
+        self.renewed_s = self.town.scene.now_s
         ends = self.temper.token_s and int(self.town.world.clock.unix_s()) + self.temper.token_s
         pass_ = f'"token":"{token(self.user, ends)}",' if self.user else ""
         line = f'{{"id":{phone.number(self)},"connect":{{{pass_}"flag":3145728,"subs":{{{",".join(remembered)}}}}}}}'
@@ -225,28 +220,23 @@ class Person:
         """Be without a connection."""
         self.line = self.phone = None
         self.client = ""
+        self.is_restless = True
         for membership in self.memberships.values():
             membership.state = OUT
             membership.reader.ended()
         self.writer.disconnected()
 
-    def on_ended(self, code: int) -> None:
+    def on_ended(self, code: int, reason: str) -> None:
         """See `Listener.on_ended`."""
-        if code not in KNOWN_ENDS:
-            self.town.scene.broken("speech", f"{self.name}, who did nothing wrong, was closed with {code}")
+        if code not in KNOWN_ENDS and reason != TOO_LONG:
+            what = f"{code} {reason!r}"
+            self.town.scene.broken("speech", f"{self.name}, who did nothing wrong, was closed with {what}")
         for membership in self.memberships.values():
             membership.reader.ended()
         self.client = ""
         self.dialled_s = self.town.scene.now_s
         if not code:
             self.hang_up()
-
-    def on_publication(self, channel: bytes, offset: int, payload: bytes) -> None:
-        """See `Listener.on_publication`."""
-        membership = self.memberships.get(channel)
-        if membership is None:
-            self.town.scene.broken("P4", f"{self.name} was given a publication of {channel!r}, never asked for")
-        membership.reader.received(offset, payload)
 
     def on_push(self, channel: str, push: Reply) -> None:
         """See `Listener.on_push`."""
@@ -269,6 +259,7 @@ class Person:
         membership.reader.ended()
         if membership.state == IN:
             membership.state = OUT
+            self.is_restless = True
 
     def on_beat(self) -> None:
         """See `Listener.on_beat`."""
@@ -313,6 +304,7 @@ class Person:
         code, scene = error["code"], self.town.scene
         if isinstance(command, Membership):
             command.state = OUT
+            self.is_restless = True
             allowed = {100} if not scene.is_lossless else set()
         elif command is self:
             allowed = {100, 109}

@@ -16,9 +16,11 @@ from wsloop.testing.simulator.people.frames import NO_MASK, RSV1, TEXT
 from wsloop.testing.simulator.people.socket import Socket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from wsloop.testing.simulator.model.scene import Scene
+    from wsloop.testing.simulator.people.reader import Reader
 
 PUSH = b'{"push":{"channel":"'
 PUBLICATION = b'"pub":{"data":'
@@ -39,10 +41,6 @@ class Listener(Protocol):
         """Hear that one may speak."""
         ...
 
-    def on_publication(self, channel: bytes, offset: int, payload: bytes) -> None:
-        """Hear a publication; offset 0 if it has none."""
-        ...
-
     def on_push(self, channel: str, push: Reply) -> None:
         """Hear any other push."""
         ...
@@ -59,21 +57,25 @@ class Listener(Protocol):
         """Hear the server's ping."""
         ...
 
-    def on_ended(self, code: int) -> None:
+    def on_ended(self, code: int, reason: str) -> None:
         """Hear that the server closes, or has answered the close; or, with 0, that it lets nobody in."""
         ...
 
 
 class Phone(Socket):
     """A messaging connection. `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came.
+    `readers`, by channel, are given the publications.
 
     `chance` draws masks; with `is_plain` none are: nearly all connections of a run, for a mask costs 1 us.
     """
 
-    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "under_way")
+    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "readers", "under_way")
 
-    def __init__(self, scene: Scene, who: str, listener: Listener, chance: Random) -> None:
+    def __init__(
+        self, scene: Scene, who: str, listener: Listener, readers: Mapping[bytes, Reader], chance: Random
+    ) -> None:
         super().__init__(scene, who)
+        self.readers = readers
         self.under_way: dict[int, Any] = {}
         self.heard_s = scene.now_s
         self._listener = listener
@@ -107,11 +109,19 @@ class Phone(Socket):
 
     def on_text(self, payload: bytes) -> None:
         """See `Socket.on_text`."""
-        if b"\n" not in payload:
-            self._take_line(payload)
-            return
-        for line in payload.split(b"\n"):
-            self._take_line(line)
+        for line in payload.split(b"\n") if b"\n" in payload else (payload,):
+            self._lines -= 1
+            if self._lines < 0:
+                self._lines = WHOLE_EVERY
+                self._check_whole(line)
+            if line.startswith(PUSH):
+                self._take_push(line)
+            elif line.startswith(REPLY):
+                self._take_reply(line)
+            elif line == b"{}":
+                self._listener.on_beat()
+            else:
+                self._take_other(line)
 
     def on_open(self) -> None:
         """See `Socket.on_open`."""
@@ -119,26 +129,12 @@ class Phone(Socket):
 
     def on_close(self, code: int, reason: str) -> None:
         """See `Socket.on_close`."""
-        self._listener.on_ended(code)
+        self._listener.on_ended(code, reason)
 
     def on_refused(self, status: bytes) -> None:
         """See `Socket.on_refused`."""
         super().on_refused(status)
-        self._listener.on_ended(0)
-
-    def _take_line(self, line: bytes) -> None:
-        self._lines -= 1
-        if self._lines < 0:
-            self._lines = WHOLE_EVERY
-            self._check_whole(line)
-        if line.startswith(PUSH):
-            self._take_push(line)
-        elif line.startswith(REPLY):
-            self._take_reply(line)
-        elif line == b"{}":
-            self._listener.on_beat()
-        else:
-            self._take_other(line)
+        self._listener.on_ended(0, "")
 
     def _take_push(self, line: bytes) -> None:
         middle = line.index(b'",', 20)
@@ -150,10 +146,11 @@ class Phone(Socket):
         offset = 0
         if line.startswith(OFFSET, end):
             stop = line.find(b",", end + 10)
-            if stop < 0:
-                stop = line.index(b"}", end + 10)
-            offset = int(line[end + 10 : stop])
-        self._listener.on_publication(line[20:middle], offset, line[begin:end])
+            offset = int(line[end + 10 : stop if stop > 0 else -3])
+        reader = self.readers.get(line[20:middle])
+        if reader is None:
+            self.scene.broken("P4", f"{self.who} was given {line[:80]!r}, a channel never asked for")
+        reader.received(offset, line[begin:end])
 
     def _take_reply(self, line: bytes) -> None:
         stop = line.index(b",", 6)

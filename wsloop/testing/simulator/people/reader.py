@@ -174,6 +174,8 @@ class LooseReader(Reader):
         p4_gap.check_subscribed(scene, who, book, is_live=self.is_live)
         life = self._life_of(offset, payload)
         before = self._life
+        if not scene.is_orderly:
+            return
         if before is not None and life.number < before.number:
             scene.broken(
                 "P3", f"{who} was given {payload!r} of {book.name}, whose epoch {life.epoch} was over"
@@ -229,6 +231,8 @@ class PlainReader(Reader):
         turn = book.turn_of.get(payload)
         if turn is None or offset:
             scene.broken("P3", f"{who} was given {payload!r} of {book.name} at {offset}, never published so")
+        if not scene.is_orderly:
+            return
         p3_order.check_turn(scene, who, book, self._turn, turn, is_whole=scene.is_lossless)
         self._turn = turn
         self.seen += 1

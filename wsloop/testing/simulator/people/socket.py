@@ -24,8 +24,23 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 OFFER = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
 
-REFUSALS = frozenset({b"429", b"503"})
-"""What a client that does everything right may be refused with: too many, or not now."""
+HALF_HEARD = b"400"
+"""How a request is answered that was cut off."""
+
+TOO_LONG = "a frame took too long"
+"""The reason with which 1008 ends a connection whose bytes come too slowly (the other one is too many pings)."""
+
+REFUSALS = frozenset({b"408", b"429", b"503"})
+"""What a client that does everything right may be refused with: its bytes came too slowly, too many, or not now."""
+
+WHOLE_SHARE = 0.2
+"""Of connections on which every write arrives whole."""
+
+MOST_PIECES = 5
+"""What is written arrives in so many pieces, about."""
+
+PIECE_S = 0.002
+"""Most time between two pieces."""
 
 OWN_FAULTS = frozenset({1011, 3004})
 """Close codes by which a server says that the fault is its own."""
@@ -39,18 +54,23 @@ def _nowhere(data: bytes) -> None:
 
 
 class Socket:
-    """A client's end; `who` names it in violations. `send(data)` gives bytes to the network (`call` sets it).
+    """A client's end; `who` names it in violations. `send(data)` gives bytes to the network, and `is_cut_off`
+    tells whether that has ended what this end says (`call` sets both).
 
     `is_open`: the server has said 101. `close_code`: what its close frame said, 1005 for nothing, 0 before it
     came. `refused`: the status of the answer, if it was not 101. `has_closed`: this end has said close.
     """
 
-    __slots__ = ("_rest", "close_code", "has_closed", "is_deflated", "is_open", "refused", "scene", "send", "who")
+    __slots__ = (
+        "_rest", "close_code", "has_closed", "is_deflated", "is_cut_off", "is_open",
+        "refused", "scene", "send", "who",
+    )  # fmt: skip
 
     def __init__(self, scene: Scene, who: str) -> None:
         self.scene = scene
         self.who = who
         self.send: Callable[[bytes], object] = _nowhere
+        self.is_cut_off: Callable[[], bool] = bool
         self.is_open = self.is_deflated = self.has_closed = False
         self.close_code = 0
         self.refused = b""
@@ -165,7 +185,7 @@ class Socket:
 
     def on_refused(self, status: bytes) -> None:
         """Hear that there will be none."""
-        if status not in REFUSALS:
+        if status not in REFUSALS and not (status == HALF_HEARD and self.is_cut_off()):
             self.scene.broken("speech", f"{self.who} was refused with {status.decode()}")
 
     def on_text(self, payload: bytes) -> None:
@@ -205,10 +225,48 @@ def call(
         town.moment()
         on_end(socket)
 
+    def is_cut_off() -> bool:
+        return line is None or line.has_ended_writing
+
     line = town.world.dial(door, on_bytes, ended, host)
     if line is not None:
-        socket.send = line.write
+        socket.is_cut_off = is_cut_off
+        socket.send = line.write if town.chance.random() < WHOLE_SHARE else Pieces(town, line).send
     return line
+
+
+class Pieces:
+    """Sends what it is given in a few pieces, each somewhat later than the one before, as much of TCP comes."""
+
+    __slots__ = ("_chance", "_free_s", "_line", "_under_way", "_world")
+
+    def __init__(self, town: Town, line: Line) -> None:
+        self._world = town.world
+        self._chance = town.chance
+        self._line = line
+        self._free_s = 0.0
+        self._under_way = 0
+
+    def send(self, data: bytes) -> None:
+        """Give bytes to the line, some of them later."""
+        chance, world = self._chance, self._world
+        due_s = max(world.clock.now(), self._free_s)
+        begin, size = 0, len(data)
+        step = max(1, size // chance.randint(1, MOST_PIECES))
+        while begin < size:
+            end = min(size, begin + chance.randint(1, 2 * step))
+            if begin or self._under_way:
+                self._under_way += 1
+                world.agenda.at(due_s, self._write, (data[begin:end],))
+            else:
+                self._line.write(data[begin:end])
+            begin = end
+            due_s += chance.random() * PIECE_S
+        self._free_s = due_s
+
+    def _write(self, piece: bytes) -> None:
+        self._under_way -= 1
+        self._line.write(piece)
 
 
 def look_away(town: Town, line: Line, duration_s: float) -> None:

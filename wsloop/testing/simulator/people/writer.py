@@ -67,7 +67,7 @@ class Writer:
             scene.broken("P1", f"{self.name} was told that {sent} is at {place} of {book.name}")
         if place != NOWHERE:
             found = p1_acknowledged.check_acknowledged(scene, self.name, book, place, sent)
-            p2_once.check_told(scene, self.name, book, sent, Text.decode(found), is_duplicate=is_duplicate)
+            p2_once.check_told(scene, self.name, book, sent, found, is_duplicate=is_duplicate)
         self.waiting.pop(message.number, None)
         self.acknowledged += 1
 
