@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SEED = 7
+SEED = 8
 """Of every hunt: the same bug is found after the same number of steps."""
 
 TIMEOUT_S = 600.0
