@@ -39,7 +39,7 @@ Hunters: wheel, ring
 QUICK = {
     "no-gap-check": "simulator cluster",
     "key-without-user": "simulator one",
-    "ring-wrap-off-by-one": "ring",
+    "mask-0-registered": "kernel pollers",
 }
 """Each found by this hunter in a second or two."""
 
