@@ -6,7 +6,7 @@ PORT ?= 8765
 # Compiled modules are kept, whatever the environment says: a daemon starts twice as fast, and the tests start hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: help serve test random-order check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -36,6 +36,9 @@ debian:  ## install the Debian packages that tests use (or say how)
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered --cov-report=json)
 	$(if $(ARGS),,$(BIN)/python -m tools.coverage_gate coverage.json)
+
+random-order: $(VENV)/.dev debian  ## run all tests TIMES=20 times, each time in another order (ARGS='--seed 7')
+	$(BIN)/python -m tools.random_order --times $(or $(TIMES),20) $(ARGS)
 
 simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
