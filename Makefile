@@ -6,7 +6,8 @@ PORT ?= 8765
 # Compiled modules are kept, whatever the environment says: a daemon starts twice as fast, and the tests start hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help serve test random-order check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: random-order simulate-same simulate-ci simulate-machines
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -40,7 +41,19 @@ test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=
 random-order: $(VENV)/.dev debian  ## run all tests TIMES=20 times, each time in another order (ARGS='--seed 7')
 	$(BIN)/python -m tools.random_order --times $(or $(TIMES),20) $(ARGS)
 
-simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
+SIMULATOR := $(BIN)/python -m wsloop.testing.simulator
+
+simulate: $(VENV)/.dev  ## the real server on virtual time over a hostile network (SEED=1 STEPS=1000000)
+	$(SIMULATOR) --seed $(or $(SEED),1) --steps $(or $(STEPS),1000000) --jobs 0 $(ARGS)
+
+simulate-same: $(VENV)/.dev  ## 1,000 seeds twice, under two hash seeds: the histories are the same (SEEDS=1000)
+	$(SIMULATOR) --seed $(or $(SEED),1) --same $(or $(SEEDS),1000)
+
+simulate-ci: $(VENV)/.dev
+	$(SIMULATOR) --steps 2000000 --jobs 0
+	$(SIMULATOR) --same 20
+
+simulate-machines: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
 
 lint: $(VENV)/.dev
@@ -56,7 +69,7 @@ contracts: $(VENV)/.dev
 docs: $(VENV)/.dev  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
-check: lint types contracts docs test  ## everything CI runs
+check: lint types contracts docs test simulate-ci  ## everything CI runs
 
 $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
