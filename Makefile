@@ -7,7 +7,8 @@ PORT ?= 8765
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: simulate-same simulate-ci simulate-machines teeth
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: random-order simulate-same simulate-ci simulate-machines teeth
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -37,6 +38,9 @@ debian:  ## install the Debian packages that tests use (or say how)
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered --cov-report=json)
 	$(if $(ARGS),,$(BIN)/python -m tools.coverage_gate coverage.json)
+
+random-order: $(VENV)/.dev debian  ## run all tests TIMES=20 times, each time in another order (ARGS='--seed 7')
+	$(BIN)/python -m tools.random_order --times $(or $(TIMES),20) $(ARGS)
 
 SIMULATOR := $(BIN)/python -m wsloop.testing.simulator
 
