@@ -194,7 +194,7 @@ from wsloop.daemon.roles import Role
 from wsloop.daemon.settings import Settings
 
 class Brief(Steward):
-    def attach(self, house, drain):
+    def attach(self, house, drain, resize):
         house.reactor.call_soon(drain)
 
 code = serving.serve(Settings(dev=True), Role(steward=Brief()))
