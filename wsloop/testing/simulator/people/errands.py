@@ -33,6 +33,9 @@ WAITING = 12
 RUSH = 24
 """Messages of a rush: more than may wait for a peer."""
 
+GLANCES_S = (0.05, 0.2, 0.3, 0.5, 0.8, 1.5, 4.0, 12.0)
+"""How long one looks away: mostly less than a server waits, seldom more."""
+
 BURSTS = (1,) * 24 + (2, 2, 4, 20)
 PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 12_000)
 """Bytes behind a text: most short, some longer than a frame's short form, some than what is joined."""
