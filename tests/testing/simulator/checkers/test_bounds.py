@@ -67,3 +67,17 @@ def test_what_is_shared_is_bounded_as_well() -> None:
         bounds.check_house(scene(), "server", house(connection(), clients=3))
     with broken("bounds", "server has 12 timers with 1 connections"):
         bounds.check_timers(scene(), "server", house(connection(), timers=12), 1)
+
+
+def test_what_is_over_its_limit_does_not_grow() -> None:
+    one = SimpleNamespace(id=5, queued_messages=25)
+    made = SimpleNamespace(
+        server=SimpleNamespace(registry=Connections((one,)), outbox=SimpleNamespace(hard_messages=10))
+    )
+    growth = bounds.Growth(scene(), "server")
+    for messages in (25, 25, 12, 9, 30):
+        one.queued_messages = messages
+        growth.look(made)  # type: ignore[arg-type]
+    one.queued_messages = 31
+    with broken("bounds", "connection 5 of server has 31 messages waiting, and had 30 before"):
+        growth.look(made)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wsloop.server.connection import Connection
     from wsloop.testing.simulator.model.scene import Scene
 
-SLACK_BYTES = 128 * 1024
+SLACK_BYTES = 64 * 1024
 """A message that was let in with little room left, the answers to one read, control frames."""
 
 TIMERS_APART = 6
@@ -63,3 +63,32 @@ def check_timers(scene: Scene, name: str, house: House, own: int) -> None:
     timers, connections = house.reactor.statistics().timers, len(house.server.registry)
     if timers > own + connections + TIMERS_APART:
         scene.broken("bounds", f"{name} has {timers} timers with {connections} connections")
+
+
+class Growth:
+    """What waits for each connection of one process, from one look to the next.
+
+    Whoever wants to queue one message more asks for room first, which drops some or closes the peer. So what is
+    over its limit does not grow: only one turn's publications can have come on top.
+    """
+
+    __slots__ = ("_last", "_name", "_scene")
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        self._scene = scene
+        self._name = name
+        self._last: dict[int, int] = {}
+
+    def look(self, house: House) -> None:
+        """Compare what waits with what has waited."""
+        most = house.server.outbox.hard_messages
+        last, self._last = self._last, {}
+        for connection in house.server.registry.snapshot():
+            messages = connection.queued_messages
+            if messages > most:
+                before = last.get(connection.id, 0)
+                if before > most and messages > before:
+                    who = f"connection {connection.id} of {self._name}"
+                    now = f"{messages} messages waiting, and had {before} before"
+                    self._scene.broken("bounds", f"{who} has {now}, more than {most}")
+                self._last[connection.id] = messages
