@@ -68,8 +68,8 @@ def check_timers(scene: Scene, name: str, house: House, own: int) -> None:
 class Growth:
     """What waits for each connection of one process, from one look to the next.
 
-    Whoever wants to queue one message more asks for room first, which drops some or closes the peer. So what is
-    over its limit does not grow: only one turn's publications can have come on top.
+    Whoever wants to queue one message more asks for room first, which drops some or closes the peer. So what
+    is over its limit does not grow: only one turn's publications can have come on top.
     """
 
     __slots__ = ("_last", "_name", "_scene")

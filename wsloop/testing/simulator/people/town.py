@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 KEY_WINDOW_S = 300.0
 """How long the broker remembers keys: its default."""
 
-QUIET_AFTER_S = (0.0, 0.0, 4.0)
+QUIET_AFTER_S = (0.0, 4.0)
 """So long into the calm people still publish: what they say last is waited for as everything else. With 0
 nothing is said any more that would show what was lost before."""
 
 TOPIC_S = (0.5, 8.0)
 """How long people talk in one channel, before they go on in another. What was lost in the first stays lost
 then, unless the server finds out by itself."""
+
+LAST_TOPIC_S = (0.1, 0.5)
+"""The same in the calm: something is said in each channel, so that who does not hear of it is found out."""
 
 CAPACITIES = (1_500, 65_536)
 """Of the network towards each of the people, in bytes: a narrow one is full when somebody looks away."""
@@ -73,7 +76,9 @@ class Town:
         world, scene = self.world, self.scene
         scene.now_s = world.clock.now()
         if scene.now_s > self._topic_until_s:
-            self._topic_until_s = scene.now_s + self.chance.uniform(*TOPIC_S)
+            self._topic_until_s = scene.now_s + self.chance.uniform(
+                *(LAST_TOPIC_S if world.is_calm else TOPIC_S)
+            )
             self.topic = self.chance.choice(CHANNELS)
         if world.is_calm and scene.now_s < self.calm_since_s:
             self.calm_since_s = scene.now_s
