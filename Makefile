@@ -7,7 +7,6 @@ PORT ?= 8765
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
 .PHONY: random-order simulate-same simulate-ci simulate-machines teeth
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def test_a_question_goes_to_whoever_answers_its_kind() -> None:
-    desk, heard = Desk(), cast("list[Any]", [])
+    desk = Desk()
+    heard: list[Any] = []
     desk.add("a", lambda name, body, done: heard.append(("a", name, body, done)))
     desk.add("b", lambda name, body, done: heard.append(("b", name, body, done)))
     for name in ("a/x", "b", "a/x/y"):

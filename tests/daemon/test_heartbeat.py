@@ -258,8 +258,9 @@ def test_what_the_next_process_needs_is_left_with_a_supervisor_that_reads(scene:
 def test_it_knows_when_all_of_them_drain_and_an_answer_to_nothing_is_nothing(scene: Scene) -> None:
     scene.attach()
     scene.turn()
-    assert not scene.beats.is_daemon_stopping
-    scene.say(Answer(99, True, "to nobody"))
-    scene.say(Stopping())
-    assert scene.beats.is_daemon_stopping
+    known = []
+    for message in (Answer(99, True, "to nobody"), Stopping()):
+        scene.say(message)
+        known.append(scene.beats.is_daemon_stopping)
+    assert known == [False, True]
     assert scene.drains == 0

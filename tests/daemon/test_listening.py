@@ -58,4 +58,4 @@ def test_one_that_was_asked_for_must_be_there(sockets: Sockets, tmp_path: Path) 
 @pytest.mark.parametrize("text", ["0.0.0.0:0", "fd://3"])
 def test_in_development_nobody_else_is_let_in(text: str, sockets: Sockets) -> None:
     with pytest.raises(UsageError, match="--dev"):
-        listening.binds(Settings(dev=True, server=ServerSettings(bind=[text])), sockets)
+        listening.binds(Settings(dev=True, server=ServerSettings(bind=(text,))), sockets)

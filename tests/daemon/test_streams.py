@@ -22,7 +22,8 @@ def test_whatever_is_closed_is_open_afterwards() -> None:
         code = 1
         try:
             os.closerange(0, 3)
-            sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment] # as Python has it then
+            for name in ("stdin", "stdout", "stderr"):
+                setattr(sys, name, None)  # as Python has it then
             streams.open_missing()
             null = os.stat(os.devnull)
             found = [os.path.samestat(os.fstat(fd), null) for fd in range(3)]
