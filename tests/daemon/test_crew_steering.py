@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wsloop.daemon.channel import MAX_MESSAGE_BYTES, Ask, encode
-from wsloop.daemon.crew_steering import MAX_KEPT_BYTES, ROSTER_EVERY_S, CrewSteering, Helm, Roster
+from wsloop.daemon.channel import MAX_MESSAGE_BYTES
+from wsloop.daemon.crew_steering import ROSTER_EVERY_S, CrewSteering, Helm, Roster
 from wsloop.daemon.reload import Change, Outcome
 from wsloop.daemon.steering import SteeringError, WorkerRow
 from wsloop.testing.server import MemoryServer
@@ -122,32 +122,6 @@ def test_the_hub_process_tells_what_is_wrong_with_the_others_although_they_serve
         "supervisor: log: lines lost: 1 (it is full); worker-1: log: lines lost: 2 (it is full)"
     )
     assert ship.steering.reason() == ""
-
-
-def test_what_the_next_hub_process_needs_is_kept_as_it_was_told_last(ship: Ship) -> None:
-    for left in (b"one", "zw\u00f6lf".encode(), b"x" * MAX_KEPT_BYTES):
-        ship.steering.keep(left)
-        assert ship.helm.kept == left
-    ship.steering.keep(b"x" * (MAX_KEPT_BYTES + 1))
-    assert len(ship.helm.kept) == MAX_KEPT_BYTES
-    assert len(encode(Ask(2**31, "keep", "x" * MAX_KEPT_BYTES))) < MAX_MESSAGE_BYTES
-
-
-def test_a_supervisor_that_does_not_answer_is_not_told_again_and_again(ship: Ship) -> None:
-    waiting: list[Done] = []
-    asked: list[str] = []
-
-    def ask(what: str, argument: str, done: Done) -> None:
-        asked.append(f"{what} {argument}")
-        waiting.append(done)
-
-    ship.ask = ask  # type: ignore[method-assign]
-    ship.steering.keep(b"1")
-    ship.steering.keep(b"2")
-    assert asked == ["keep 1"]
-    waiting[0](True, "")
-    ship.steering.keep(b"3")
-    assert asked == ["keep 1", "keep 3"]
 
 
 def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> None:

@@ -22,7 +22,6 @@ from wsloop.daemon.roles import Kind
 from wsloop.hub import blocking
 from wsloop.hub.operations import table
 from wsloop.hub.revocations import RevocationList
-from wsloop.observe.ledger import Ledger
 from wsloop.observe.service import MetricsService
 from wsloop.observe.snapshot import Snapshot
 from wsloop.transport.bind import FdBind, UnixBind
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from wsloop.hub.hub import Hub
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.loop.reactor import Reactor
+    from wsloop.observe.ledger import Ledger
     from wsloop.observe.observer import Observer
     from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import Domain, House, Ports
@@ -70,10 +70,12 @@ def join_as_worker(house: House, observer: Observer) -> MetricsService:
     return metrics_of(observer)
 
 
-def join_as_hub(house: House, observer: Observer, crew: CrewSteering, kept: bytes) -> MetricsService:
+def join_as_hub(
+    house: House, observer: Observer, crew: CrewSteering, ledger: Ledger, keep: Callable[[bytes], object]
+) -> MetricsService:
     """Have the hub process ask the workers and answer for all of them; return the metrics of all.
 
-    `crew` is its way to the supervisor, `kept` what an earlier hub process has left of its metrics.
+    `crew` tells of the others. `ledger` adds up, and `keep` is given what it needs in the next hub process.
     """
     joined = house.domain
     assert isinstance(joined, HubDomain)
@@ -91,7 +93,7 @@ def join_as_hub(house: House, observer: Observer, crew: CrewSteering, kept: byte
 
         joined.service.call_all(METRICS, b"", METRICS_TIMEOUT_S, answered)
 
-    return MetricsService(gather, Ledger(kept), crew.keep)
+    return MetricsService(gather, ledger, keep)
 
 
 def _link_numbers(link: Uplink) -> Numbers:
