@@ -7,6 +7,7 @@ PORT ?= 8765
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: random-order simulate-same simulate-ci simulate-machines teeth
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -37,8 +38,26 @@ test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered --cov-report=json)
 	$(if $(ARGS),,$(BIN)/python -m tools.coverage_gate coverage.json)
 
-simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
+random-order: $(VENV)/.dev debian  ## run all tests TIMES=20 times, each time in another order (ARGS='--seed 7')
+	$(BIN)/python -m tools.random_order --times $(or $(TIMES),20) $(ARGS)
+
+SIMULATOR := $(BIN)/python -m wsloop.testing.simulator
+
+simulate: $(VENV)/.dev  ## the real server on virtual time over a hostile network (SEED=1 STEPS=1000000)
+	$(SIMULATOR) --seed $(or $(SEED),1) --steps $(or $(STEPS),1000000) --jobs 0 $(ARGS)
+
+simulate-same: $(VENV)/.dev  ## 1,000 seeds twice, under two hash seeds: the histories are the same (SEEDS=1000)
+	$(SIMULATOR) --seed $(or $(SEED),1) --same $(or $(SEEDS),1000)
+
+simulate-ci: $(VENV)/.dev
+	$(SIMULATOR) --steps 2000000 --jobs 0
+	$(SIMULATOR) --same 20
+
+simulate-machines: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
+
+teeth: $(VENV)/.dev  ## plant bugs one by one, and see who finds them; writes docs/internals/teeth.md (ARGS='--only wheel-*')
+	$(BIN)/python -m tools.teeth $(or $(ARGS),--jobs 2 --document)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -53,7 +72,7 @@ contracts: $(VENV)/.dev
 docs: $(VENV)/.dev  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
-check: lint types contracts docs test  ## everything CI runs
+check: lint types contracts docs test simulate-ci  ## everything CI runs
 
 $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -355,6 +355,11 @@ class Reactor:
         """Return the handler of each registered descriptor, to be looked at only."""
         return self._handlers.values()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is queued, so that the next turn does not sleep."""
+        return bool(self._callbacks or self._flushes or self._reaps)
+
     def next_deadline(self) -> float | None:
         """Return when the next timer is due, None if there is none."""
         return self._wheel.next_deadline()

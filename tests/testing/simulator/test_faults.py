@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.testing.simulator.kit import Kit
+from wsloop.testing.simulator.faults import KIND, KINDS, NO_FAULTS, FaultPlan, Per, missing
+
+
+def test_each_kind_has_a_name_of_its_own() -> None:
+    assert len(KIND) == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_kind_says_what_it_does_and_how_often(kind: object) -> None:
+    assert isinstance(kind, type(KINDS[0]))
+    assert kind.does
+    assert kind.every >= 1
+    assert set(kind.shapes) <= {"one", "cluster"}
+
+
+def test_without_faults_nothing_strikes() -> None:
+    kit = Kit(NO_FAULTS)
+    assert not any(chance.strikes() for chance in kit.storm.chances.values() for _ in range(1000))
+    assert all(chance.next_s(0.0) == math.inf for chance in kit.storm.chances.values())
+
+
+def struck(plan: FaultPlan, name: str, seed: int) -> list[int]:
+    storm = Kit(plan, seed).storm
+    return [call for call in range(5000) if storm[name].strikes()]
+
+
+def test_a_kind_strikes_about_as_often_as_the_table_says() -> None:
+    counts = [len(struck(FaultPlan(), "short-read", seed)) for seed in range(20)]
+    assert 0 in counts, "it is off in a part of the histories"
+    average = 5000 / KIND["short-read"].every
+    assert any(average / 2 < count < average * 2 for count in counts)
+
+
+def test_what_one_kind_draws_does_not_move_another() -> None:
+    alone = FaultPlan(kinds=frozenset({"short-read"}))
+    for seed in range(10):
+        assert struck(alone, "short-read", seed) == struck(FaultPlan(), "short-read", seed)
+
+
+def test_single_faults_can_be_left_away_and_the_others_stay() -> None:
+    seed = next(seed for seed in range(99) if len(struck(FaultPlan(), "spike", seed)) > 3)
+    every = struck(FaultPlan(), "spike", seed)
+    some = FaultPlan(only=frozenset({("spike", 1), ("spike", 3)}))
+    assert struck(some, "spike", seed) == [every[0], every[2]]
+
+
+def test_marks_count_what_fired_and_name_what_did_not() -> None:
+    kit = Kit(FaultPlan())
+    kit.force("reset", 1e-9)
+    assert kit.storm["reset"].strikes()
+    assert kit.marks.fired["reset"] == 1
+    assert kit.marks.single == [("reset", 1)]
+    shapes = ["one"]
+    assert "reset" not in missing(kit.marks.fired, shapes)
+    assert "vanish" in missing(kit.marks.fired, shapes)
+    assert "link-down" not in missing(kit.marks.fired, shapes), "it cannot happen there"
+
+
+def test_a_fault_that_lasts_fires_when_it_is_met() -> None:
+    kit = Kit(FaultPlan())
+    kit.force("emfile", 1e-9)
+    assert kit.storm["emfile"].strike()
+    assert kit.marks.fired["emfile"] == 0
+    kit.near.descriptors.limit = 0
+    assert kit.near.descriptors.is_full()
+    assert kit.marks.fired["emfile"] == 1
+
+
+def test_the_calm_has_no_faults() -> None:
+    kit = Kit(FaultPlan())
+    kit.force("reset", 1e-9)
+    kit.storm.is_over = True
+    assert not kit.storm["reset"].strikes()
+
+
+def test_kinds_by_time_are_drawn_in_seconds() -> None:
+    assert {kind.per for kind in KINDS} == set(Per)

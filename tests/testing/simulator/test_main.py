@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import msgspec
+from click.testing import CliRunner, Result
+
+from tests.testing.simulator.test_run import Strict, look_with
+from wsloop.testing.simulator import many, report
+from wsloop.testing.simulator.__main__ import main
+from wsloop.testing.simulator.faults import KINDS
+
+if TYPE_CHECKING:
+    import pytest
+
+    from wsloop.testing.simulator.run import Outcome
+
+
+def run(command: str) -> Result:
+    return CliRunner().invoke(main, shlex.split(command))
+
+
+def test_a_summary() -> None:
+    result = run("--steps 300")
+    assert result.exit_code == 0, result.output
+    for word in ("steps a second of CPU time", "of the turns had work", "trace hash", "connects"):
+        assert word in result.output
+
+
+def test_several_seeds_share_the_steps_and_the_cores() -> None:
+    alone, together = run("--seeds 2 --steps 300 --json"), run("--seeds 2 --steps 300 --jobs 2 --json")
+    assert alone.exit_code == together.exit_code == 0
+    told = [msgspec.json.decode(each.stdout, type=report.Report) for each in (alone, together)]
+    assert told[0].digest == told[1].digest
+    assert told[0].seeds == (1, 2)
+
+
+def test_kinds_can_be_left_away() -> None:
+    found = msgspec.json.decode(run("--steps 300 --without short-read --json").stdout, type=report.Report)
+    assert found.marks["short-read"] == 0
+    assert sum(found.marks.values()) > 0
+
+
+def test_a_violation_is_one_line_a_command_and_a_smaller_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict(90))
+    result = run("--steps 300 --seed 4")
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert lines[0] == "violation: strict: something happened"
+    assert lines[3].startswith("  shrunk in")
+    for line in lines:
+        if line.startswith("  replay: "):
+            assert run(line.partition("wsloop.testing.simulator ")[2]).exit_code == 1
+    logged = run(lines[-1].partition("wsloop.testing.simulator ")[2]).stdout
+    assert "violation strict  something happened" in logged
+
+
+def test_a_kind_that_never_fired_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "ENOUGH_STEPS", 100)
+    result = run("--steps 100 --shape one")
+    assert result.exit_code == 1
+    assert "error: these faults never fired: " in result.output
+    assert "hub-crash" not in result.output.rpartition("error:")[2], "it cannot happen in this shape"
+    assert run("--steps 100 --shape one --without reset").exit_code == 0, (
+        "a plan of one's own is not held to it"
+    )
+
+
+def test_the_same_seeds_twice_under_two_hash_seeds() -> None:
+    result = run("--same 2")
+    assert result.exit_code == 0, result.output
+    assert "0 differ" in result.output
+
+
+def test_a_seed_that_is_not_the_same_twice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "compare", lambda _seeds: ([7], 100))
+    result = run("--same 2")
+    assert result.exit_code == 1
+    assert "seed 7 was not the same twice" in result.stderr
+
+
+def test_digests_are_lines() -> None:
+    result = run("--digests 2 --seed 8")
+    assert [line.split()[0] for line in result.output.splitlines()] == ["8", "9"]
+
+
+def test_the_report_counts_every_kind() -> None:
+    outcomes: list[Outcome] = many.simulate_many(range(1, 3), 100, 1, "one", None)
+    found = report.summed(outcomes, "one", 1.0, has_all_faults=True)
+    assert list(found.marks) == [kind.name for kind in KINDS]
+    assert found.is_good

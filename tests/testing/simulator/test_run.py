@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import gc
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wsloop.testing.simulator import checkers, run, world
+from wsloop.testing.simulator.faults import NO_FAULTS, FaultPlan
+from wsloop.testing.simulator.run import simulate
+from wsloop.testing.simulator.violation import Violation
+
+if TYPE_CHECKING:
+    from wsloop.testing.simulator.world import World
+
+
+class Strict:
+    """Says that nothing may happen after the step `last`, at rest, or at the end; or raises another error."""
+
+    def __init__(self, last: int = 10**9, where: str = "step", error: Exception | None = None) -> None:
+        self.last = last
+        self.where = where
+        self.error = error or Violation("strict", "something happened")
+
+    def after_step(self, here: World) -> None:
+        if self.where == "step" and here.steps >= self.last:
+            raise self.error
+
+    def at_rest(self, _world: World) -> None:
+        if self.where == "rest":
+            raise self.error
+
+    def at_end(self, _world: World) -> None:
+        if self.where == "end":
+            raise self.error
+
+
+def look_with(monkeypatch: pytest.MonkeyPatch, strict: Strict) -> None:
+    """Let nobody else look, and the calm be short: nobody waits for what it is for."""
+    monkeypatch.setattr(world, "CALM_S", 0.5)
+    monkeypatch.setattr(checkers, "checkers", lambda _world: [strict])
+
+
+def test_a_run_is_as_long_as_it_was_told_and_its_hash_is_that_of_all_histories() -> None:
+    short, long = simulate(1, 300), simulate(1, 600)
+    assert short.steps >= 300
+    assert short.digest != long.digest
+    assert short.violation is None
+    assert sum(short.marks.values()) > 10
+
+
+def test_shapes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "HISTORY_STEPS", 50)
+    lines: list[str] = []
+    simulate(1, simulate(1, 50, plan=NO_FAULTS).steps + 10, log=lines.append, plan=NO_FAULTS)
+    kinds = [line.split() for line in lines if line.startswith("history")]
+    assert [words[3] for words in kinds] == ["one", "cluster"]
+
+
+@pytest.mark.parametrize("where", ["step", "rest", "end"])
+def test_a_violation_ends_the_run(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    look_with(monkeypatch, Strict(70, where))
+    outcome = simulate(5, 200, plan=NO_FAULTS)
+    assert outcome.violation == "strict: something happened"
+    assert outcome.failure is not None
+    assert (outcome.failure.step == 70) == (where == "step")
+    assert outcome.failure.lines[-1].startswith("violation")
+
+
+def test_a_history_that_fails_fails_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict(120))
+    found = simulate(5, 200, first_history=3, is_single=True, shape="cluster").failure
+    assert found is not None
+    history = found.history
+    again = simulate(
+        history.seed,
+        history.steps,
+        shape=history.shape,
+        plan=history.plan,
+        first_history=history.number,
+        is_single=True,
+    ).failure
+    assert again == found
+
+
+def test_an_unforeseen_exception_is_a_violation_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict(10, error=KeyError("oops")))
+    outcome = simulate(1, 100)
+    assert outcome.violation is not None
+    assert "KeyError('oops') in after_step" in outcome.violation
+
+
+@pytest.mark.parametrize("error", [None, ValueError("our fault"), Violation("P4", "seen by an actor")])
+def test_what_the_program_logs_as_its_own_fault_is_one(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    class Logs(Strict):
+        def after_step(self, here: World) -> None:
+            if here.steps == 20:
+                logging.getLogger("wsloop.server").error("it broke", exc_info=error)
+
+    look_with(monkeypatch, Logs())
+    outcome = simulate(1, 100)
+    assert outcome.violation is not None
+    told = {None: "it broke", "ValueError": "our fault", "Violation": "seen by an actor"}
+    assert told[type(error).__name__ if error else None] in outcome.violation
+
+
+def test_a_run_leaves_logging_and_the_collector_as_they_were() -> None:
+    log = logging.getLogger("wsloop")
+    before = log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()
+    simulate(1, 50, plan=FaultPlan())
+    assert (log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()) == before
+
+
+def test_a_long_run_keeps_nothing_of_its_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict())
+    monkeypatch.setattr(run, "HISTORY_STEPS", 100)
+    counts = []
+    for steps in (100, 100, 2000):
+        simulate(1, steps)
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    assert counts[2] - counts[1] < 1000

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from wsloop.testing.simulator.faults import NO_FAULTS, FaultPlan
+from wsloop.testing.simulator.process import HUB
+from wsloop.testing.simulator.violation import Violation
+from wsloop.testing.simulator.world import SHAPES, World
+
+
+def world(shape: str = "cluster", plan: FaultPlan = NO_FAULTS, seed: int = 1) -> World:
+    """A world of people who come and go; without faults unless it is told otherwise."""
+    return World(seed, shape, plan)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_step_is_one_turn_of_one_process(shape: str) -> None:
+    here = world(shape)
+    for _ in range(200):
+        before = sum(each.reactor.statistics().turns for each in here.processes)
+        here.step()
+        assert sum(each.reactor.statistics().turns for each in here.processes) == before + 1
+    assert here.steps == 200
+    assert here.turns_worked > 50
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_seed_is_one_history_and_another_is_another(shape: str) -> None:
+    digests = []
+    for seed in (1, 1, 2):
+        here = world(shape, FaultPlan(), seed)
+        for _ in range(500):
+            here.step()
+        digests.append(here.trace.digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_time_passes_only_while_everybody_waits() -> None:
+    here = world("one")
+    for _ in range(300):
+        before_s = here.clock.now()
+        here.step()
+        assert here.clock.now() > before_s
+    assert here.lasted_s > 0.1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_after_the_calm_nothing_is_open(shape: str) -> None:
+    here = world(shape, FaultPlan(), 3)
+    for _ in range(300):
+        here.step()
+    here.calm()
+    assert here.is_calm
+    assert [len(each.network.descriptors) for each in here.processes] == [0] * len(here.processes)
+
+
+def test_a_process_that_is_killed_makes_no_turn_and_comes_back_with_nothing() -> None:
+    here = world()
+    hub = here.process(HUB)
+    for _ in range(100):
+        here.step()
+    before = hub.reactor
+    hub.kill()
+    hub.kill()
+    turns = before.statistics().turns
+    assert (hub.house, hub.wake_s(0.0), hub.is_running(0.0)) == (None, math.inf, False)
+    for _ in range(100):
+        here.step()
+    assert before.statistics().turns == turns
+    hub.start()
+    hub.start()
+    assert (hub.life, hub.reactor is before) == (2, False)
+    here.run_for(10.0)
+    assert all(len(each.links()) == 1 for each in here.doors)
+
+
+def test_a_process_that_is_stopped_makes_no_turn_until_it_goes_on() -> None:
+    here = world("one")
+    (server,) = here.processes
+    until_s = here.clock.now() + 5.0
+    server.stopped_until_s = until_s
+    here.step()
+    assert here.clock.now() >= until_s
+
+
+@pytest.mark.parametrize("name", sorted(world().weather.actions))
+def test_the_weather_does_what_the_table_says_and_ends(name: str) -> None:
+    here = world()
+    random = here.choices.stream("a test")
+    here.run_for(2.0)
+    for _ in range(20):
+        here.weather.actions[name](random)
+        for _ in range(20):
+            here.step()
+    here.calm()
+    for each in here.processes:
+        assert each.network.descriptors.limit >= 1024
+
+
+def test_the_wall_clock_is_set_and_monotonic_time_is_not() -> None:
+    here = world("one")
+    before_s, wall_s = here.clock.now(), here.clock.unix_s()
+    here.weather.set_the_wall_clock(-3600.0)
+    assert here.clock.now() == before_s
+    assert here.clock.unix_s() == pytest.approx(wall_s - 3600.0)
+
+
+def test_a_world_in_which_nothing_can_happen_is_a_violation() -> None:
+    here = world("one")
+    here.processes[0].kill()
+    here.agenda.entries.clear()
+    with pytest.raises(Violation, match="deadlock"):
+        here.step()
+
+
+def test_a_refused_connection_is_none() -> None:
+    here = world("one")
+    (server,) = here.doors
+    assert here.dial(server, lambda _: None, lambda _: None) is not None
+    server.kill()
+    assert here.dial(server, lambda _: None, lambda _: None) is None

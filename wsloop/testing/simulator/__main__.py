@@ -1,0 +1,110 @@
+"""`python -m wsloop.testing.simulator`: run the simulator from a shell.
+
+Ends with 1 if a promise was broken, a kind of fault never fired, or a seed was not the same twice.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import click
+import msgspec
+
+from wsloop.testing.simulator import many, report
+from wsloop.testing.simulator.faults import KIND, FaultPlan
+from wsloop.testing.simulator.run import MIXED, Outcome, simulate
+from wsloop.testing.simulator.shrink import SHRINK_S, Shrinker
+from wsloop.testing.simulator.world import SHAPES
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--seed", default=1, show_default=True, help="The first seed.")
+@click.option("--seeds", type=int, help="How many, which share the steps.  [default: with several jobs many]")
+@click.option("--steps", default=100_000, show_default=True, help="Turns in all, or of the history.")
+@click.option("--shape", type=click.Choice([*SHAPES, MIXED]), default=MIXED, show_default=True)
+@click.option("--jobs", default=1, show_default=True, help="Processes; 0 for one on each core.")
+@click.option(
+    "--without", multiple=True, type=click.Choice(list(KIND)), help="A kind of fault to leave away."
+)
+@click.option("--plan", default="{}", help="A fault plan in JSON, as a replay command has it.")
+@click.option("--history", type=int, help="This one only.")
+@click.option("--log", is_flag=True, help="Print what happens.")
+@click.option("--no-shrink", is_flag=True, help="Leave a failing history as it is.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--same", default=0, help="Run so many seeds twice, under two hash seeds, and compare.")
+@click.option("--digests", default=0, hidden=True)
+def main(
+    *, seed: int, seeds: int | None, steps: int, shape: str, jobs: int, without: tuple[str, ...], plan: str,
+    history: int | None, log: bool, no_shrink: bool, as_json: bool, same: int, digests: int,
+) -> None:  # fmt: skip
+    """Run the real server on virtual time over a hostile network, from a seed."""
+    if digests:
+        for line in many.digests(range(seed, seed + digests)):
+            click.echo(line)
+        return
+    if same:
+        sys.exit(_compare(range(seed, seed + same)))
+    faults = msgspec.json.decode(plan, type=FaultPlan)
+    if without:
+        kept = set(KIND if faults.kinds is None else faults.kinds) - set(without)
+        faults = msgspec.structs.replace(faults, kinds=frozenset(kept))
+    if log or history is not None:
+        outcomes = [_simulate_one(seed, steps, shape, faults, history, log=log)]
+    else:
+        jobs = jobs or many.cores()
+        count = seeds or (1 if jobs == 1 else many.seeds_for(steps, jobs))
+        outcomes = many.simulate_many(range(seed, seed + count), -(-steps // count), jobs, shape, faults)
+    found = report.summed(outcomes, shape, _cpu_s(), has_all_faults=faults == FaultPlan())
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+    else:
+        _tell(found, shrinks=not (no_shrink or log))
+    sys.exit(0 if found.is_good else 1)
+
+
+def _simulate_one(
+    seed: int, steps: int, shape: str, plan: FaultPlan, history: int | None, *, log: bool
+) -> Outcome:
+    """Run one seed, or one history of it, here."""
+    return simulate(
+        seed,
+        steps,
+        shape=shape,
+        plan=plan,
+        first_history=history or 0,
+        log=click.echo if log else None,
+        is_single=history is not None,
+    )
+
+
+def _cpu_s() -> float:
+    """Return the CPU time of this process and of its children, in user mode."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + children.ru_utime
+
+
+def _tell(found: report.Report, *, shrinks: bool) -> None:
+    for line in report.in_words(found):
+        click.echo(line)
+    for number, failure in enumerate(found.failures):
+        lines = report.failure_in_words(failure)
+        if shrinks and not number:
+            shrinker = Shrinker(failure, time.monotonic, time.monotonic() + SHRINK_S)
+            lines += report.shrunk_in_words(shrinker.run(), shrinker.attempts)
+        for line in lines:
+            click.echo(line, err=True)
+
+
+def _compare(seeds: range) -> int:
+    """Compare seeds with themselves; return the exit code."""
+    differing, steps = many.compare(seeds)
+    for each in differing:
+        click.echo(f"seed {each} was not the same twice", err=True)
+    click.echo(f"{len(seeds)} seeds twice, {steps:,} steps each time: {len(differing)} differ")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Every kind of fault there is, in one table; how each is drawn, counted, and left away.
+
+A kind is drawn from a stream of its own, by calls or by virtual time. In each history a part of the kinds
+is on, some of them far more often than others: what no history full of everything would reach is reached
+so. `FaultPlan` says which kinds may be on at all, and which single faults are left away: the means of
+shrinking. `Marks` counts what fired.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable, Mapping
+
+    from wsloop.testing.simulator.choices import Choices
+    from wsloop.testing.simulator.trace import Trace
+
+
+class Per(enum.Enum):
+    """What the time to the next fault is counted in."""
+
+    CALLS = "calls"
+    SECONDS = "s"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of fault: what it does, and `every` how many calls, or seconds of virtual time, on average.
+
+    `shapes`: the worlds that it can happen in. `is_felt`: it fires when somebody meets it, not as it begins.
+    """
+
+    name: str
+    does: str
+    every: float
+    per: Per
+    shapes: tuple[str, ...] = ("one", "cluster")
+    is_felt: bool = False
+
+
+_CLUSTER = ("cluster",)
+
+KINDS = (
+    Kind("short-write", "a write takes a part of what it was given", 12, Per.CALLS),
+    Kind("short-read", "a read gives a part of what has arrived", 12, Per.CALLS),
+    Kind("write-eagain", "a write says EAGAIN though there is room", 40, Per.CALLS),
+    Kind("read-eagain", "a read says EAGAIN though bytes have arrived", 40, Per.CALLS),
+    Kind("write-reset", "a write finds the connection reset", 400, Per.CALLS),
+    Kind("spike", "bytes take up to 3 s longer than others", 100, Per.CALLS),
+    Kind("spurious", "a descriptor is reported that is not ready", 30, Per.CALLS),
+    Kind("shuffle", "ready descriptors are reported in any order", 3, Per.CALLS),
+    Kind("cut-list", "a part of the ready descriptors is reported, the rest later", 10, Per.CALLS),
+    Kind("hang-up", "bytes arrive, and behind them a reset, before anybody looks", 300, Per.CALLS),
+    Kind("reuse", "a descriptor gets the number that was freed last", 2, Per.CALLS),
+    Kind("accept-aborted", "accept finds that the client has gone (ECONNABORTED)", 8, Per.CALLS),
+    Kind("accept-nobufs", "accept finds no memory (ENOBUFS)", 20, Per.CALLS),
+    Kind("emfile", "a process has no descriptor left for some time", 8, Per.SECONDS, is_felt=True),
+    Kind("reset", "a client's connection is reset", 1.5, Per.SECONDS),
+    Kind("fin", "a client ends its direction, and still reads", 4, Per.SECONDS),
+    Kind("vanish", "a client loses its power: nothing more comes, nothing is answered", 3, Per.SECONDS),
+    Kind("stall", "a client reads nothing for some time", 3, Per.SECONDS),
+    Kind("slow-line", "a client's line gets slow, narrow and uneven", 4, Per.SECONDS),
+    Kind("wall-forward", "the wall clock is set forwards", 8, Per.SECONDS),
+    Kind("wall-backward", "the wall clock is set backwards", 8, Per.SECONDS),
+    Kind("suspend", "the machine sleeps: monotonic time has jumped when it wakes", 15, Per.SECONDS),
+    Kind("slow-turn", "a turn takes far longer than others", 200, Per.CALLS),
+    Kind("stop", "a process is stopped for some time (SIGSTOP, SIGCONT)", 6, Per.SECONDS),
+    Kind("crash", "the server, or a worker, dies without a word and is started again", 10, Per.SECONDS),
+    Kind("hub-crash", "the hub process dies without a word and is started again", 12, Per.SECONDS, _CLUSTER),
+    Kind("link-down", "the link between a worker and the hub process is reset", 4, Per.SECONDS, _CLUSTER),
+    Kind("link-slow", "a link gets slow and narrow for some time", 5, Per.SECONDS, _CLUSTER),
+    Kind("link-partition", "what is said on a link goes nowhere for a time", 6, Per.SECONDS, _CLUSTER, True),
+    Kind("broker-down", "a question is not answered, whether it was carried out or not", 60, Per.CALLS),
+    Kind("broker-late", "what a broker says waits up to 2 s, and all behind it", 60, Per.CALLS),
+    Kind("broker-duplicate", "an event comes again up to 2 s later", 40, Per.CALLS),
+    Kind("broker-reorder", "an event or an answer is overtaken by what comes in up to 2 s", 60, Per.CALLS),
+    Kind("broker-lost", "an event does not come", 60, Per.CALLS),
+)
+
+KIND = {kind.name: kind for kind in KINDS}
+
+ON_CHANCE = 0.5
+"""That a kind is on in a history."""
+
+UNRULY_CHANCE = 0.4
+"""That an unruly broker stands before the real one: otherwise its kinds are off."""
+
+RATES = (0.3, 1.0, 1.0, 3.0)
+"""How much more often than in the table a kind that is on strikes: drawn for each history."""
+
+
+class FaultPlan(msgspec.Struct, frozen=True):
+    """What may go wrong. `kinds` None: all; `only`: single faults, (kind, number of that kind), None: all.
+
+    A fault that is left away is drawn all the same, so the others stay what they were.
+    """
+
+    kinds: frozenset[str] | None = None
+    only: frozenset[tuple[str, int]] | None = None
+
+    def allows(self, name: str) -> bool:
+        """Whether the kind may strike."""
+        return self.kinds is None or name in self.kinds
+
+
+NO_FAULTS = FaultPlan(kinds=frozenset())
+
+
+class Marks:
+    """How often each kind fired; `single` are the faults of this history one by one: (kind, number)."""
+
+    def __init__(self) -> None:
+        self.fired = {kind.name: 0 for kind in KINDS}
+        self.single: list[tuple[str, int]] = []
+
+
+def missing(fired: Mapping[str, int], shapes: Iterable[str]) -> list[str]:
+    """Return the kinds that never fired, of those that can happen in worlds of these shapes."""
+    return [kind.name for kind in KINDS if not fired.get(kind.name) and set(shapes) & set(kind.shapes)]
+
+
+class Chance:
+    """One kind in one history: `strikes` tells at each call whether it happens now, never unless `is_on`."""
+
+    __slots__ = ("_left", "_mean", "_number", "_storm", "is_on", "name", "random")
+
+    def __init__(self, storm: Storm, name: str, mean: float, random: random.Random) -> None:
+        self.name = name
+        self.random = random
+        self._storm = storm
+        self._mean = mean
+        self.is_on = mean < math.inf
+        self._number = 0
+        self._left = self._draw()
+
+    def strikes(self) -> bool:
+        """Return whether this call is hit. Hot: nearly always one subtraction."""
+        left = self._left = self._left - 1
+        return left <= 0 and self._strike()
+
+    def next_s(self, now_s: float) -> float:
+        """Return when it is due next, infinity if it is off; for kinds by time."""
+        return now_s + self._draw()
+
+    def strike(self) -> bool:
+        """Note that it is due now; return whether the plan lets it happen."""
+        self._number += 1
+        return self._storm.lets(self.name, self._number)
+
+    def _strike(self) -> bool:
+        self._left = self._draw()
+        return self.strike()
+
+    def _draw(self) -> float:
+        return self.random.expovariate(1) * self._mean if self._mean < math.inf else math.inf
+
+
+class Storm:
+    """All chances of one history.
+
+    `step` is kept by the world. `is_over` from the moment when faults must stop. `has_unruly_broker`: whether
+    `UnrulyBroker` stands before the brokers of this history.
+    """
+
+    def __init__(self, choices: Choices, plan: FaultPlan, shape: str, marks: Marks, trace: Trace) -> None:
+        self.step = 0
+        self.is_over = False
+        self.plan = plan
+        self._marks = marks
+        self._trace = trace
+        self.chances: dict[str, Chance] = {}
+        swarm = choices.stream("swarm")
+        self.has_unruly_broker = swarm.random() < UNRULY_CHANCE
+        for kind in KINDS:
+            is_on, rate = swarm.random() < ON_CHANCE, swarm.choice(RATES)
+            is_on = is_on and plan.allows(kind.name) and shape in kind.shapes
+            if not is_on or (kind.name.startswith("broker") and not self.has_unruly_broker):
+                rate = 0.0
+            mean = kind.every / rate if rate else math.inf
+            self.chances[kind.name] = Chance(self, kind.name, mean, choices.stream(f"fault {kind.name}"))
+
+    def __getitem__(self, name: str) -> Chance:
+        return self.chances[name]
+
+    def by_call(self, name: str) -> Chance | None:
+        """Return a kind that is drawn by calls, None if it is off: then not even that is asked."""
+        chance = self.chances[name]
+        return chance if chance.is_on else None
+
+    def feel(self, name: str) -> None:
+        """Count that a fault is met that lasts."""
+        self._marks.fired[name] += 1
+
+    def lets(self, name: str, number: int) -> bool:
+        """Return whether the plan lets the fault happen."""
+        only = self.plan.only
+        if self.is_over or (only is not None and (name, number) not in only):
+            return False
+        if not KIND[name].is_felt:
+            self._marks.fired[name] += 1
+        self._marks.single.append((name, number))
+        self._trace.note("fault", name, number, self.step)
+        return True

@@ -1,0 +1,88 @@
+"""Many seeds on several cores; and the same seeds twice, under two hash seeds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+from wsloop.testing.simulator.run import Outcome, simulate
+from wsloop.testing.simulator.world import SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wsloop.testing.simulator.faults import FaultPlan
+
+HASH_SEEDS = ("1", "20061")
+"""Two that order small sets differently."""
+
+SEED_STEPS = 100_000
+"""Of a seed where many share the work: some seconds, so that no core is idle for long at the end."""
+
+SAME_STEPS = 300
+"""Of each seed that is compared with itself, before its calm."""
+
+
+def simulate_many(seeds: range, steps: int, jobs: int, shape: str, plan: FaultPlan | None) -> list[Outcome]:
+    """Run each seed for `steps` steps, on `jobs` processes; return the outcomes in the order of the seeds.
+
+    After a seed that fails those that have not begun are left away.
+    """
+    outcomes = []
+    if jobs == 1 or len(seeds) == 1:
+        for seed in seeds:
+            outcomes.append(simulate(seed, steps, shape=shape, plan=plan))
+            if outcomes[-1].failure is not None:
+                break
+        return outcomes
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting = deque(pool.submit(simulate, seed, steps, shape=shape, plan=plan) for seed in seeds)
+        while waiting:
+            outcomes.append(waiting.popleft().result())
+            if outcomes[-1].failure is not None:
+                waiting = deque(each for each in waiting if not each.cancel())
+    return outcomes
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def seeds_for(steps: int, jobs: int) -> int:
+    """Return into how many seeds so many steps are best divided: the same number for each job."""
+    return jobs * max(1, round(steps / SEED_STEPS / jobs))
+
+
+def digests(seeds: range) -> Iterator[str]:
+    """Run a short history of each seed, in turn of each shape; return a line with its digest for each."""
+    for seed in seeds:
+        outcome = simulate(seed, SAME_STEPS, shape=SHAPES[seed % len(SHAPES)])
+        yield f"{seed} {outcome.digest} {outcome.steps}"
+
+
+def compare(seeds: range) -> tuple[list[int], int]:
+    """Run the seeds in two processes with different hash seeds.
+
+    Returns the seeds whose digests differ, and how many steps were made by each. Raises
+    CalledProcessError if one of them fails.
+    """
+    command = [sys.executable, "-m", "wsloop.testing.simulator", "--digests", f"{len(seeds)}"]
+    command += ["--seed", f"{seeds.start}"]
+    running = [
+        subprocess.Popen(
+            command, env=os.environ | {"PYTHONHASHSEED": each}, stdout=subprocess.PIPE, text=True
+        )
+        for each in HASH_SEEDS
+    ]
+    told = [process.communicate()[0].splitlines() for process in running]
+    for process in running:
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+    differing = [int(one.split()[0]) for one, other in zip(*told, strict=True) if one != other]
+    return differing, sum(int(each.split()[2]) for each in told[0])

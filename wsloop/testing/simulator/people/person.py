@@ -1,0 +1,310 @@
+"""Somebody with a messaging client and a memory: comes back, recovers, and sends again what was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsloop.hub.commands import EXTENSIONS
+from wsloop.server.assembly import CONNECTION_PATH
+from wsloop.testing.simulator.model.ledger import NOWHERE, Place
+from wsloop.testing.simulator.people import errands
+from wsloop.testing.simulator.people.channels import EVERYBODY, namespace_of
+from wsloop.testing.simulator.people.member import ASKING, IN, LEAVING, OUT, Membership, Question, Submission
+from wsloop.testing.simulator.people.phone import Phone
+from wsloop.testing.simulator.people.reader import CountingReader, LooseReader, PlainReader, Reader
+from wsloop.testing.simulator.people.socket import TOO_LONG, call
+from wsloop.testing.simulator.people.tokens import token
+from wsloop.testing.simulator.people.writer import Message, Writer
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from wsloop.testing.simulator.line import Line
+    from wsloop.testing.simulator.people.phone import Reply
+    from wsloop.testing.simulator.people.socket import Socket
+    from wsloop.testing.simulator.people.town import Town
+    from wsloop.testing.simulator.process import Process
+    from wsloop.testing.simulator.world import World
+
+PATIENCE_S = 8.0
+"""How long one waits for an answer before one hangs up; SDKs 5 s for a reply."""
+
+SILENCE_S = 10.0
+"""How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
+
+KNOWN_ENDS = frozenset(
+    {0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502, 3503}
+)
+"""How a connection may end of somebody who keeps to the protocol. 1013: no ring was left."""
+
+
+class Temper:
+    """What distinguishes one person from another in what they do; drawn once."""
+
+    __slots__ = ("answers", "deflates", "lifetime_s", "pause_s", "plain_share", "seq_share", "token_s")
+
+    def __init__(self, chance: Random) -> None:
+        self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0))
+        self.lifetime_s = chance.choice((2.0, 30.0, 1000.0))
+        self.token_s = chance.choice((0, 0, 15))
+        self.answers = chance.random() < 0.9
+        self.deflates = chance.random() < 0.2
+        self.plain_share = chance.choice((0.0, 0.2))
+        self.seq_share = chance.choice((0.0, 0.5))
+
+
+class Person:
+    """One of `town`'s. `name` is unlike all others'; `user` is "" if anonymous, and may be another's as well.
+
+    `line` and `phone` are those of the present connection; `client` the id that the server has given it.
+    `memberships` and their `readers` by name; `is_restless`: there may be a channel to get into. `writer` is
+    what they publish.
+    """
+
+    def __init__(self, town: Town, name: str, user: str, channels: list[str]) -> None:
+        self.town = town
+        self.name = name
+        self.user = user
+        self.chance = town.world.choices.stream(f"person {name}")
+        self.temper = Temper(self.chance)
+        self.writer = Writer(town.ledger, name, user)
+        self.line: Line | None = None
+        self.phone: Phone | None = None
+        self.door: Process | None = None
+        self.client = ""
+        self.asked_s = self.dialled_s = self.renewed_s = 0.0
+        self.ping_s = 0.0
+        self.memberships: dict[bytes, Membership] = {}
+        self.readers: dict[bytes, Reader] = {}
+        self.is_restless = True
+        own = [f"#{user}"] if user else []
+        for channel in (*channels, EVERYBODY, *own):
+            self._begin(channel, is_server_side=channel == EVERYBODY or channel in own)
+
+    def _begin(self, channel: str, *, is_server_side: bool) -> None:
+        book, options = self.town.ledger.book(channel), namespace_of(channel)
+        counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.5)
+        kind: type[Reader] = PlainReader if not book.rules.size else CountingReader if counts else LooseReader
+        membership = Membership(
+            channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side
+        )
+        self.memberships[membership.name] = membership
+        self.readers[membership.name] = membership.reader
+
+    # -- acting ------------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether connect was granted, on a connection that is still there as far as one can tell here."""
+        return bool(self.client)
+
+    def act(self, _world: World) -> None:
+        """See `Actor.act`."""
+        town = self.town
+        if town.is_over:
+            return
+        town.moment()
+        pause_s = self.temper.pause_s if not town.is_quiet else 0.2
+        town.wake(self, self.chance.random() * 2 * pause_s)
+        now_s = town.scene.now_s
+        if self.phone is None:
+            if now_s >= self.dialled_s + min(1.0, 10 * pause_s):
+                self.dial()
+        elif self._is_out_of_patience(now_s):
+            self.hang_up()
+        elif self.client:
+            errands.run(self, self.phone)
+
+    def _is_out_of_patience(self, now_s: float) -> bool:
+        phone = self.phone
+        assert phone is not None
+        if not self.client or phone.has_closed:
+            return now_s > self.dialled_s + PATIENCE_S
+        if self.ping_s and now_s > phone.heard_s + self.ping_s + SILENCE_S:
+            return True
+        return bool(phone.under_way) and now_s > self.asked_s + PATIENCE_S
+
+    def dial(self) -> None:
+        """Connect, and say so."""
+        town, chance = self.town, self.chance
+        self.dialled_s = self.asked_s = town.scene.now_s
+        self.door = chance.choice(town.world.doors)
+        phone = Phone(town.scene, self.name, self, self.readers, chance)
+        self.line = call(town, self.door, phone, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")
+        if self.line is not None:
+            self.phone = phone
+            phone.upgrade(CONNECTION_PATH, offers=self.temper.deflates)
+
+    def connect(self, phone: Phone) -> None:
+        """Say who this is, and what the server had subscribed them to."""
+        remembered = []
+        for each in self.memberships.values():
+            place = each.reader.ask() if each.is_server_side else None
+            if place is not None:
+                name, epoch = each.channel, place.epoch
+                remembered.append(f'"{name}":{{"recover":true,"epoch":"{epoch}","offset":{place.offset}}}')
+        self.renewed_s = self.town.scene.now_s
+        ends = self.temper.token_s and int(self.town.world.clock.unix_s()) + self.temper.token_s
+        shown = f'"token":"{token(self.user, ends)}",' if self.user else ""
+        wanted = f'{shown}"flag":{EXTENSIONS},"subs":{{{",".join(remembered)}}}'
+        phone.say(f'{{"id":{phone.number(self)},"connect":{{{wanted}}}}}'.encode())
+
+    def subscribe(self, phone: Phone, membership: Membership) -> None:
+        """Ask to be let into a channel, from where one was before."""
+        membership.state = ASKING
+        place = membership.reader.ask()
+        number = phone.number(membership)
+        wish = b',"positioned":true,"recoverable":true' if membership.is_positioned else b""
+        if place is not None:
+            wish += b',"recover":true,"epoch":"%b","offset":%d' % (place.epoch.encode(), place.offset)
+        phone.say(b'{"id":%d,"subscribe":{"channel":"%b"%b}}' % (number, membership.name, wish))
+
+    def unsubscribe(self, phone: Phone, membership: Membership) -> None:
+        """Leave a channel; publications may come until the answer."""
+        membership.state = LEAVING
+        number = phone.number(Question("leave", membership))
+        phone.say(b'{"id":%d,"unsubscribe":{"channel":"%b"}}' % (number, membership.name))
+
+    def command_to_publish(self, phone: Phone, message: Message) -> bytes:
+        """Return the line that submits a message, on its way from here on."""
+        text = self.writer.submit(message)
+        number = phone.number(Submission(message, text))
+        key = b""
+        if message.key == "seq":
+            key = b',"seq":{"sender":"%b","n":%d}' % (self.name.encode(), message.number)
+        elif message.key:
+            # Users number theirs alike, so that a server that knew the key only would mix them up.
+            own = b"" if self.user == self.name else b"%b " % self.name.encode()
+            key = b',"idem":"%b%d"' % (own, message.number)
+        return b'{"id":%d,"publish":{"channel":"%b","data":%b%b}}' % (
+            number, message.channel.encode(), text.encode(message.padding), key,
+        )  # fmt: skip
+
+    def hang_up(self) -> None:
+        """Close the socket, without a word."""
+        if self.line is not None:
+            self.line.leave()
+            self._lose()
+
+    def channels(self) -> list[str]:
+        """Return the names of the channels they are in."""
+        return [each.channel for each in self.memberships.values() if each.state == IN]
+
+    def go_home(self) -> None:
+        """Forget the connection, which has been closed."""
+        self._lose()
+
+    # -- hearing -----------------------------------------------------------------------------
+
+    def on_open(self, phone: Phone) -> None:
+        """See `Listener.on_open`."""
+        self.connect(phone)
+
+    def _on_end(self, socket: Socket) -> None:
+        if socket is self.phone:
+            self.hang_up()
+
+    def _lose(self) -> None:
+        """Be without a connection."""
+        self.line = self.phone = None
+        self.client = ""
+        self.is_restless = True
+        for membership in self.memberships.values():
+            membership.state = OUT
+            membership.reader.ended()
+        self.writer.disconnected()
+
+    def on_ended(self, code: int, reason: str) -> None:
+        """See `Listener.on_ended`."""
+        if code not in KNOWN_ENDS and reason != TOO_LONG:
+            what = f"{code} {reason!r}"
+            self.town.scene.broken("speech", f"{self.name}, who did nothing wrong, was closed with {what}")
+        for membership in self.memberships.values():
+            membership.reader.ended()
+        self.client = ""
+        self.dialled_s = self.town.scene.now_s
+        if not code:
+            self.hang_up()
+
+    def on_push(self, channel: str, push: Reply) -> None:
+        """See `Listener.on_push`."""
+        membership = self.memberships.get(channel.encode())
+        if membership is None:
+            self.town.scene.broken("speech", f"{self.name} was pushed {push} of {channel!r}, never asked for")
+        if "unsubscribe" in push:
+            self._on_unsubscribed(membership, push["unsubscribe"]["code"])
+        elif "gap" in push:
+            membership.reader.left_out(push["gap"]["dropped"])
+        elif "join" not in push and "leave" not in push:
+            self.town.scene.broken("speech", f"{self.name} was pushed {push}")
+
+    def _on_unsubscribed(self, membership: Membership, code: int) -> None:
+        scene = self.town.scene
+        if membership.is_server_side:
+            scene.broken(
+                "speech", f"the server's own {membership.channel} was taken from {self.name} with {code}"
+            )
+        if code not in (2000, 2500, 2501) or not membership.reader.is_live:
+            scene.broken("speech", f"{self.name} was unsubscribed from {membership.channel} with {code}")
+        membership.reader.ended()
+        if membership.state == IN:
+            membership.state = OUT
+            self.is_restless = True
+
+    def on_beat(self) -> None:
+        """See `Listener.on_beat`."""
+        if self.phone is not None and (self.temper.answers or self.town.world.is_calm):
+            self.phone.say(b"{}")
+
+    def on_placed(self, command: object, place: Place, *, is_duplicate: bool) -> None:
+        """See `Listener.on_placed`."""
+        assert isinstance(command, Submission)
+        self.writer.confirmed(command.message, command.text, place, is_duplicate=is_duplicate)
+
+    def on_reply(self, command: object, reply: Reply) -> None:
+        """See `Listener.on_reply`."""
+        error = reply.get("error")
+        if error is not None:
+            self._on_error(command, error)
+        elif command is self:
+            self._on_connected(reply["connect"])
+        elif isinstance(command, Membership):
+            command.state = IN
+            self._on_subscribed(command, reply["subscribe"])
+        else:
+            assert isinstance(command, Question)
+            errands.on_reply(self, command, reply)
+
+    def _on_connected(self, result: Reply) -> None:
+        self.client = result["client"]
+        self.ping_s = float(result.get("ping", 0))
+        scene, subscribed = self.town.scene, result.get("subs", {})
+        for membership in self.memberships.values():
+            if membership.is_server_side:
+                if membership.channel not in subscribed:
+                    scene.broken("speech", f"{self.name} was not subscribed to {membership.channel}")
+                membership.state = IN
+                self._on_subscribed(membership, subscribed[membership.channel])
+
+    def _on_subscribed(self, membership: Membership, result: Reply) -> None:
+        place = Place(result["epoch"], result.get("offset", 0)) if "epoch" in result else NOWHERE
+        found = [(each["offset"], b'"%b"' % each["data"].encode()) for each in result.get("publications", ())]
+        membership.reader.subscribed(place, found, recovered=result.get("recovered", False))
+
+    def _on_error(self, command: object, error: Reply) -> None:
+        code, scene = error["code"], self.town.scene
+        if isinstance(command, Membership):
+            command.state = OUT
+            self.is_restless = True
+            allowed = {100} if not scene.is_lossless else set()
+        elif command is self:
+            allowed = {100, 109}
+            self.dialled_s = float("-inf")
+        elif isinstance(command, Submission):
+            self.writer.failed(command.message)
+            allowed = {100} if not scene.is_lossless else set()
+        else:
+            assert isinstance(command, Question)
+            allowed = errands.allowed_errors(self, command)
+        if code not in allowed:
+            scene.broken("speech", f"{self.name} was told error {error} of {command}")

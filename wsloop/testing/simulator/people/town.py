@@ -1,0 +1,64 @@
+"""What the people of one world have in common: the moment, the ledger, who lives here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsloop.testing.simulator.model.ledger import Ledger
+from wsloop.testing.simulator.model.scene import Scene
+from wsloop.testing.simulator.people.channels import rules_of
+
+if TYPE_CHECKING:
+    from wsloop.testing.simulator.actors import Actor
+    from wsloop.testing.simulator.people.person import Person
+    from wsloop.testing.simulator.world import World
+
+KEY_WINDOW_S = 300.0
+"""How long the broker remembers keys: its default."""
+
+QUIET_AFTER_S = (0.0, 0.0, 4.0)
+"""So long into the calm people still publish: what they say last is waited for as everything else. With 0
+nothing is said any more that would show what was lost before."""
+
+GRIDS_S = (0.0, 0.0, 0.01, 0.1)
+"""In some towns people act when the clock strikes, all at once: then a turn has several of them to serve."""
+
+
+class Town:
+    """The people of `world`. `is_over`: they have gone home, and do nothing any more.
+
+    `grid_s`: between two strokes of its clock, 0 if it has none. `calm_since_s`: when faults stopped,
+    infinity before. `chance` is for what concerns all of them.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chance = world.choices.stream("town")
+        is_orderly = not world.storm.has_unruly_broker
+        self.scene = Scene(is_lossless=is_orderly and world.shape == "one", is_orderly=is_orderly)
+        self.ledger = Ledger(self.scene, rules_of, KEY_WINDOW_S)
+        self.people: list[Person] = []
+        self.is_over = False
+        self.calm_since_s = float("inf")
+        self.grid_s = self.chance.choice(GRIDS_S)
+        self._quiet_after_s = self.chance.choice(QUIET_AFTER_S)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody begins anything new any more."""
+        return self.scene.now_s >= self.calm_since_s + self._quiet_after_s
+
+    def wake(self, actor: Actor, pause_s: float) -> None:
+        """Call `actor` in about `pause_s`, or when the town's clock strikes next after that."""
+        grid_s, world = self.grid_s, self.world
+        if grid_s:
+            now_s = world.clock.now()
+            pause_s = (int((now_s + pause_s) / grid_s) + 1) * grid_s - now_s
+        world.wake(actor, pause_s)
+
+    def moment(self) -> None:
+        """Take note of the time, and of the calm when it comes."""
+        world, scene = self.world, self.scene
+        scene.now_s = world.clock.now()
+        if world.is_calm and scene.now_s < self.calm_since_s:
+            self.calm_since_s = scene.now_s

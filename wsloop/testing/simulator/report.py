@@ -1,0 +1,126 @@
+"""What a run of many seeds came to, in words."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wsloop.testing.simulator.faults import KINDS, missing
+from wsloop.testing.simulator.run import MIXED, Failure, Outcome
+from wsloop.testing.simulator.world import SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ENOUGH_STEPS = 1_000_000
+"""In a run of so many steps every kind of fault fires; one that does not is broken."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The sum of outcomes. `cpu_s` is what the processes took of the real machine."""
+
+    seeds: tuple[int, ...]
+    shape: str
+    steps: int
+    digest: str
+    marks: dict[str, int]
+    missing: tuple[str, ...]
+    histories: int
+    turns_worked: int
+    messages: int
+    connects: int
+    virtual_s: float
+    cpu_s: float
+    failures: tuple[Failure, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was broken, and no kind of fault is missing."""
+        return not self.failures and not self.missing
+
+
+def summed(outcomes: Sequence[Outcome], shape: str, cpu_s: float, *, has_all_faults: bool) -> Report:
+    """Return the report on the outcomes of runs with this `shape`, in the order of their seeds.
+
+    `has_all_faults`: the plan left no kind away, so each must have fired if there were enough steps.
+    """
+    shapes = SHAPES if shape == MIXED else (shape,)
+    marks = {kind.name: sum(each.marks[kind.name] for each in outcomes) for kind in KINDS}
+    steps = sum(each.steps for each in outcomes)
+    digest = hashlib.blake2b("".join(each.digest for each in outcomes).encode(), digest_size=16).hexdigest()
+    return Report(
+        seeds=tuple(each.seed for each in outcomes),
+        shape=shape,
+        steps=steps,
+        digest=digest if len(outcomes) > 1 else outcomes[0].digest,
+        marks=marks,
+        missing=tuple(missing(marks, shapes)) if has_all_faults and steps >= ENOUGH_STEPS else (),
+        histories=sum(each.histories for each in outcomes),
+        turns_worked=sum(each.turns_worked for each in outcomes),
+        messages=sum(each.messages for each in outcomes),
+        connects=sum(each.connects for each in outcomes),
+        virtual_s=sum(each.virtual_s for each in outcomes),
+        cpu_s=cpu_s,
+        failures=tuple(each.failure for each in outcomes if each.failure is not None),
+    )
+
+
+def in_words(report: Report) -> list[str]:
+    """Return the report as lines; failures are told apart."""
+    thousand = report.steps / 1000 or 1
+    faults = sum(report.marks.values())
+    seeds = report.seeds
+    named = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
+    lines = [
+        f"{named}, {report.shape}: {report.steps:,} steps, {report.histories:,} histories, "
+        f"{report.virtual_s:,.0f} s of virtual time",
+        f"{report.steps / report.cpu_s:,.0f} steps a second of CPU time ({report.cpu_s:.1f} s)",
+        f"{report.turns_worked / report.steps:.0%} of the turns had work; in 1,000 steps "
+        f"{report.messages / thousand:.0f} messages, {report.connects / thousand:.1f} connects, "
+        f"{faults / thousand:.1f} faults",
+        "faults: " + ", ".join(f"{name} {count:,}" for name, count in report.marks.items()),
+        f"trace hash {report.digest}",
+    ]
+    if report.missing:
+        lines.append(f"error: these faults never fired: {', '.join(report.missing)}")
+    return lines
+
+
+def failure_in_words(failure: Failure) -> list[str]:
+    """Return what was broken, and the command that plays it again."""
+    history = failure.history
+    return [
+        f"violation: {failure.name}: {failure.text}",
+        f"  at step {failure.step} of history {history.number} of seed {history.seed}, {history.shape}",
+        f"  replay: {replay_command(failure)}",
+    ]
+
+
+def shrunk_in_words(failure: Failure, attempts: int) -> list[str]:
+    """Return what shrinking came to."""
+    plan = failure.history.plan
+    kinds = sorted({name for name, _ in failure.single} if plan.kinds is None else plan.kinds)
+    single = failure.single
+    shown = ", ".join(f"{name} {number}" for name, number in single[:20])
+    more = f" and {len(single) - 20} more" if len(single) > 20 else ""
+    return [
+        f"  shrunk in {attempts} attempts: step {failure.step}, {len(single)} faults of {len(kinds)} kinds"
+        f" ({', '.join(kinds) or 'none'})",
+        f"  single faults: {shown or 'none'}{more}",
+        f"  replay: {replay_command(failure)}",
+    ]
+
+
+def replay_command(failure: Failure) -> str:
+    """Return the command that plays a failing history with a readable log."""
+    history = failure.history
+    plan = ""
+    if history.plan.kinds is not None or history.plan.only is not None:
+        text = msgspec.json.encode(history.plan, order="deterministic").decode()
+        plan = f" --plan '{text}'"
+    return (
+        f"python -m wsloop.testing.simulator --seed {history.seed} --history {history.number}"
+        f" --shape {history.shape} --steps {history.steps}{plan} --log"
+    )

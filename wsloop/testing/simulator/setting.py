@@ -1,0 +1,42 @@
+"""What the simulated servers are set to: limits so small that each is met in some thousand steps."""
+
+from __future__ import annotations
+
+from wsloop.cluster.link_states import LinkLimits
+from wsloop.hub.history import PUBLICATION_BYTES
+from wsloop.hub.memory_broker import STREAM_BYTES, BrokerLimits
+from wsloop.protocol.deflate import DeflateOptions
+from wsloop.protocol.limits import Limits
+from wsloop.server.assembly import Options
+from wsloop.server.lifecycle import Deadlines
+from wsloop.server.server import OutboxMarks
+from wsloop.testing.simulator.people.channels import HUB, NAMESPACES
+from wsloop.testing.simulator.people.tokens import OpenTokens
+
+BROKER_LIMITS = BrokerLimits(memory_bytes=10 * STREAM_BYTES + 160 * (PUBLICATION_BYTES + 400))
+"""A little less than all channels would keep: the ceiling is met as well, by long publications."""
+
+LINK_LIMITS = LinkLimits(queue_bytes=100_000)
+"""So small that a worker that is stopped for a while is cut off."""
+
+OPTIONS = Options(
+    dev=True,
+    namespaces=NAMESPACES,
+    hub=HUB,
+    verifier=OpenTokens(),
+    deadlines=Deadlines(
+        handshake_s=4.0,
+        first_message_s=4.0,
+        ping_interval_s=5.0,
+        pong_timeout_s=2.0,
+        stall_s=3.0,
+        frame_s=6.0,
+        close_s=2.0,
+    ),
+    outbox=OutboxMarks(
+        hard_bytes=96 * 1024, high_bytes=24 * 1024, low_bytes=6 * 1024, hard_messages=150, age_s=5.0
+    ),
+    echo_limits=Limits(message_bytes=128 * 1024),
+    echo_deflate=DeflateOptions(),
+    messaging_deflate=DeflateOptions(),
+)

@@ -1,0 +1,213 @@
+"""Faults that come by time: when each is due, what it does, and when it is over."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from wsloop.testing.simulator.agenda import Agenda
+from wsloop.testing.simulator.faults import KINDS, Per
+from wsloop.testing.simulator.network import DESCRIPTORS
+from wsloop.testing.simulator.process import HUB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from wsloop.testing.simulator.line import Line
+    from wsloop.testing.simulator.process import Process
+    from wsloop.testing.simulator.sockets import SimulatedSocket
+    from wsloop.testing.simulator.world import World
+
+STALLS_S = (0.2, 2.0, 12.0, 40.0)
+"""How long a client reads nothing: below and above the time for a pong and for a slow peer."""
+
+STOPS_S = (0.05, 1.0, 6.0, 35.0)
+"""How long a process is stopped: below and above a link's `stalled_s` and `dead_s`."""
+
+PARTITIONS_S = (0.5, 3.0, 8.0, 45.0)
+"""How long a link is parted: the same limits, and a question's `answer_s`."""
+
+SUSPENDS_S = (1.0, 15.0, 100.0, 4000.0)
+WALL_JUMPS_S = (1.0, 3600.0, 86_400.0 * 400)
+CRASHED_S = (0.0, 0.1, 2.0)
+SHORTAGES_S = (0.1, 1.0, 10.0)
+
+
+class Weather:
+    """What happens to a world by itself. `next_s`: when to call `run`, between two turns."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._agenda = Agenda()
+        self._repairs: dict[int, tuple[Callable[..., object], tuple[object, ...]]] = {}
+        self._repair_number = 0
+        self.actions: dict[str, Callable[[Random], object]] = {
+            "emfile": self.run_short_of_descriptors,
+            "reset": self.reset_a_line,
+            "fin": self.end_a_direction,
+            "vanish": self.lose_a_client,
+            "stall": self.stall_a_client,
+            "slow-line": self.slow_a_line,
+            "wall-forward": lambda random: self.set_the_wall_clock(random.choice(WALL_JUMPS_S)),
+            "wall-backward": lambda random: self.set_the_wall_clock(-random.choice(WALL_JUMPS_S)),
+            "suspend": self.suspend,
+            "stop": self.stop_a_process,
+            "crash": self.crash_a_door,
+            "hub-crash": self.crash_the_hub,
+            "link-down": self.cut_a_link,
+            "link-slow": self.slow_a_link,
+            "link-partition": self.part_a_link,
+        }
+        for kind in KINDS:
+            if kind.per is Per.SECONDS:
+                self._plan(kind.name)
+        self.next_s = self._agenda.next_s()
+
+    def run(self) -> None:
+        """Let happen what is due."""
+        self._agenda.run(self._world.clock.now_s)
+        self.next_s = self._agenda.next_s()
+
+    def end(self) -> None:
+        """Repair everything now; nothing more happens by itself."""
+        self._agenda = Agenda()
+        self.next_s = math.inf
+        for number in list(self._repairs):
+            self._repair(number)
+
+    def between_turns(self, action: Callable[..., object], *arguments: object) -> None:
+        """Call `action(*arguments)` as soon as no process is in the middle of a turn."""
+        self._later(0.0, action, *arguments)
+
+    def _plan(self, name: str) -> None:
+        due_s = self._world.storm[name].next_s(self._world.clock.now())
+        if due_s < math.inf:
+            self._agenda.at(due_s, self._strike, (name,))
+
+    def _strike(self, name: str) -> None:
+        chance = self._world.storm[name]
+        if chance.strike():
+            self.actions[name](chance.random)
+        self._plan(name)
+
+    def _later(self, delay_s: float, repair: Callable[..., object], *arguments: object) -> None:
+        self._repair_number += 1
+        self._repairs[self._repair_number] = (repair, arguments)
+        self._agenda.at(self._world.clock.now() + delay_s, self._repair, (self._repair_number,))
+        self.next_s = self._agenda.next_s()
+
+    def _repair(self, number: int) -> None:
+        found = self._repairs.pop(number, None)
+        if found is not None:
+            repair, arguments = found
+            repair(*arguments)
+
+    # -- clients -----------------------------------------------------------------------------
+
+    def _any_line(self, random: Random) -> Line | None:
+        lines = list(self._world.cable.lines.values())
+        return random.choice(lines) if lines else None
+
+    def reset_a_line(self, random: Random) -> None:
+        """As a router does: both ends find the connection reset."""
+        line = self._any_line(random)
+        if line is not None:
+            line.reset()
+
+    def end_a_direction(self, random: Random) -> None:
+        """As a proxy does: the client's direction ends behind what it has said."""
+        line = self._any_line(random)
+        if line is not None:
+            line.end_writing()
+
+    def lose_a_client(self, random: Random) -> None:
+        """Its power is gone. Whose line it is hears "vanished"."""
+        line = self._any_line(random)
+        if line is not None:
+            line.vanish()
+
+    def stall_a_client(self, random: Random) -> None:
+        """Let it read nothing."""
+        line = self._any_line(random)
+        if line is not None and line.reads:
+            line.stall()
+            self._later(random.choice(STALLS_S), line.go_on)
+
+    def slow_a_line(self, random: Random) -> None:
+        """Both directions, for good: the client will have another line some day."""
+        line = self._any_line(random)
+        if line is not None:
+            for end in (line, line.peer):
+                end.delay_s = random.uniform(0.0, 0.5)
+                end.jitter_s = random.uniform(0.0, 0.5)
+                end.bytes_per_s = random.choice((0.0, 2_000.0, 50_000.0))
+                end.capacity_bytes = random.choice((2_000, 65_536))
+
+    # -- the machine -------------------------------------------------------------------------
+
+    def set_the_wall_clock(self, jump_s: float) -> None:
+        """Somebody sets it, by hand or by NTP."""
+        self._world.clock.offset_s += jump_s
+
+    def suspend(self, random: Random) -> None:
+        """Everything stands still, and finds that it is later."""
+        self._world.clock.advance(random.choice(SUSPENDS_S))
+
+    def run_short_of_descriptors(self, random: Random) -> None:
+        """Lower a process's limit to what it has open, or a few more."""
+        process = random.choice(self._world.processes)
+        descriptors = process.network.descriptors
+        descriptors.limit = len(descriptors) + random.randrange(3)
+        self._later(random.choice(SHORTAGES_S), setattr, descriptors, "limit", DESCRIPTORS)
+
+    # -- processes ---------------------------------------------------------------------------
+
+    def stop_a_process(self, random: Random) -> None:
+        """SIGSTOP; what is sent to it waits in the network."""
+        process = random.choice(self._world.processes)
+        process.stopped_until_s = self._world.clock.now() + random.choice(STOPS_S)
+
+    def crash_a_door(self, random: Random) -> None:
+        """SIGKILL for the server or a worker."""
+        self._crash(random.choice(self._world.doors), random)
+
+    def crash_the_hub(self, random: Random) -> None:
+        """SIGKILL for the hub process: the history is gone with it."""
+        self._crash(self._world.process(HUB), random)
+
+    def _crash(self, process: Process, random: Random) -> None:
+        process.kill()
+        self._later(random.choice(CRASHED_S), process.start)
+
+    # -- links -------------------------------------------------------------------------------
+
+    def _any_link(self, random: Random) -> SimulatedSocket | None:
+        worker = random.choice(self._world.doors)
+        links = worker.links() if worker.house is not None else []
+        return random.choice(links) if links else None
+
+    def cut_a_link(self, random: Random) -> None:
+        """Reset it at both ends."""
+        link = self._any_link(random)
+        if link is not None:
+            link.reset()
+
+    def slow_a_link(self, random: Random) -> None:
+        """Both directions, for the link's life."""
+        link = self._any_link(random)
+        if link is not None:
+            for end in (link, link.peer):
+                end.delay_s = random.uniform(0.0, 1.0)
+                end.jitter_s = random.uniform(0.0, 0.5)
+                end.bytes_per_s = random.choice((0.0, 20_000.0))
+
+    def part_a_link(self, random: Random) -> None:
+        """Hold what is said, in one direction or both."""
+        link = self._any_link(random)
+        if link is not None:
+            ends = random.choice(((link,), (link.peer,), (link, link.peer)))
+            duration_s = random.choice(PARTITIONS_S)
+            for end in ends:
+                self._world.cable.hold(end)
+                self._later(duration_s, self._world.cable.let_go, end)
