@@ -7,7 +7,7 @@ PORT ?= 8765
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
-.PHONY: random-order simulate-same simulate-ci simulate-machines
+.PHONY: random-order simulate-same simulate-ci simulate-machines teeth
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -55,6 +55,9 @@ simulate-ci: $(VENV)/.dev
 
 simulate-machines: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
+
+teeth: $(VENV)/.dev  ## plant bugs one by one, and see who finds them; writes docs/internals/teeth.md (ARGS='--only wheel-*')
+	$(BIN)/python -m tools.teeth $(or $(ARGS),--jobs 2 --document)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,3 +133,21 @@ def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> No
     assert ship.steering.reason() == "worker-1 is overloaded: memory at 84 % of 512 MiB"
     ship.is_daemon_stopping = True
     assert ship.steering.reason() == "draining"
+
+
+def test_who_is_there_is_asked_again_once_the_answer_has_come(
+    ship: Ship, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Done] = []
+    monkeypatch.setattr(ship, "ask", lambda _what, _argument, done: waiting.append(done))
+    ship.steering.begin()
+    ship.house.run_for(3 * ROSTER_EVERY_S)
+    assert len(waiting) == 1
+    waiting.pop()(False, "the supervisor is too busy")
+    assert ship.steering.roster == Roster()
+    ship.house.run_for(2 * ROSTER_EVERY_S)
+    assert len(waiting) == 1
+
+
+def test_the_daemon_is_known_by_the_supervisors_number(ship: Ship) -> None:
+    assert ship.steering.pid() == os.getppid()

@@ -21,6 +21,7 @@ from wsloop.daemon.channel import (
     Listen,
     Message,
     Resized,
+    Stopping,
     Unframer,
     encode,
 )  # fmt: skip
@@ -252,3 +253,14 @@ def test_what_the_next_process_needs_is_left_with_a_supervisor_that_reads(scene:
         heard += scene.heard()
         scene.turn()
     assert [message for message in heard if isinstance(message, Keep)] == [Keep(b"x" * MAX_KEPT_BYTES)]
+
+
+def test_it_knows_when_all_of_them_drain_and_an_answer_to_nothing_is_nothing(scene: Scene) -> None:
+    scene.attach()
+    scene.turn()
+    known = []
+    for message in (Answer(99, True, "to nobody"), Stopping()):
+        scene.say(message)
+        known.append(scene.beats.is_daemon_stopping)
+    assert known == [False, True]
+    assert scene.drains == 0

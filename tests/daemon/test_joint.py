@@ -209,3 +209,8 @@ def test_a_single_worker_loads_nothing_of_the_cluster() -> None:
     done = subprocess.run([sys.executable, "-c", SERVE_A_MOMENT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "stopped" in done.stderr  # so it did serve
+
+
+def test_numbers_that_cannot_be_read_are_none_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    assert joint._snapshot(b"\xc1") is None
+    assert [message.partition(":")[0] for message in caplog.messages] == ["a worker's numbers cannot be read"]

@@ -160,7 +160,6 @@ def test_who_does_not_end_in_the_window_is_killed(tmp_path: Path, monkeypatch: p
         assert f"worker-0 (pid {one}) did not end in time: killed" in family.stderr()
 
 
-@pytest.mark.usefixtures("measured")
 def test_workers_that_die_whenever_they_start_are_given_up_on(tmp_path: Path) -> None:
     code = (
         "from wsloop.daemon import serving, cli\n"

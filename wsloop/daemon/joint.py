@@ -53,13 +53,12 @@ METRICS_TIMEOUT_S = 2.0
 """For all workers to tell their numbers; Prometheus waits 10 s. Who is later is left out."""
 
 
-def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domain] | None:
-    """Return what makes the domain of a process with this role; None if it needs no other process."""
+def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domain]:
+    """Return what makes the domain of a process with this role, one of several."""
     if role.kind is Kind.WORKER:
         return lambda reactor, ports: WorkerDomain(reactor, ports, UnixBind(role.link_path), role.slot)
-    if role.kind is Kind.HUB:
-        return lambda reactor, ports: HubDomain(reactor, ports, FdBind(role.link_fd), broker_limits=limits)
-    return None
+    assert role.kind is Kind.HUB, "a daemon of one process keeps all by itself"
+    return lambda reactor, ports: HubDomain(reactor, ports, FdBind(role.link_fd), broker_limits=limits)
 
 
 def join_as_worker(house: House, observer: Observer) -> MetricsService:

@@ -112,3 +112,14 @@ def test_a_run_leaves_logging_and_the_collector_as_they_were() -> None:
     before = log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()
     simulate(1, 50, plan=FaultPlan())
     assert (log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()) == before
+
+
+def test_a_long_run_keeps_nothing_of_its_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict())
+    monkeypatch.setattr(run, "HISTORY_STEPS", 100)
+    counts = []
+    for steps in (100, 100, 2000):
+        simulate(1, steps)
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    assert counts[2] - counts[1] < 1000

@@ -1,9 +1,10 @@
 """What clients say, through the dispatcher, on a real hub in memory: replies, pushes, or the end with a code.
 
 The first byte: bit 0 MessagePack (the codec of docs/how-to/messagepack.py), bit 1 without a connect before,
-bit 2 the bytes are packed already, bit 3 the pings are the transport's. Messages stand behind each other,
-with a blank line between; the lines of one are its commands. Others listen: one that wants differences, one
-that filters, one by a wildcard; whatever they hear must be JSON.
+bit 2 the bytes are packed already, bit 3 the pings are the transport's, bit 4 there are limits, and an
+application decides who may connect. Messages stand behind each other, with a blank line between; the lines
+of one are its commands. Others listen: one that wants differences, one that filters, one by a wildcard;
+whatever they hear must be JSON.
 """
 
 from __future__ import annotations
@@ -21,16 +22,25 @@ from tests.hub import fossil
 from tests.hub.scripted import ScriptedVerifier
 from tests.hub.support import Peer, RecordedSubscriber, World
 from tools.fuzz.shaping import agree, promise
-from wsloop.hub.backend import PublishVerdict
+from wsloop.hub.backend import PublishVerdict, Renewal
 from wsloop.hub.codec import JSON
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.options import HubOptions
+from wsloop.hub.rate_limits import Operation, Rate, RateLimits
+from wsloop.testing.clock import UNIX_START_S
 from wsloop.testing.strategies import command_sequences
 
 if TYPE_CHECKING:
-    from wsloop.hub.backend import Decided, PublishQuestion, RpcQuestion, SubscribeQuestion
+    from wsloop.hub.backend import (
+        ConnectQuestion,
+        Decided,
+        Person,
+        PublishQuestion,
+        RpcQuestion,
+        SubscribeQuestion,
+    )
     from wsloop.hub.codec import Codec
 
 BETWEEN = b"\n\n"
@@ -43,6 +53,7 @@ OPTIONS = HubOptions(
     broadcast_channel="all",
     channel_limit=8,
 )
+STRICT = msgspec.structs.replace(OPTIONS, connect_proxy=True, refresh_proxy=True, history_limit_bytes=60)
 NAMESPACES = {
     **dev_namespaces(),
     "asked": Namespace(subscribe_proxy=True, publish_proxy=True, allow_subscribe_for_client=True),
@@ -62,6 +73,14 @@ CODES = range(3000, 5000)
 
 class Echo(NoBackend):
     """An application that agrees to everything."""
+
+    def connect(self, question: ConnectQuestion, done: Decided[Identity]) -> None:
+        """Let everybody in, and one for a short time only."""
+        done(Identity(question.name or "ben", expire_at=int(UNIX_START_S) + 1010 if question.name else 0))
+
+    def refresh(self, person: Person, done: Decided[Renewal]) -> None:
+        """Let nobody stay."""
+        done(Renewal(expired=True))
 
     def subscribe(self, question: SubscribeQuestion, done: Decided[SubscriptionGrant]) -> None:
         """Let everybody in."""
@@ -97,7 +116,7 @@ def one_input(data: bytes) -> None:
     if not data:
         return
     how = data[0]
-    world = _world()
+    world = _world(is_strict=bool(how & 16))
     plain, differing = _listener(world), _listener(world, delta="fossil")
     others = [_listener(world, tf=FILTER), _listener(world, channel="chat:*")]
     codec = message_pack() if how & 1 else JSON
@@ -115,16 +134,21 @@ def one_input(data: bytes) -> None:
         _publications(peer)
     for peer in (plain, differing, *others):
         peer.client.closed()
+    world.clock.advance(60.0)
+    world.hub.expire(world.clock.now())
     client.closed()
     left = world.hub.statistics()
     promise(left.clients == 0 and not [*world.hub.channel_names()], f"something is left: {left}")
 
 
-def _world() -> World:
+def _world(*, is_strict: bool) -> World:
     verifier = ScriptedVerifier()
     verifier.identities["ann"] = Identity("ann", info=b'{"name":"Ann"}')
     verifier.subscriptions["let me in"] = SubscriptionToken("ann", "$private", "", SubscriptionGrant())
-    return World(OPTIONS, NAMESPACES, verifier=verifier, backend=Echo())
+    if not is_strict:
+        return World(OPTIONS, NAMESPACES, verifier=verifier, backend=Echo())
+    limits = RateLimits(client=(Rate(9, 60.0),) * len(Operation))
+    return World(STRICT, NAMESPACES, verifier=verifier, backend=Echo(), rate_limits=limits)
 
 
 FILTER = {"key": "a", "cmp": "eq", "val": "1"}
@@ -205,6 +229,7 @@ LINES = (
     '{"id":7,"subscribe":{"channel":"$private","token":"let me in"}}',
     '{"id":7,"sub_refresh":{"channel":"$private","token":"expired"}}',
     '{"id":7,"refresh":{"token":"ann"}}',
+    '{"id":7,"connect":{"name":"app","version":"1"}}',
     '{"id":7,"publish":{"channel":"chat:a","data":{"text":"\\ud83d"},"idem":"k"}}',
     '{"id":7,"publish":{"channel":"chat:a","data":"b","seq":{"sender":"s","n":2}}}',
     '{"id":7,"ack":{"channel":"chat:a","offset":1,"epoch":""}}',
@@ -223,7 +248,7 @@ LINES = (
 
 def inputs() -> st.SearchStrategy[bytes]:
     """Draw conversations, behind any choice, some damaged in a place."""
-    choice = st.integers(0, 15)
+    choice = st.integers(0, 31)
     said = command_sequences(CHANNELS, bad_lines=True).map(
         lambda each: [one.encode().encode() for one in each]
     )

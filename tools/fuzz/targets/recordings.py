@@ -53,13 +53,13 @@ def _read_tape(data: bytes) -> None:
         safe(str(error)).encode()
         return
     for lines in found.connections.values():
-        _replay(lines, found.head.began)
+        for shown_chars in (0, replay.SHOWN_CHARS):
+            _replay(lines, found.head.began, shown_chars)
 
 
-def _replay(lines: list[RecordedLine], began_s: float) -> None:
-    for shown_chars in (0, replay.SHOWN_CHARS):
-        for line in replay.replayed(lines, began_s, shown_chars):
-            safe(line).encode()
+def _replay(lines: list[RecordedLine], began_s: float, shown_chars: int) -> None:
+    for line in replay.replayed(lines, began_s, shown_chars):
+        safe(line).encode()
 
 
 def _record(how: int, stream: bytes) -> None:
@@ -94,7 +94,7 @@ def _record(how: int, stream: bytes) -> None:
     )
     if is_whole and _is_cookie(stream):
         promise(SECRET not in b"".join(done.values()), "a secret is left")
-    _replay(lines, 0.0)
+    _replay(lines, 0.0, replay.SHOWN_CHARS)
 
 
 def _is_cookie(stream: bytes) -> bool:

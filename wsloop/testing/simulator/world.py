@@ -104,7 +104,12 @@ class World:
 
     def wake(self, actor: Actor, delay_s: float) -> None:
         """Call `actor.act(world)` in `delay_s` seconds; who asks twice is called twice."""
-        self.agenda.at(self.clock.now() + delay_s, actor.act, (self,))
+        self.agenda.at(self.clock.now_s + delay_s, self._act, (actor,))
+
+    def _act(self, actor: Actor) -> None:
+        actor.act(self)
+        for process in self.processes:
+            process.look_again()  # an operator may have meddled with it
 
     def dial(
         self,
@@ -126,6 +131,7 @@ class World:
         reactor, clock = process.reactor, self.clock
         deadline_s = reactor.next_deadline()
         reactor.run_once()
+        process.look_again()
         reported = process.poller.reported
         if reported or (deadline_s is not None and deadline_s <= reactor.now):
             self.turns_worked += 1
@@ -144,6 +150,8 @@ class World:
             now_s = clock.now_s
             if weather.next_s <= now_s:
                 weather.run()
+                for process in self.processes:
+                    process.look_again()
             if agenda.next_s() <= now_s:
                 agenda.run(now_s)
             if len(self.processes) == 1 and self.processes[0].is_running(now_s):
@@ -193,7 +201,7 @@ class World:
         """Whether another process has something to do before a time, or then."""
         if len(self.processes) == 1:
             return False
-        return any(process.wake_s(now_s) <= time_s for process in self.processes if process is not sleeper)
+        return any(process is not sleeper and process.wake_s(now_s) <= time_s for process in self.processes)
 
     def run_for(self, duration_s: float) -> None:
         """Take steps for so much virtual time."""
