@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8765
+# Compiled modules are kept, whatever the environment says: a daemon starts twice as fast, and the tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate teeth
+.PHONY: help serve test check lint types contracts docs bench bench-quick bench-peers conformance fuzz simulate
+.PHONY: random-order simulate-same simulate-ci simulate-machines teeth
 .PHONY: show-kills show-drain show-workers restarts show-100k screenshot debian clean
 .DEFAULT_GOAL := help
 
@@ -29,12 +32,28 @@ debian:  ## install the Debian packages that tests use (or say how)
 		caddy haproxy libseccomp2 logrotate nginx-light systemd
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
-# A part of the tests, asked for with ARGS, is not held to the coverage of all. All are shared out to as many
-# workers as there are cores, as tests/sharing.py says.
+# A part of the tests, asked for with ARGS, is not held to the coverage of all, nor its modules to theirs
+# (tools/coverage_gate.py). All are shared out to as many workers as there are cores, as tests/sharing.py says.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered --cov-report=json)
+	$(if $(ARGS),,$(BIN)/python -m tools.coverage_gate coverage.json)
 
-simulate: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
+random-order: $(VENV)/.dev debian  ## run all tests TIMES=20 times, each time in another order (ARGS='--seed 7')
+	$(BIN)/python -m tools.random_order --times $(or $(TIMES),20) $(ARGS)
+
+SIMULATOR := $(BIN)/python -m wsloop.testing.simulator
+
+simulate: $(VENV)/.dev  ## the real server on virtual time over a hostile network (SEED=1 STEPS=1000000)
+	$(SIMULATOR) --seed $(or $(SEED),1) --steps $(or $(STEPS),1000000) --jobs 0 $(ARGS)
+
+simulate-same: $(VENV)/.dev  ## 1,000 seeds twice, under two hash seeds: the histories are the same (SEEDS=1000)
+	$(SIMULATOR) --seed $(or $(SEED),1) --same $(or $(SEEDS),1000)
+
+simulate-ci: $(VENV)/.dev
+	$(SIMULATOR) --steps 2000000 --jobs 0
+	$(SIMULATOR) --same 20
+
+simulate-machines: $(VENV)/.dev  ## run random histories of messaging clients against the model (STEPS=1000000)
 	STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/simulation/test_messaging_machine.py tests/simulation/test_cluster_machine.py
 
 teeth: $(VENV)/.dev  ## plant bugs one by one, and see who finds them; writes docs/internals/teeth.md (ARGS='--only wheel-*')
@@ -53,7 +72,7 @@ contracts: $(VENV)/.dev
 docs: $(VENV)/.dev  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
-check: lint types contracts docs test  ## everything CI runs
+check: lint types contracts docs test simulate-ci  ## everything CI runs
 
 $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
@@ -99,4 +118,4 @@ screenshot: $(VENV)/.dev debian  ## draw the README's picture anew
 	SCREENSHOT=1 $(BIN)/python -m pytest -q tests/system/test_browser.py -k screenshot
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) docs/_build tools/bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) docs/_build tools/bench/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.json

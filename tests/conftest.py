@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.measuring import Measuring
 from tests.sharing import MACHINE, ByFile, longest_first, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
@@ -24,6 +27,8 @@ settings.register_profile("wsloop", deadline=None, suppress_health_check=(Health
 settings.load_profile("wsloop")
 
 RERUNS_COUNT = 1
+MEASURING = Measuring()
+MEASURING.watch_machines()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,6 +41,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        MEASURING.watch(item)
         needs_machine = share(item.nodeid) == MACHINE
         if not needs_machine and any(item.get_closest_marker(mark) for mark in ("system", "browser")):
             raise pytest.UsageError(f"{item.nodeid} needs the machine: name its place in tests/sharing.py")
@@ -43,6 +49,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.flaky(reruns=RERUNS_COUNT))
     if hasattr(config, "workerinput"):
         longest_first(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    MEASURING.begin()
+    try:
+        yield
+    finally:
+        MEASURING.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -626,6 +626,35 @@ def parents(site: Site, name: str) -> list[list[str]]:
     return [request.headers["traceparent"].split("-") for request in requests]
 
 
+@pytest.mark.parametrize(
+    ("parent", "states", "passed_on"),
+    [
+        (f"00-{TRACE_ID}-{SPAN}-01", ("congo=t61,rojo=00f0", "a@b=c"), "congo=t61,rojo=00f0, a@b=c"),
+        (f"00-{TRACE_ID}-{SPAN}-01", ("congo",), ""),
+        (f"00-{TRACE_ID}-{SPAN}-01", ("a=" + "x" * 200, "b=" + "x" * 200, "c=" + "x" * 200), ""),
+        (f"ff-{TRACE_ID}-{SPAN}-01", ("congo=t61",), ""),
+        ("", ("congo=t61",), ""),
+    ],
+)
+def test_what_tracing_systems_noted_goes_along_if_it_and_the_trace_are_in_good_form(
+    site: Site, parent: str, states: tuple[str, ...], passed_on: str
+) -> None:
+    client = site.server.dial(MessagingMemoryClient)
+    headers = [("tracestate", state) for state in states]
+    client.upgrade(CONNECTION_PATH, (*([("traceparent", parent)] if parent else []), *headers))
+    client.command(connect={})
+    site.server.run_until(lambda: 1 in client.replies)
+    site.ask(client, rpc={"method": "m", "data": 1})
+    client.close()
+    site.server.run_until(lambda: len(site.told()) > 1)
+    asked = [request for request in site.backend.requests if request.target in ("/connect", "/rpc")]
+    assert [request.headers.get("tracestate", "") for request in asked] == [passed_on] * 2
+    assert all("traceparent" in request.headers for request in asked)
+    assert {event.get("tracestate", "") for event in site.told() if event["type"] == "disconnect"} == {
+        passed_on
+    }
+
+
 def test_questions_and_events_belong_to_the_trace_of_the_upgrade(site: Site) -> None:
     client = site.server.dial(MessagingMemoryClient)
     client.upgrade(CONNECTION_PATH, (("Traceparent", f"00-{TRACE_ID}-{SPAN}-00"),))

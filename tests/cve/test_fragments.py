@@ -109,10 +109,10 @@ def test_small_fragments_hold_little(house: MemoryServer, first: int) -> None:
 @pytest.mark.parametrize(
     ("first", "payload"),
     [
-        pytest.param(BINARY, bytes(36_000), id="binary"),
-        pytest.param(TEXT, "€".encode() * 12_000, id="text"),
-        pytest.param(FIRST_TEXT, "€".encode() * 12_000, id="fragmented text"),
-        pytest.param(FIRST_BINARY, bytes(36_000), id="fragmented binary"),
+        pytest.param(BINARY, bytes(18_000), id="binary"),
+        pytest.param(TEXT, "€".encode() * 6_000, id="text"),
+        pytest.param(FIRST_TEXT, "€".encode() * 6_000, id="fragmented text"),
+        pytest.param(FIRST_BINARY, bytes(18_000), id="fragmented binary"),
     ],
 )
 def test_a_frame_in_tiny_pieces_holds_little(house: MemoryServer, first: int, payload: bytes) -> None:

@@ -387,7 +387,9 @@ def imported(log: str) -> set[str]:
 @pytest.mark.system
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_server_process_never_imports_asyncio_or_what_is_slow_to_load(log_format: str) -> None:
-    with Daemon("--log-format", log_format, python_options=("-X", "importtime")) as daemon:
+    """But for what writes metrics, where there is an admin listener (tests/system/test_start.py)."""
+    options = ("--no-admin", "--log-format", log_format)
+    with Daemon(*options, python_options=("-X", "importtime")) as daemon:
         with open_echo(daemon) as peer, raw(daemon, MESSAGING) as client:
             assert says(peer, "everything is on") == "everything is on"
             client.send(OPCODE_TEXT, b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"chat:a"}}')

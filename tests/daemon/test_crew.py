@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsloop.daemon.channel import Ask, Beat, Drain, Failed
+from wsloop.daemon.channel import Ask, Beat, Drain, Failed, Keep
 from wsloop.daemon.crew import Crew
 from wsloop.daemon.respawn import MOST_DEATHS
 from wsloop.daemon.roles import Kind
@@ -281,20 +281,22 @@ def test_why_they_die_is_told_once_and_counted_from_then_on(caplog: pytest.LogCa
     ]
 
 
-def test_what_one_said_before_it_died_counts_no_longer_but_why_it_died() -> None:
-    """Beats are about a process that is gone; its number may be another's by now."""
+def test_of_what_one_said_before_it_died_why_and_what_it_left_still_count() -> None:
     scene = Scene()
     line = scene.processes.lines[ONE]
     scene.crew.notify(signal.SIGHUP)
 
     def finish() -> None:
         scene.say(ONE, Beat(is_ready=True, is_draining=True))
+        scene.say(ONE, Ask(1, "restart"))
+        scene.say(ONE, Keep(b"counters"))
         scene.say(ONE, Failed("a bug"))
 
     line.finish = finish  # type: ignore[method-assign]
     scene.end(ONE, 1)
     assert scene.failures == ["worker-0: a bug"]
-    assert scene.processes.signals == []
+    assert scene.crew.kept == b"counters"
+    assert (scene.processes.signals, scene.asked) == ([], [])
     assert [slot.name for slot in scene.crew.workers()] == ["worker-0", "worker-1"]
 
 

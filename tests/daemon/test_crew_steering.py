@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wsloop.daemon.channel import MAX_MESSAGE_BYTES, Ask, encode
-from wsloop.daemon.crew_steering import MAX_KEPT_BYTES, ROSTER_EVERY_S, CrewSteering, Helm, Roster
+from wsloop.daemon.channel import MAX_MESSAGE_BYTES
+from wsloop.daemon.crew_steering import ROSTER_EVERY_S, CrewSteering, Helm, Roster
 from wsloop.daemon.reload import Change, Outcome
 from wsloop.daemon.steering import SteeringError, WorkerRow
 from wsloop.testing.server import MemoryServer
@@ -123,32 +124,6 @@ def test_the_hub_process_tells_what_is_wrong_with_the_others_although_they_serve
     assert ship.steering.reason() == ""
 
 
-def test_what_the_next_hub_process_needs_is_kept_as_it_was_told_last(ship: Ship) -> None:
-    for left in (b"one", "zw\u00f6lf".encode(), b"x" * MAX_KEPT_BYTES):
-        ship.steering.keep(left)
-        assert ship.helm.kept == left
-    ship.steering.keep(b"x" * (MAX_KEPT_BYTES + 1))
-    assert len(ship.helm.kept) == MAX_KEPT_BYTES
-    assert len(encode(Ask(2**31, "keep", "x" * MAX_KEPT_BYTES))) < MAX_MESSAGE_BYTES
-
-
-def test_a_supervisor_that_does_not_answer_is_not_told_again_and_again(ship: Ship) -> None:
-    waiting: list[Done] = []
-    asked: list[str] = []
-
-    def ask(what: str, argument: str, done: Done) -> None:
-        asked.append(f"{what} {argument}")
-        waiting.append(done)
-
-    ship.ask = ask  # type: ignore[method-assign]
-    ship.steering.keep(b"1")
-    ship.steering.keep(b"2")
-    assert asked == ["keep 1"]
-    waiting[0](True, "")
-    ship.steering.keep(b"3")
-    assert asked == ["keep 1", "keep 3"]
-
-
 def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> None:
     told(ship.steering.workers)
     assert ship.steering.reason() == ""
@@ -158,3 +133,21 @@ def test_the_hub_process_says_when_the_workers_drain_or_refuse(ship: Ship) -> No
     assert ship.steering.reason() == "worker-1 is overloaded: memory at 84 % of 512 MiB"
     ship.is_daemon_stopping = True
     assert ship.steering.reason() == "draining"
+
+
+def test_who_is_there_is_asked_again_once_the_answer_has_come(
+    ship: Ship, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Done] = []
+    monkeypatch.setattr(ship, "ask", lambda _what, _argument, done: waiting.append(done))
+    ship.steering.begin()
+    ship.house.run_for(3 * ROSTER_EVERY_S)
+    assert len(waiting) == 1
+    waiting.pop()(False, "the supervisor is too busy")
+    assert ship.steering.roster == Roster()
+    ship.house.run_for(2 * ROSTER_EVERY_S)
+    assert len(waiting) == 1
+
+
+def test_the_daemon_is_known_by_the_supervisors_number(ship: Ship) -> None:
+    assert ship.steering.pid() == os.getppid()

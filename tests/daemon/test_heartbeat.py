@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wsloop.daemon.channel import (
+    MAX_MESSAGE_BYTES,
     Answer,
     Ask,
     Beat,
     Drain,
     Failed,
     HandOver,
+    Keep,
     Leave,
     Listen,
     Message,
     Resized,
+    Stopping,
     Unframer,
     encode,
 )  # fmt: skip
-from wsloop.daemon.heartbeat import MAX_REASON, Beats
+from wsloop.daemon.heartbeat import MAX_KEPT_BYTES, MAX_REASON, Beats
 from wsloop.daemon.steward import Steward
 from wsloop.loop.clock import MonotonicClock
 from wsloop.loop.poller import make_poller
@@ -233,3 +236,31 @@ def test_a_supervisor_that_is_gone_hears_nothing() -> None:
     ours.close()
     assert not beats.fail("a bug")
     os.close(beats._fd)
+
+
+def test_what_the_next_process_needs_is_left_with_a_supervisor_that_reads(scene: Scene) -> None:
+    scene.attach()
+    scene.heard()
+    scene.beats.keep(b"one")
+    scene.beats.keep(b"x" * (MAX_KEPT_BYTES + 1))
+    scene.beats.keep(b"two")
+    assert scene.heard() == [Keep(b"one"), Keep(b"two")]
+    assert len(encode(Keep(b"x" * MAX_KEPT_BYTES))) < MAX_MESSAGE_BYTES
+    scene.beats.keep(b"x" * MAX_KEPT_BYTES)  # more than the line takes at once
+    scene.beats.keep(b"three")
+    heard: list[Message] = []
+    for _ in range(200):
+        heard += scene.heard()
+        scene.turn()
+    assert [message for message in heard if isinstance(message, Keep)] == [Keep(b"x" * MAX_KEPT_BYTES)]
+
+
+def test_it_knows_when_all_of_them_drain_and_an_answer_to_nothing_is_nothing(scene: Scene) -> None:
+    scene.attach()
+    scene.turn()
+    known = []
+    for message in (Answer(99, True, "to nobody"), Stopping()):
+        scene.say(message)
+        known.append(scene.beats.is_daemon_stopping)
+    assert known == [False, True]
+    assert scene.drains == 0

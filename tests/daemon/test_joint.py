@@ -19,6 +19,7 @@ from wsloop.daemon.roles import Kind, Role
 from wsloop.daemon.steering import WorkerRow
 from wsloop.hub.operations import table
 from wsloop.hub.operations.results import EmptyResult
+from wsloop.observe.ledger import Ledger
 from wsloop.observe.snapshot import snapshot_of
 from wsloop.protocol.events import Request
 from wsloop.server.assembly import Ports
@@ -68,7 +69,7 @@ def scraped(made: MemoryServer, metrics: MetricsService) -> Samples:
 
 
 class Asked:
-    """A supervisor that answers with its numbers, and keeps what it is told to."""
+    """A supervisor that answers with its numbers, and keeps what is left with it."""
 
     is_daemon_stopping = False
 
@@ -77,12 +78,11 @@ class Asked:
         self.kept = b""
 
     def ask(self, what: str, argument: str, done: Done) -> None:
-        if what == "keep":
-            self.kept = argument.encode()
-            done(True, "")
-        else:
-            numbers = snapshot_of([{"wsloop_worker_deaths_total": self.deaths}], "supervisor", "41")
-            done(True, msgspec.json.encode(Roster(numbers=numbers)).decode())
+        numbers = snapshot_of([{"wsloop_worker_deaths_total": self.deaths}], "supervisor", "41")
+        done(True, msgspec.json.encode(Roster(numbers=numbers)).decode())
+
+    def keep(self, left: bytes) -> None:
+        self.kept = left
 
 
 class Hub:
@@ -90,12 +90,12 @@ class Hub:
 
     def __init__(self, supervisor: Asked) -> None:
         self.server = MemoryServer()
-        self.ports, self.role = ports_of(self.server), Role(Kind.HUB, kept=supervisor.kept)
+        self.ports, self.role = ports_of(self.server), Role(Kind.HUB)
         self.domain = HubDomain(self.server.reactor, self.ports, NOWHERE)
         made = dataclasses.replace(self.server.house, domain=self.domain)
         observer = observing.observe(made, self.ports, self.role)
         self.crew = CrewSteering(self.server.reactor, supervisor)
-        self.metrics = joint.join_as_hub(made, observer, self.crew, self.role.kept)
+        self.metrics = joint.join_as_hub(made, observer, self.crew, Ledger(supervisor.kept), supervisor.keep)
         self.house = made
 
     def die(self) -> None:
@@ -143,7 +143,9 @@ def test_the_hub_process_tells_whom_it_does_not_hear() -> None:
 def join_up(server: MemoryServer, kind: Kind) -> MemoryServer:
     observer = observing.observe(server.house, ports_of(server), Role(kind))
     if kind is Kind.HUB:
-        joint.join_as_hub(server.house, observer, CrewSteering(server.reactor, Asked()), b"")
+        supervisor = Asked()
+        crew = CrewSteering(server.reactor, supervisor)
+        joint.join_as_hub(server.house, observer, crew, Ledger(), supervisor.keep)
     else:
         joint.join_as_worker(server.house, observer)
     return server
@@ -194,7 +196,7 @@ from wsloop.daemon.roles import Role
 from wsloop.daemon.settings import Settings
 
 class Brief(Steward):
-    def attach(self, house, drain):
+    def attach(self, house, drain, resize):
         house.reactor.call_soon(drain)
 
 code = serving.serve(Settings(dev=True), Role(steward=Brief()))
@@ -207,3 +209,8 @@ def test_a_single_worker_loads_nothing_of_the_cluster() -> None:
     done = subprocess.run([sys.executable, "-c", SERVE_A_MOMENT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "stopped" in done.stderr  # so it did serve
+
+
+def test_numbers_that_cannot_be_read_are_none_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    assert joint._snapshot(b"\xc1") is None
+    assert [message.partition(":")[0] for message in caplog.messages] == ["a worker's numbers cannot be read"]

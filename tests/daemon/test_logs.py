@@ -345,3 +345,39 @@ def test_a_process_that_was_forked_logs_by_itself(tmp_path: Path) -> None:
     (line,) = path.read_text().splitlines()
     assert json.loads(line)["process"] == "worker-0"
     assert logging.getLogger("wsloop").handlers == []
+
+
+def test_a_record_without_a_text_is_complained_of_and_costs_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (line,) = logged(LogSettings(format="text"), ("%d apples", "no number"), ("hello %s", "you"))
+    assert line.endswith("hello you")
+    assert "%d apples" in capsys.readouterr().err
+    with tempfile.TemporaryFile("w+") as file:
+        stop = logs.start_direct(LogSettings(format="text"), dev=False, fd=file.fileno())
+        log.info("%d pears", "no number")
+        stop()
+    assert "%d pears" in capsys.readouterr().err
+
+
+def test_a_cause_that_is_silent_for_a_second_has_left_nothing_out() -> None:
+    times = iter((0.0, 5.0))
+    limit = logs.RateLimit(lambda: next(times))
+    for _ in range(2):
+        record = logging.LogRecord("wsloop.x", logging.INFO, "", 0, "once", (), None)
+        assert limit.filter(record)
+        assert record.getMessage() == "once"
+
+
+def test_a_file_that_cannot_be_opened_again_leaves_the_log_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "wsloop.log"
+    stop = logs.start(LogSettings(format="text", file=str(path)), dev=False)
+    folder.rename(tmp_path / "moved")
+    logs.reopen()
+    log.info("still %s", "here")
+    stop()
+    lines = (tmp_path / "moved" / "wsloop.log").read_text().splitlines()
+    assert "the log goes on as before: " in lines[0]
+    assert lines[1].endswith("still here")

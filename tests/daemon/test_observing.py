@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -108,3 +109,15 @@ def test_without_proc_descriptors_are_unknown(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(os, "stat", absent)
     assert process.resources().descriptors == 0
+
+
+def test_the_application_tells_its_numbers_too(house: MemoryServer) -> None:
+    class Outside:
+        def numbers(self) -> dict[str, dict[str, int]]:
+            return {name: {"": 7}}
+
+    name = min(APPLICATION)
+
+    lived_in = dataclasses.replace(house.house, outside=cast("Any", Outside()))
+    observer = observing.observe(lived_in, ports_of(house), Role(Kind.ALONE))
+    assert observer.snapshot().values[name] == {"": [7]}

@@ -15,6 +15,7 @@ from wsloop.daemon.settings import Settings, TokenSettings
 from wsloop.daemon.tokens import build
 from wsloop.errors import ConfigError
 from wsloop.hub.verifier import InvalidTokenError
+from wsloop.testing.server import MemoryServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,3 +196,23 @@ def test_without_keys_nothing_is_loaded() -> None:
     assert options.verifier is not None
     assert options.auth is not None
     assert (options.auth.cookie, options.auth.bearer, options.auth.required) == ("sid", False, False)
+
+
+def test_sets_are_fetched_until_that_is_ended(caplog: pytest.LogCaptureFixture) -> None:
+    with MemoryServer() as house:
+        tokens = build(settings(jwks_url="http://127.0.0.1:9/keys", algorithms=["RS256"]))
+        stop = tokens.fetch(house.reactor, house.network, bytes)
+        house.run_for(1.0)  # nobody listens there
+        told = len(caplog.messages)
+        assert told > 0
+        stop()
+        house.run_for(10_000.0)
+        assert len(caplog.messages) == told
+
+
+def test_a_section_that_is_left_out_has_no_keys_any_more() -> None:
+    own = TokenSettings(eddsa_public_key=public_pem("Ed448").decode())
+    running = build(settings(own, hmac_secret_key=SECRET))
+    adopted = running.adopt(build(settings(hmac_secret_key=SECRET)))
+    assert list(adopted.keys) == ["token"]
+    assert adopted.keys["token"] is running.keys["token"]

@@ -131,3 +131,14 @@ def test_it_sleeps_as_long_as_the_loop_does_and_can_be_ended(reactor: Reactor) -
     assert watch.alarm is not None
     stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "wsloop-watchdog"]
+
+
+def test_a_turn_that_is_done_is_not_told_of_and_to_ring_twice_is_to_ring(
+    reactor: Reactor, lines: Lines
+) -> None:
+    watch = TurnWatch(reactor, MonotonicClock(), 0.1)
+    idle = watchdog.Watchdog(watch)
+    idle._tell(watch.began_s - 1.0)
+    assert lines.records == []
+    idle._ring()
+    idle._ring()

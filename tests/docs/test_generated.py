@@ -18,7 +18,7 @@ PICTURES = sorted(DIAGRAMS["DIAGRAMS"])
 
 SCRIPTS = (
     "alerts_table.py", "api_table.py", "configuration_table.py", "cve_table.py", "dashboard.py",
-    "make_diagrams.py", "metrics_table.py", "protocol_tables.py",
+    "faults_table.py", "make_diagrams.py", "metrics_table.py", "protocol_tables.py",
 )  # fmt: skip
 
 

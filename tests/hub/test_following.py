@@ -192,7 +192,7 @@ def test_what_a_token_says_about_comings_and_goings_stays() -> None:
     ann = made.connect(Identity("ann", subscriptions={"a:x": unseen}))
     ben = made.connect()
     ben.ask("subscribe", channel="a:x", join_leave=True)
-    for changed in (without(history_size=5), QUIET, without(force_push_join_leave=True)):
+    for changed in (without(history_size=5), without(force_push_join_leave=True)):
         change(made, a=changed)
     ben.take(), ann.take()
     made.connect().ask("subscribe", channel="a:x")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.hub.sdk import Sdk
 from tests.hub.support import World
+from wsloop.hub import delta as module
 from wsloop.hub.broker import Draft
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.tags import Filters, parse_tags
@@ -398,3 +399,25 @@ def test_without_history_a_filter_holds_back_what_it_does_not_let_through() -> N
     for tags in (b'{"n":"1"}', b'{"n":"2"}', b'{"n":"1"}'):
         publish(world, tags[5:8], tags=tags)
     assert [line["push"]["pub"]["data"] for line in peer.take()] == ["1", "1"]
+
+
+def test_whoever_is_given_the_same_difference_is_given_what_was_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[bytes] = []
+    quoted = module.json_string
+
+    def counted(text: bytes) -> bytes:
+        made.append(text)
+        return quoted(text)
+
+    monkeypatch.setattr(module, "json_string", counted)
+    world = World(namespaces={"": OPEN})
+    peers = [world.connect() for _ in range(2)]
+    for flag, peer in enumerate(peers):
+        peer.ask("subscribe", channel="a.1", delta="fossil", flag=flag)
+    publish(world, rows("Ada"))
+    assert made == [rows("Ada")]
+    publish(world, rows("Grace"))
+    heard = [[line["push"]["pub"]["data"] for line in peer.take()] for peer in peers]
+    assert heard[0] == heard[1]

@@ -84,3 +84,60 @@ def test_a_clients_trace_is_its_id(client: uuid.UUID) -> None:
     begun = trace.begin_for(str(client))
     assert trace.trace_id(begun) == client.hex
     assert trace.parse(trace.traceparent(begun, b"\x01" * 8).encode()) == begun
+
+
+# -- tracestate, section 3.3 ---------------------------------------------------------------------
+
+keys = st.from_regex(r"[a-z][a-z0-9_*/-]{0,20}(@[a-z][a-z0-9_*/-]{0,8})?", fullmatch=True)
+values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters=",="), max_size=20)
+blanks = st.text(" \t", max_size=2)
+
+
+@given(st.dictionaries(keys, values.map(lambda value: f"{value.strip()}!"), min_size=1, max_size=8), blanks)
+def test_a_good_state_is_passed_on_as_it_came(members: dict[str, str], blank: str) -> None:
+    state = f"{blank},{blank}".join(f"{key}={value}" for key, value in members.items())
+    assert trace.parse_state(state.encode()) == (state if len(state) <= trace.MAX_STATE else "")
+    assert trace.parse_state(f"{state},{members.popitem()[0]}=twice".encode()) == ""
+
+
+@given(st.binary(max_size=600))
+def test_whatever_comes_is_bounded_and_printable(value: bytes) -> None:
+    state = trace.parse_state(value)
+    assert state in ("", value.decode("latin-1"))
+    assert len(state) <= trace.MAX_STATE
+    assert state.replace("\t", " ").isprintable()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ",",
+        " , ",
+        "a",
+        "=1",
+        "a=",
+        "A=1",
+        "a =1",
+        "a= ",
+        "a=1=2",
+        "a=1,b",
+        "a=1,a=2",  # "Only one entry per key is allowed"
+        "a=\x01",
+        "a=\u00e9",
+        f"{'k' * 257}=1",
+        f"k={'v' * 257}",
+        ",".join(f"k{number}=1" for number in range(33)),
+        "a=1" + "," * 32,
+        f"a={'v' * 250},b={'v' * 250},c={'v' * 10}",  # 518 bytes
+    ],
+)
+def test_a_state_that_is_not_in_good_form_is_dropped(value: str) -> None:
+    assert trace.parse_state(value.encode("latin-1")) == ""
+
+
+def test_the_largest_state_passes() -> None:
+    state = ",".join(f"k{number:02}={'v' * 11}" for number in range(trace.MAX_STATE_MEMBERS)) + "v"
+    assert len(state) == trace.MAX_STATE
+    assert trace.parse_state(state.encode()) == state
+    assert trace.parse_state(None) == ""

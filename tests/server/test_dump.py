@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from wsloop.server import dump
 from wsloop.server.assembly import Options
 from wsloop.server.slow_peers import SlowPeer
@@ -45,3 +47,11 @@ def test_a_long_name_of_a_peers_is_cut() -> None:
     peer = SlowPeer(1, "c", "u" * 1000, 5, 1, 0.5, 0)
     assert "u" * dump.MAX_NAME in dump._slow(peer)
     assert "u" * (dump.MAX_NAME + 1) not in dump._slow(peer)
+
+
+def test_a_handler_is_named_by_what_it_belongs_to_however_it_is_wrapped() -> None:
+    class Owner:
+        def handle(self) -> None: ...
+
+    for handler, name in ((Owner().handle, "Owner"), (table, "table")):
+        assert dump._kind(functools.partial(functools.partial(handler))) == name

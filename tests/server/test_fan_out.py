@@ -13,6 +13,7 @@ from wsloop.hub.codec import JSON
 from wsloop.hub.fan_out import Lane, Packet, kept
 from wsloop.loop.reactor import Reactor
 from wsloop.protocol.frames import Opcode, encode_frame, frame_ends
+from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.server.fan_out import PacedFanOut
 from wsloop.testing.client import OPCODE_TEXT, MessagingMemoryClient, masked_frame
 from wsloop.testing.clock import FakeClock
@@ -182,14 +183,17 @@ CHANNEL = "chat:hall"
 
 
 def gather(house: MemoryServer, count: int) -> list[MessagingMemoryClient]:
-    clients = [house.join() for _ in range(count)]
+    clients = [house.dial(MessagingMemoryClient) for _ in range(count)]
     for client in clients:
-        house.ask(client, subscribe={"channel": CHANNEL})
+        client.upgrade(CONNECTION_PATH)
+        client.command(connect={})
+        client.command(subscribe={"channel": CHANNEL})
+    house.run_until(lambda: all(len(client.replies) == 2 for client in clients))
     return clients
 
 
 def test_a_burst_to_a_large_channel_lets_others_talk_meanwhile(house: MemoryServer) -> None:
-    clients = gather(house, 400)
+    clients = gather(house, 300)
     polite = house.connect("/echo")
     publisher = clients[0]
     for number in range(64):
@@ -202,7 +206,7 @@ def test_a_burst_to_a_large_channel_lets_others_talk_meanwhile(house: MemoryServ
 
 
 def test_publishers_ahead_of_the_fan_out_are_held_until_it_has_caught_up(house: MemoryServer) -> None:
-    clients = gather(house, 300)
+    clients = gather(house, 60)
     publishers = clients[:20]
     rounds = 30
     for publisher in publishers:

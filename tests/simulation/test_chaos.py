@@ -37,7 +37,7 @@ class Chaos:
     def __init__(self, seed: int, *, is_secure: bool = False) -> None:
         self.is_secure = is_secure
         self.chance = random.Random(seed)
-        faults = NetworkFaults(
+        self.faults = faults = NetworkFaults(
             max_delay_s=self.chance.choice([0.0, 0.05, 2.0]),
             max_read_bytes=self.chance.choice([None, 7, 500]),
             max_write_bytes=self.chance.choice([None, 50, 1000]),
@@ -58,6 +58,11 @@ class Chaos:
                 self.act(self.chance.choice(living))
             if self.chance.random() < 0.5:
                 self.house.run_for(self.chance.choice([0.001, 0.1, 3.0]))
+
+    def size(self, *sizes: int) -> int:
+        """Draw one; where all comes in tiny pieces a tenth of it, which are pieces enough."""
+        is_tiny = self.faults.max_read_bytes == 7 or self.faults.max_write_bytes == 50
+        return self.chance.choice(sizes) // (10 if is_tiny else 1)
 
     def enter(self) -> None:
         kind = self.chance.choice(SECURE_KINDS if self.is_secure else KINDS)
@@ -84,10 +89,10 @@ class Chaos:
             command = self.chance.choice(["subscribe", "unsubscribe", "presence", "history", "publish"])
             body: dict[str, Any] = {"channel": channel}
             if command == "publish":
-                body["data"] = {"text": "x" * self.chance.choice([1, 100, 20_000])}
+                body["data"] = {"text": "x" * self.size(10, 100, 20_000)}
             client.command(**{command: body})
             return
-        text = f"{len(self.sent[id(client)])} " + "é" * self.chance.choice([0, 10, 3000, 40_000])
+        text = f"{len(self.sent[id(client)])} " + "é" * self.size(0, 10, 3000, 40_000)
         self.sent[id(client)].append(text)
         if self.chance.random() < 0.7:
             client.send_text(text)

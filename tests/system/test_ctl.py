@@ -151,6 +151,7 @@ def test_a_daemon_is_asked_and_steered(place: str) -> None:
         assert f"no daemon is running at {place}" in err
 
 
+@pytest.mark.usefixtures("measured")
 def test_of_several_processes_the_first_is_the_one_for_signals(place: str) -> None:
     with Daemon("--control", place, "--workers", "2") as daemon:
         found = ctl(place, "stats")
@@ -173,6 +174,7 @@ def test_of_several_processes_the_first_is_the_one_for_signals(place: str) -> No
         (r"< <(printf '1\n\xff\n')", 1, "error: line 2: the data is not JSON; 1 published before it"),
     ],
 )
+@pytest.mark.usefixtures("measured")
 def test_an_input_that_cannot_be_read_is_told(redirected: str, code: int, told: str) -> None:
     with Daemon() as daemon:
         url = daemon.url("").rstrip("/")
@@ -247,6 +249,7 @@ def test_a_stopped_daemon_is_told_from_a_dead_one(place: str, monkeypatch: pytes
 # -- pub, sub, chat -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("measured")
 def test_what_is_published_is_printed_through_a_restart_of_the_connection(place: str) -> None:
     with Daemon("--control", place) as daemon:
         url = daemon.url("").rstrip("/")
@@ -265,6 +268,7 @@ def test_what_is_published_is_printed_through_a_restart_of_the_connection(place:
             assert listener.end() == 0
 
 
+@pytest.mark.usefixtures("measured")
 def test_a_daemon_that_is_started_anew_is_found_again_and_a_lost_stream_is_told(place: str) -> None:
     with Daemon("--control", place) as daemon:
         url = daemon.url("").rstrip("/")
@@ -281,6 +285,7 @@ def test_a_daemon_that_is_started_anew_is_found_again_and_a_lost_stream_is_told(
             assert listener.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.usefixtures("measured")
 def test_people_chat() -> None:
     with Daemon() as daemon:
         url = daemon.url("").rstrip("/")

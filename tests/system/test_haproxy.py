@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system import fronts
-from tests.system.fronts import Front, run
+from tests.system.fronts import Backend, Front, run
+from tests.transport.tls_kit import write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,10 @@ TUNNEL_TIMEOUT = "timeout tunnel 80s"
 
 
 @contextlib.contextmanager
-def behind_haproxy(folder: Path, more: str = "", tunnel_timeout: str = TUNNEL_TIMEOUT) -> Iterator[Front]:
-    """Start two daemons with `more` settings, and HAProxy in front of them."""
+def behind_haproxy(
+    folder: Path, more: str = "", tunnel_timeout: str = TUNNEL_TIMEOUT, servers: str = ""
+) -> Iterator[Front]:
+    """Start two daemons with `more` settings, and HAProxy in front of them, with more about `servers`."""
     haproxy = fronts.tool("haproxy", "haproxy")
     with fronts.two_backends(folder, more) as (one, two):
         made = Front(one, two, folder)
@@ -31,8 +34,8 @@ def behind_haproxy(folder: Path, more: str = "", tunnel_timeout: str = TUNNEL_TI
         pair.write_bytes(Path(made.certfile).read_bytes() + Path(made.keyfile).read_bytes())
         texts = {
             **made.backends,
-            "port 8766": f"port {one.admin_port}",
-            "port 8776": f"port {two.admin_port}",
+            "port 8766": f"port {one.admin_port} {servers}",
+            "port 8776": f"port {two.admin_port} {servers}",
             "bind :443": f"bind 127.0.0.1:{made.port}",
             "/etc/haproxy/certs/chat.pem": pair,
             TUNNEL_TIMEOUT: tunnel_timeout,
@@ -80,3 +83,56 @@ def test_idle_clients_live_by_pings_and_others_are_cut(tmp_path: Path) -> None:
 
 def test_who_is_sent_away_is_let_in_elsewhere_and_none_is_lost(front: Front) -> None:
     run(fronts.loses_nobody_when_one_drains(front, functools.partial(front.one.send_signal, signal.SIGTERM)))
+
+
+# -- the PROXY protocol ----------------------------------------------------------------------------
+
+BY_PROXY_PROTOCOL = "WSLOOP_SERVER__FORWARDED_HEADER"
+
+
+@pytest.mark.parametrize("servers", ["send-proxy", "send-proxy-v2"])
+def test_haproxy_may_say_it_before_the_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: str
+) -> None:
+    monkeypatch.setenv(BY_PROXY_PROTOCOL, "proxy-protocol")
+    with behind_haproxy(tmp_path, servers=servers) as front:
+        run(fronts.shows_the_clients_address(front))
+
+
+PASSED_ON = """
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 15s
+    timeout server 15s
+listen wsloop
+    bind 127.0.0.1:{port}
+    server one 127.0.0.1:{backend} send-proxy-v2
+"""
+
+
+def test_so_the_client_is_known_although_tls_ends_at_wsloop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    haproxy = fronts.tool("haproxy", "haproxy")
+    monkeypatch.setenv(BY_PROXY_PROTOCOL, "proxy-protocol")
+    certfile, keyfile = write_pair(tmp_path)
+    settings = tmp_path / "wsloop.toml"
+    tls = f'[tls]\ncertfile = "{certfile}"\nkeyfile = "{keyfile}"\n'
+    settings.write_text(fronts.SETTINGS + tls, encoding="utf-8")
+    with Backend(settings) as one:
+        front = Front(one, one, tmp_path)
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(PASSED_ON.format(port=front.port, backend=one.port), encoding="utf-8")
+        try:
+            front.run([haproxy, "-db", "-f", str(file)])
+            run(is_known(front, fronts.STRANGER))
+        finally:
+            front.end()
+        assert "Traceback" not in one.stderr()
+
+
+async def is_known(front: Front, address: str) -> None:
+    async with front.open(address, X_Forwarded_For="203.0.113.9") as peer:
+        await fronts.join(peer)
+        assert front.one.addresses() == [address]

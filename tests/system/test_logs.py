@@ -108,6 +108,7 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
     os.close(reader)
 
 
+@pytest.mark.usefixtures("measured")
 def test_usr2_tells_the_state_of_the_loop() -> None:
     with Daemon() as daemon, open_echo(daemon) as peer:
         daemon.send_signal(signal.SIGUSR2)
@@ -118,6 +119,7 @@ def test_usr2_tells_the_state_of_the_loop() -> None:
         assert "    connections: open 1" in log
 
 
+@pytest.mark.usefixtures("measured")
 def test_the_processes_of_a_daemon_share_a_file_and_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "wsloop.log"
     options = ("--log-file", str(path), "--log-format", "json", "--access-log", "--workers", "2")

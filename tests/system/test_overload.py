@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import re
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.daemon import PATIENCE_S, Daemon
+from tests.system.family import children_of
 from tests.system.peers import MASK, http, open_echo, raw, says
 from wsloop.testing.client import OPCODE_BINARY, masked_frame
 from wsloop.transport.listener import LOG_EVERY_S
@@ -44,8 +48,8 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def resident_bytes(daemon: Daemon) -> int:
-    pages = Path(f"/proc/{daemon.pid}/statm").read_text().split()[1]
+def resident_bytes(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()
 
 
@@ -71,7 +75,7 @@ class Greedy:
 
 def test_memory_that_runs_out_costs_the_slowest_and_the_new_only(tmp_path: Path) -> None:
     with Daemon() as idle, open_echo(idle):
-        limit = 4 * (resident_bytes(idle) + ROOM) // 3  # idle is below 75 %
+        limit = 4 * (resident_bytes(idle.pid) + ROOM) // 3  # idle is below 75 %
     config = tmp_path / "wsloop.toml"
     config.write_text(f"[server]\nmemory_limit = {limit}\n")
     with Daemon("-c", str(config)) as daemon, open_echo(daemon) as good, contextlib.ExitStack() as stack:
@@ -114,3 +118,35 @@ def _is_let_in(daemon: Daemon) -> bool:
         return status_of(daemon) == 200
     except (OSError, ValueError, IndexError):
         return False
+
+
+def test_a_worker_more_makes_the_shares_of_all_smaller_and_one_less_larger(tmp_path: Path) -> None:
+    with Daemon("--workers", "2") as idle:
+        wait_for(lambda: len(children_of(idle.pid)) == 3)
+        need = max(resident_bytes(pid) for pid in children_of(idle.pid)[1:])
+    config = tmp_path / "wsloop.toml"
+    # Three shares, of which a worker takes 60 %; with two workers more there are five, and it takes all.
+    config.write_text(f"[server]\nmemory_limit = {5 * need}\n")
+    with Daemon("-c", str(config), "--workers", "2") as daemon:
+        wait_for(lambda: status_of(daemon) == 200)
+        older = children_of(daemon.pid)[1:]
+        for text in ("there are 3 workers", "there are 4 workers"):
+            daemon.send_signal(signal.SIGTTIN)
+            wait_for(functools.partial(is_told, daemon, text))
+        wait_for(lambda: {"worker-0", "worker-1"} <= who_says(daemon, "new connections are refused"))
+        assert set(older) < set(children_of(daemon.pid))
+        for text in ("drains for good: 3 left", "drains for good: 2 left"):
+            daemon.send_signal(signal.SIGTTOU)
+            wait_for(functools.partial(is_told, daemon, text))
+        wait_for(lambda: {"worker-0", "worker-1"} <= who_says(daemon, "everybody is let in again"))
+        wait_for(lambda: status_of(daemon) == 200)
+
+
+def is_told(daemon: Daemon, text: str) -> bool:
+    return text in daemon.stderr()
+
+
+def who_says(daemon: Daemon, text: str) -> set[str]:
+    """Return the processes whose lines in the log have `text`."""
+    lines = (line for line in daemon.stderr().splitlines() if text in line)
+    return {name for line in lines for name in re.findall(r"worker-\d|hub", line)}

@@ -114,6 +114,7 @@ def test_the_drains_window_is_the_one_of_now(daemon: Daemon, path: Path) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for processes")
+@pytest.mark.usefixtures("measured")
 def test_every_worker_reloads_and_so_does_one_that_comes_later(path: Path) -> None:
     with Daemon("-c", str(path), "--workers", "2") as daemon, ExitStack() as stack:
         old = [stack.enter_context(open_echo(daemon)) for _ in range(4)]

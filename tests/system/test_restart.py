@@ -33,6 +33,7 @@ def test_five_restarts_under_a_stream_of_connects_lose_none(workers: int) -> Non
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("measured")
 def test_clients_are_told_to_go_and_find_the_new_daemon_under_the_same_address(
     tmp_path: Path, workers: int
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_peer_that_does_not_answer_the_close_is_dropped_long_before_the_window
         assert_ended_well(daemon, cut_short=False)
 
 
+@pytest.mark.usefixtures("measured")
 def test_when_the_window_is_over_those_who_are_left_are_dropped() -> None:
     with Daemon("--timeout-graceful-shutdown", "0.1") as daemon, raw(daemon) as stubborn:
         daemon.send_signal(signal.SIGTERM)
@@ -142,6 +143,7 @@ def test_the_unix_socket_is_gone_after_a_drain_and_a_stale_one_is_replaced_after
 
 
 @pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+@pytest.mark.usefixtures("measured")
 def test_a_daemon_of_one_process_says_that_it_has_no_workers_and_goes_on(number: signal.Signals) -> None:
     with Daemon() as daemon, open_echo(daemon) as echo:
         daemon.send_signal(number)

@@ -114,6 +114,7 @@ def test_without_the_supervisor_the_others_end_by_themselves(family: Family) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("measured")
 def test_term_and_int_drain_all_and_end_with_0(family: Family, number: signal.Signals) -> None:
     others = family.processes()
     with open_echo(family) as ann, open_echo(family) as ben:
@@ -136,6 +137,7 @@ def test_a_term_to_all_processes_at_once_is_a_drain_as_well(family: Family) -> N
     assert "stopping now" not in family.stderr()
 
 
+@pytest.mark.usefixtures("measured")
 def test_a_second_signal_stops_now(tmp_path: Path) -> None:
     with Family(tmp_path, 2, "--timeout-graceful-shutdown", "3600") as family, raw(family) as stubborn:
         others = family.processes()
@@ -147,6 +149,7 @@ def test_a_second_signal_stops_now(tmp_path: Path) -> None:
         assert not any(map(is_alive, others))
 
 
+@pytest.mark.usefixtures("measured")
 def test_who_does_not_end_in_the_window_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMPATIENT_S", "3600")
     with Family(tmp_path, 2, "--timeout-graceful-shutdown", "0.1") as family:
@@ -176,6 +179,7 @@ def test_workers_that_die_whenever_they_start_are_given_up_on(tmp_path: Path) ->
     assert done.stdout == ""
 
 
+@pytest.mark.usefixtures("measured")
 def test_ttin_adds_a_worker_and_ttou_lets_one_go_whose_queue_is_served_by_another(family: Family) -> None:
     family.send_signal(signal.SIGTTIN)
     family.says("worker-2 was added: there are 3 workers")

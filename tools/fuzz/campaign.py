@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shlex
 import shutil
 import subprocess
 import sys
@@ -107,5 +108,10 @@ def _drive(target: Target, *options: str) -> int:
     for folder in (target.found, target.corpus, target.crashes):
         folder.mkdir(parents=True, exist_ok=True)
     common = (f"-max_len={target.max_bytes}", f"-timeout={TIMEOUT_S}", f"-rss_limit_mb={MEMORY_MIB}")
-    command = [sys.executable, "-m", "tools.fuzz.driven", target.name, *common, *options]
-    return subprocess.run(command, check=False).returncode
+    with tempfile.TemporaryDirectory(prefix="wsloop-fuzz-") as made:
+        # libFuzzer starts itself anew to merge, by its first argument alone.
+        program = Path(made) / "driven"
+        python = f"{shlex.quote(sys.executable)} -m tools.fuzz.driven"
+        program.write_text(f'#!/bin/sh\nexec {python} "$0" {target.name} "$@"\n')
+        program.chmod(0o700)
+        return subprocess.run([str(program), *common, *options], check=False).returncode

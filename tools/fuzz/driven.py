@@ -1,7 +1,8 @@
-"""The process in which atheris drives one target: `python -m tools.fuzz.driven NAME [libFuzzer's options]`.
+"""The process in which atheris drives one target: `python -m tools.fuzz.driven PROGRAM NAME [options]`.
 
-It does not return: libFuzzer ends the process, with a code other than 0 if the rule was broken. Started by
-`campaign.py`, which knows the options.
+Options are libFuzzer's. It does not return: libFuzzer ends the process, with a code other than 0 if the
+rule was broken. `PROGRAM` is what libFuzzer starts with other options where it needs a process more.
+Started by `campaign.py`, which knows the options.
 """
 
 from __future__ import annotations
@@ -13,17 +14,23 @@ import atheris
 from tools.fuzz.bounds import bounded
 from tools.fuzz.table import TARGETS
 
-FOLLOWED = ["wsloop", "wsproto", "h11", "jwt", "messagepack"]
-"""What an input is to get into. Libraries written in C cannot be followed."""
-
-NOT_FOLLOWED = ["wsloop.testing"]
-"""What judges, and must not reward an input."""
+FOLLOWED = [
+    *(
+        f"wsloop.{room}"
+        for room in ("buffers", "client", "cluster", "daemon", "hub", "observe", "protocol", "server")
+    ),
+    "wsproto",
+    "h11",
+    "jwt",
+]
+"""What an input is to get into: neither libraries written in C, which cannot be followed, nor what judges
+(`wsloop.testing`), which must not reward an input."""
 
 
 def main(arguments: list[str]) -> None:
     """Drive a target; see the module."""
-    program, name, *options = arguments
-    with atheris.instrument_imports(include=FOLLOWED, exclude=NOT_FOLLOWED):
+    _, program, name, *options = arguments
+    with atheris.instrument_imports(include=FOLLOWED):
         target = TARGETS[name].load()
     atheris.Setup([program, *options], bounded(target.one_input))
     atheris.Fuzz()

@@ -77,7 +77,7 @@ TARGETS = {
         Target("jwt", "tokens and key sets, with signatures that hold"),
         Target("link", "what a worker and the hub process say to each other"),
         Target("recordings", "the file of a flight recorder, replayed and redacted"),
-        Target("proxies", "X-Forwarded-For and Forwarded"),
+        Target("proxies", "X-Forwarded-For, Forwarded and the PROXY protocol"),
         Target("api", "requests of the server API to a real hub"),
         Target("deltas", "differences between two publications"),
         Target("tags", "filters by tags, and what they say of publications"),

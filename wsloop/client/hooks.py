@@ -23,7 +23,7 @@ import msgspec
 
 from wsloop.client.breaker import backoff_s
 from wsloop.client.endpoint import HEADERS, Complaints
-from wsloop.client.tracing import trace_of
+from wsloop.client.tracing import state_of, trace_of
 from wsloop.errors import HttpError
 from wsloop.hub.backend import Hooks
 from wsloop.protocol.http_client import HttpRequest
@@ -64,6 +64,7 @@ class HookEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     code: int = 0
     reason: str = ""
     trace_id: str = ""
+    tracestate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ class HttpHooks(Hooks):
             code=code,
             reason=reason,
             trace_id=trace_id(trace_of(person)) if person else "",
+            tracestate=state_of(person) if person else "",
         )
         is_whole = self._spool.append(msgspec.json.encode(event), keep=self._under_way)
         if not is_whole and not self._has_dropped:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from wsloop.hub.backend import Person
 
 NAME = trace.HEADER.decode()
+STATE_NAME = trace.STATE_HEADER.decode()
 
 
 def trace_of(person: Person) -> str:
@@ -20,6 +21,11 @@ def trace_of(person: Person) -> str:
     return trace.begin_for(person.client) if person.client else ""
 
 
+def state_of(person: Person) -> str:
+    """Return the `tracestate` that came with that trace, "" for none."""
+    return next((value for name, value in person.headers if name == STATE_NAME), "")
+
+
 def headers_of(person: Person) -> tuple[tuple[str, str], ...]:
-    """Return what of its request goes along: not the trace's header, which is new with each request."""
+    """Return what of its request goes along: not `traceparent`, which is new with each request."""
     return tuple(header for header in person.headers if header[0] != NAME)

@@ -90,6 +90,8 @@ CHECKS = (
           "whoever reaches the admin listener may call the API"),
     Check("server.limit_per_ip", lambda s: 0 < (s.server.limit_concurrency or 0) < s.server.limit_per_ip,
           "is more than server.limit_concurrency, and so has no effect"),
+    Check("server.forwarded_header", lambda s: not s.server.forwarded_allow_ips,
+          "has no effect without server.forwarded_allow_ips"),
     Check("client.personal_namespace", lambda s: not s.client.personal_channel,
           "has no effect without client.personal_channel"),
     Check("client.anonymous_info", lambda s: not s.client.allow_anonymous,

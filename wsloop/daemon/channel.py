@@ -71,6 +71,12 @@ class Failed(_Message, frozen=True, tag="failed"):
     reason: str
 
 
+class Keep(_Message, frozen=True, tag="keep"):
+    """The hub process leaves what another one needs to go on with its metrics (`observe/ledger.py`)."""
+
+    left: bytes
+
+
 class Answer(_Message, frozen=True, tag="answer"):
     """What became of it, in one line."""
 
@@ -111,7 +117,7 @@ class Stopping(_Message, frozen=True, tag="stopping"):
     """The workers drain: told to the hub process, which answers for all of them whether they are ready."""
 
 
-Message = Beat | Ask | Failed | Answer | Drain | HandOver | Listen | Leave | Resized | Stopping
+Message = Beat | Ask | Failed | Keep | Answer | Drain | HandOver | Listen | Leave | Resized | Stopping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

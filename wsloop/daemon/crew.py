@@ -16,7 +16,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from wsloop.daemon.channel import Ask, Beat, Failed
+from wsloop.daemon.channel import Ask, Beat, Failed, Keep
 from wsloop.daemon.heartbeat import BEAT_EVERY_S
 from wsloop.daemon.respawn import MOST_DEATHS, WITHIN_S, Deaths, Reasons
 from wsloop.daemon.roles import Kind
@@ -40,6 +40,8 @@ by nobody from 5 s on, and /readyz says so without a reason: the log has it."""
 class Crew:
     """Keeps the slots filled, from `fill` to `dismiss`.
 
+    `deaths` counts those who ended without being told to; `kept` is what the hub process has left for the
+    next one.
     `on_change` is called when a child became ready, left or died; `on_failure` with a line about one that
     could not start, unless the same was said lately; `on_give_up` when too many died;
     `on_ask` with a child that asks for something, `on_drain` with one that drains without having been told
@@ -62,6 +64,7 @@ class Crew:
         self.slots: list[Slot] = []
         self.children: dict[int, Child] = {}
         self.deaths = 0
+        self.kept = b""
         self._reactor = reactor
         self._processes = processes
         self._jitter = jitter
@@ -254,11 +257,15 @@ class Crew:
     # -- beats -------------------------------------------------------------------------------
 
     def _on_message(self, child: Child, message: Message, _descriptors: list[int]) -> None:
-        if isinstance(message, Ask):
-            self._on_ask(child, message)
-        elif isinstance(message, Failed):
+        if isinstance(message, Failed):
             child.failure = message.reason
-        elif isinstance(message, Beat) and not child.is_gone:
+        elif isinstance(message, Keep):
+            self.kept = message.left
+        elif child.is_gone:
+            return  # nobody waits for an answer, and its number may be another's by now
+        elif isinstance(message, Ask):
+            self._on_ask(child, message)
+        elif isinstance(message, Beat):
             self._on_beat(child, message)
 
     def _on_beat(self, child: Child, beat: Beat) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from wsloop.daemon.channel import MAX_MESSAGE_BYTES
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.steering import DRAIN_AFTER_S, SteeringError, WorkerRow
 from wsloop.observe.snapshot import Snapshot  # noqa: TC001 - an annotation of what is decoded
@@ -35,9 +34,6 @@ ROSTER_EVERY_S = 1.0
 MAX_LINES = 200
 MAX_LINE = 1000
 """Of what a reload has changed: lines that an operator is shown, and characters of each. The log has all."""
-
-MAX_KEPT_BYTES = MAX_MESSAGE_BYTES - 1024
-"""Of what the supervisor keeps; the rest of the message is small."""
 
 OVERLOADED = "overloaded"
 """How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
@@ -92,8 +88,7 @@ def _row(child: Child, now_s: float) -> WorkerRow:
 class Helm:
     """The supervisor's end: what it does when it is asked.
 
-    `drain`, `reload`, `restart` and `resize` are the supervisor's; `roster` tells who is there. `kept` is
-    what a hub process has left for the next one, as it said last.
+    `drain`, `reload`, `restart` and `resize` are the supervisor's; `roster` tells who is there.
     """
 
     def __init__(
@@ -110,13 +105,11 @@ class Helm:
         self._drain = drain
         self._reload = reload
         self._roster = roster
-        self.kept = b""
         self._orders: dict[str, Callable[[str, Done], object]] = {
             "restart": lambda _, done: restart(done),
             "add_workers": lambda argument, done: resize(int(argument), done),
             "drain": self._on_drain,
             "reload": self._on_reload,
-            "keep": self._on_keep,
             "roster": lambda _, done: done(True, msgspec.json.encode(self._roster()).decode()),
         }
 
@@ -131,10 +124,6 @@ class Helm:
     def _on_drain(self, _argument: str, done: Done) -> None:
         done(True, "")
         self._reactor.call_later(DRAIN_AFTER_S, self._drain)
-
-    def _on_keep(self, argument: str, done: Done) -> None:
-        self.kept = argument.encode()
-        done(True, "")
 
     def _on_reload(self, _argument: str, done: Done) -> None:
         outcome = self._reload()
@@ -165,7 +154,7 @@ class CrewSteering:
         self.roster = Roster()
         self._reactor = reactor
         self._supervisor = supervisor
-        self._is_asking = self._is_keeping = False
+        self._is_asking = False
 
     def begin(self) -> None:
         """Ask who is there, now and from time to time; not again before the answer is there."""
@@ -191,19 +180,6 @@ class CrewSteering:
         """Return what is wrong with the others although they serve, "" if nothing is; as old as `roster`."""
         others = [("supervisor", self.roster.warning), *((row.name, row.warning) for row in self.roster.rows)]
         return "; ".join(f"{name}: {warning}" for name, warning in others if warning)
-
-    def keep(self, left: bytes) -> None:
-        """Have the supervisor keep what the next hub process needs; nothing new before it has what was last.
-
-        More than a message holds, which takes 500 workers or more, is not kept.
-        """
-
-        def kept(_is_done: bool, _text: str) -> None:
-            self._is_keeping = False
-
-        if not self._is_keeping and len(left) <= MAX_KEPT_BYTES:
-            self._is_keeping = True
-            self._supervisor.ask("keep", left.decode(), kept)
 
     def drain(self, done: Told) -> None:
         """See `Steering.drain`."""

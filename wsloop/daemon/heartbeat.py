@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
 from wsloop.daemon.channel import (
+    MAX_MESSAGE_BYTES,
     Answer,
     Ask,
     Beat,
@@ -21,6 +22,7 @@ from wsloop.daemon.channel import (
     Drain,
     Failed,
     HandOver,
+    Keep,
     Leave,
     Listen,
     Resized,
@@ -46,6 +48,9 @@ READY_EVERY_S = 0.05
 
 MAX_REASON = 1024
 """Characters of what a process says about itself; all there are at once take some 200."""
+
+MAX_KEPT_BYTES = MAX_MESSAGE_BYTES - 1024
+"""Enough for the counters of 500 workers."""
 
 BEAT_EVERY_S = 1.0
 """Ten of them fit into the silence that a worker is killed for."""
@@ -124,6 +129,14 @@ class Beats(Steward):
         self._numbers += 1
         self._asked[self._numbers] = done
         self._channel.send(Ask(self._numbers, what, argument))
+
+    def keep(self, left: bytes) -> None:
+        """Leave something with the supervisor for the next process in this place.
+
+        Not while it does not read, nor more than a message holds: then what was left before stays.
+        """
+        if not self._channel.is_stuck and len(left) <= MAX_KEPT_BYTES:
+            self._channel.send(Keep(left))
 
     def _beat(self) -> None:
         try:

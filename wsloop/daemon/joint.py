@@ -22,7 +22,6 @@ from wsloop.daemon.roles import Kind
 from wsloop.hub import blocking
 from wsloop.hub.operations import table
 from wsloop.hub.revocations import RevocationList
-from wsloop.observe.ledger import Ledger
 from wsloop.observe.service import MetricsService
 from wsloop.observe.snapshot import Snapshot
 from wsloop.transport.bind import FdBind, UnixBind
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from wsloop.hub.hub import Hub
     from wsloop.hub.memory_broker import BrokerLimits
     from wsloop.loop.reactor import Reactor
+    from wsloop.observe.ledger import Ledger
     from wsloop.observe.observer import Observer
     from wsloop.observe.snapshot import Numbers
     from wsloop.server.assembly import Domain, House, Ports
@@ -53,13 +53,12 @@ METRICS_TIMEOUT_S = 2.0
 """For all workers to tell their numbers; Prometheus waits 10 s. Who is later is left out."""
 
 
-def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domain] | None:
-    """Return what makes the domain of a process with this role; None if it needs no other process."""
+def domain(role: Role, limits: BrokerLimits) -> Callable[[Reactor, Ports], Domain]:
+    """Return what makes the domain of a process with this role, one of several."""
     if role.kind is Kind.WORKER:
         return lambda reactor, ports: WorkerDomain(reactor, ports, UnixBind(role.link_path), role.slot)
-    if role.kind is Kind.HUB:
-        return lambda reactor, ports: HubDomain(reactor, ports, FdBind(role.link_fd), broker_limits=limits)
-    return None
+    assert role.kind is Kind.HUB, "a daemon of one process keeps all by itself"
+    return lambda reactor, ports: HubDomain(reactor, ports, FdBind(role.link_fd), broker_limits=limits)
 
 
 def join_as_worker(house: House, observer: Observer) -> MetricsService:
@@ -71,10 +70,12 @@ def join_as_worker(house: House, observer: Observer) -> MetricsService:
     return metrics_of(observer)
 
 
-def join_as_hub(house: House, observer: Observer, crew: CrewSteering, kept: bytes) -> MetricsService:
+def join_as_hub(
+    house: House, observer: Observer, crew: CrewSteering, ledger: Ledger, keep: Callable[[bytes], object]
+) -> MetricsService:
     """Have the hub process ask the workers and answer for all of them; return the metrics of all.
 
-    `crew` is its way to the supervisor, `kept` what an earlier hub process has left of its metrics.
+    `crew` tells of the others. `ledger` adds up, and `keep` is given what it needs in the next hub process.
     """
     joined = house.domain
     assert isinstance(joined, HubDomain)
@@ -92,7 +93,7 @@ def join_as_hub(house: House, observer: Observer, crew: CrewSteering, kept: byte
 
         joined.service.call_all(METRICS, b"", METRICS_TIMEOUT_S, answered)
 
-    return MetricsService(gather, Ledger(kept), crew.keep)
+    return MetricsService(gather, ledger, keep)
 
 
 def _link_numbers(link: Uplink) -> Numbers:

@@ -67,6 +67,6 @@ ApiKey = Annotated[
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Backend = Literal["auto", "epoll", "kqueue", "poll", "select"]
-ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
+ForwardedHeader = Literal["x-forwarded-for", "forwarded", "proxy-protocol"]
 Deflate = Literal["off", "on", "auto"]
 HookName = Literal["disconnect", "unsubscribe", "occupied", "vacated"]

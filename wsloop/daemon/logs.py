@@ -140,14 +140,12 @@ class _Enqueue(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the message as it is now, and the traceback's places; text is made of them later."""
-        entry = _entry(record)
-        if entry is None:
-            self.handleError(record)
-            return
         try:
-            self._entries.put_nowait(entry)
+            self._entries.put_nowait(_entry(record))
         except queue.Full:
             self.lost += 1
+        except Exception:  # it has no text: its arguments do not fit
+            self.handleError(record)
 
     def suggest(self, order: Order) -> None:
         """Have something done if nothing else is waiting, which would come to the same."""
@@ -166,13 +164,10 @@ class _Enqueue(logging.Handler):
                     self.lost += 1
 
 
-def _entry(record: logging.LogRecord) -> Entry | None:
-    """Return a record that refers to nothing that may change or must be freed; None if it has no text."""
+def _entry(record: logging.LogRecord) -> Entry:
+    """Return a record that refers to nothing that may change or must be freed; raises if it has no text."""
     record = copy.copy(record)
-    try:
-        record.msg, record.args = record.getMessage(), ()
-    except Exception:
-        return None
+    record.msg, record.args = record.getMessage(), ()
     trace = None
     if record.exc_info and record.exc_info[1]:
         trace = TracebackException.from_exception(record.exc_info[1], lookup_lines=False)
@@ -208,8 +203,9 @@ class _Direct(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        entry = _entry(record)
-        if entry is None:
+        try:
+            entry = _entry(record)
+        except Exception:  # it has no text: its arguments do not fit
             self.handleError(record)
         else:
             self.output.write(*entry)

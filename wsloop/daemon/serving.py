@@ -19,6 +19,7 @@ from wsloop.daemon.roles import Kind
 from wsloop.daemon.shares import Share
 from wsloop.loop.wakeup import SocketpairWakeup
 from wsloop.observe import exposition
+from wsloop.observe.ledger import Ledger
 from wsloop.server.assembly import assemble
 
 if TYPE_CHECKING:
@@ -91,9 +92,11 @@ def _joined(house: House, observer: Observer, role: Role) -> tuple[House, CrewSt
 
     if role.kind is Kind.WORKER:
         return observing.with_metrics(house, joint.join_as_worker(house, observer)), None
-    assert isinstance(role.steward, Beats)
-    crew = CrewSteering(house.reactor, role.steward)
-    return observing.with_metrics(house, joint.join_as_hub(house, observer, crew, role.kept)), crew
+    beats = role.steward
+    assert isinstance(beats, Beats)
+    crew = CrewSteering(house.reactor, beats)
+    metrics = joint.join_as_hub(house, observer, crew, Ledger(role.kept), beats.keep)
+    return observing.with_metrics(house, metrics), crew
 
 
 def _reloading(

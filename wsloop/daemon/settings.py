@@ -69,7 +69,7 @@ class ServerSettings(Section, frozen=True):
     pid_file: FilePath | None = None  # where the number of the first process is written
     proxy_headers: bool | None = None  # believe listed proxies about clients; default: if any is listed
     forwarded_allow_ips: Texts = ()  # those: addresses, networks, "unix" for all Unix sockets
-    forwarded_header: ForwardedHeader = "x-forwarded-for"  # the one they write; the other may be a client's
+    forwarded_header: ForwardedHeader = "x-forwarded-for"  # their header, or proxy-protocol; no other counts
     control: str | None = None  # Unix socket of `wsloop ctl`, "" for none; default: below $XDG_RUNTIME_DIR
     poller: Backend = "auto"  # which readiness interface of the kernel
 

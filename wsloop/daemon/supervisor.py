@@ -194,7 +194,7 @@ class Supervisor:
                 admin=self._sockets.bind_for(Purpose.ADMIN),
                 control=self._sockets.bind_for(Purpose.CONTROL),
                 link_fd=self._runtime.link_fileno(),
-                kept=self._helm.kept,
+                kept=self._crew.kept,
             )
         return replace(common, kind=Kind.WORKER, binds=self._workforce.binds_of(slot), slot=slot.number)
 

@@ -41,7 +41,7 @@ class Person(msgspec.Struct, frozen=True):
     """Which client a question is about.
 
     `headers` are those of the upgrade request that the operator lets through, names in lower case; and
-    `traceparent`, if it had a good one.
+    `traceparent`, if it had a good one, with its `tracestate`.
     """
 
     client: str

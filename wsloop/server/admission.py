@@ -95,13 +95,17 @@ class Admission:
 
         The rate is asked last: who is refused for another reason takes nobody's turn.
         """
-        if connections >= self._max_connections:
+        if not self.has_room(connections):
             return Refusal.FULL
         if not self.has_room_for(key):
             return Refusal.HOST
         if self._bucket is not None and not self._bucket.take(now_s):
             return Refusal.RATE
         return None
+
+    def has_room(self, connections: int) -> bool:
+        """Tell whether one more may be open beside `connections`."""
+        return connections < self._max_connections
 
     def has_room_for(self, key: str) -> bool:
         """Tell whether the address that `key` stands for may have one more connection."""

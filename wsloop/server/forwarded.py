@@ -7,7 +7,8 @@ walked from the right, past every proxy that the operator has listed; the first 
 listed is the client, for a listed proxy has seen it with its own eyes. What stands left of it is hearsay.
 
 Two headers say the same, and a proxy that writes one passes the other on as the client sent it. Which one
-counts is therefore the operator's choice, never the request's.
+counts is therefore the operator's choice, never the request's. It may also be neither, but what a proxy says
+before the client's first byte (`vestibule.py`): then the peer is the client already.
 
 Knows nothing of sockets. Next: `http_phase.py`, which asks about each request; `admission.py`, which counts.
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Header = Literal["x-forwarded-for", "forwarded"]
+Header = Literal["x-forwarded-for", "forwarded", "proxy-protocol"]
 
 UNIX = "unix"
 """How a Unix socket's peer is called, by transports and in the list."""
@@ -66,7 +67,8 @@ class Sender:
 class Proxies:
     """The listed proxies: IP addresses, networks ("10.0.0.0/8") and "unix", all Unix sockets' peers.
 
-    `header` is the one that counts, in lower case. Raises ValueError for another text (`network_of`).
+    `header` is the one that counts, in lower case; "proxy-protocol": none, they speak
+    first. Raises ValueError for another text (`network_of`).
     """
 
     def __init__(self, allowed: Iterable[str] = (), header: Header = "x-forwarded-for") -> None:
@@ -76,6 +78,11 @@ class Proxies:
         self._header = header.encode()
         self._is_asked = bool(texts)
         self._lists = functools.lru_cache(LISTED_HOSTS)(self._look_up)
+
+    @property
+    def speak_first(self) -> bool:
+        """Whether a connection of theirs begins with a header of the PROXY protocol."""
+        return self._is_asked and self._header == b"proxy-protocol"
 
     def lists(self, host: str) -> bool:
         """Tell whether a peer is listed, by its `Transport.peer_host`."""
@@ -98,7 +105,7 @@ class Proxies:
         It is the peer itself unless that is listed, and where the header is absent or malformed. Never
         raises for what a peer sent.
         """
-        if not self.lists(peer_host):
+        if self.speak_first or not self.lists(peer_host):
             return Sender(peer_host, is_secure)
         value = request.header(self._header)
         by_forwarded = self._header == b"forwarded"

@@ -214,6 +214,10 @@ class MessagingHandler:
         """Take note that the client lives: any received byte already says so."""
 
 
+_TOLD_ANEW = ADDRESS_HEADERS | {trace.HEADER, trace.STATE_HEADER}
+"""Headers that the backend is not told as the client wrote them."""
+
+
 def _codec(request: Request, codecs: Sequence[Codec]) -> Codec:
     """Return the codec of the first subprotocol offered that has one; the first codec if none was offered."""
     names = {codec.name: codec for codec in codecs}
@@ -228,14 +232,24 @@ def _forwarded(
     Those that tell of an address tell what the server itself goes by: what the client has written there
     is worth nothing. Which trace the request belongs to is always told, if it says so in good form.
     """
-    if connection.story is not None and connection.story.trace:
-        names |= {trace.HEADER}
-    elif not names:
-        return ()
+    traced = _trace_of(request, connection)
+    if not names:
+        return traced
     host = connection.peer_host
     shown = tuple(
         (name.decode("ascii"), value.decode("latin-1"))
         for name, value in request.headers
-        if name in names and name not in ADDRESS_HEADERS
+        if name in names and name not in _TOLD_ANEW
     )
-    return shown + tuple((name.decode("ascii"), host) for name in sorted(names & ADDRESS_HEADERS))
+    return (*shown, *((name.decode("ascii"), host) for name in sorted(names & ADDRESS_HEADERS)), *traced)
+
+
+def _trace_of(request: Request, connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Return the headers that name the trace of a request; none if they are not in good form."""
+    if connection.story is None or not connection.story.trace:
+        return ()
+    found = (
+        (trace.HEADER, (request.header(trace.HEADER) or b"").decode("ascii")),
+        (trace.STATE_HEADER, trace.parse_state(request.header(trace.STATE_HEADER))),
+    )
+    return tuple((name.decode("ascii"), value) for name, value in found if value)

@@ -28,6 +28,7 @@ from wsloop.server.registry import Registry
 from wsloop.server.slow_peers import SLOWEST, SlowPeer, SlowTotals, slow_peers
 from wsloop.server.tally import Tally
 from wsloop.server.turn import Turn
+from wsloop.server.vestibule import Vestibule
 from wsloop.transport.listener import Listener
 from wsloop.transport.tcp import accepted
 
@@ -136,6 +137,7 @@ class Server:
         self._admin_listeners: list[Listener] = []
         self._has_left_operator = False
         self._drain: Drain | None = None
+        self._vestibule = Vestibule(self, self._on_accept)
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
@@ -147,7 +149,7 @@ class Server:
 
         With certificates everything but a Unix socket, which no wire leads to, speaks TLS.
         """
-        listener = self._listen(bind, self._on_accept, secure=True)
+        listener = self._listen(bind, None, secure=True)
         self._listeners.append(listener)
         return listener
 
@@ -162,7 +164,7 @@ class Server:
     def arriving(self) -> int:
         """Return how many clients have come and are no WebSocket yet; costs a walk over all."""
         early = (State.ACCEPTING, State.HANDSHAKING)
-        return sum(each.state in early for each in self.client_connections())
+        return len(self._vestibule) + sum(each.state in early for each in self.client_connections())
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -182,13 +184,23 @@ class Server:
         self._admin_listeners.append(listener)
         return listener
 
-    def _listen(self, bind: Bind, on_accept: Callable[[Transport], object], *, secure: bool) -> Listener:
+    def _listen(
+        self, bind: Bind, on_accept: Callable[[Transport], object] | None, *, secure: bool
+    ) -> Listener:
+        """Listen; without `on_accept` for clients, whom proxies may bring."""
         sock = self._network.listen(bind, self._backlog)
         make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
         if secure and self.certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self.certificates.wrap
+        if on_accept is None and self.proxies.speak_first:
+            on_accept = functools.partial(self._vestibule.receive, make_transport)
+            make_transport = accepted
         listener = Listener(
-            self.reactor, sock, on_accept, spare=self._network.spare(), make_transport=make_transport
+            self.reactor,
+            sock,
+            on_accept or self._on_accept,
+            spare=self._network.spare(),
+            make_transport=make_transport,
         )
         self.listened.add(listener)
         return listener
@@ -209,6 +221,14 @@ class Server:
             self._admission.enter(key)
             if self.on_accepted is not None:
                 self.on_accepted(connection)
+
+    def has_room_for(self, more: int) -> bool:
+        """Whether one client may come, if `more` are counted besides those who are in."""
+        return self._admission.has_room(self.clients + more)
+
+    def turn_away(self, transport: Transport) -> None:
+        """Refuse somebody for whom there is no room, before it is known who that is."""
+        self._refuser.refuse(transport, Refusal.FULL)
 
     def _on_accept_admin(
         self, app: App, admits: Callable[[Transport], bool] | None, transport: Transport
@@ -275,6 +295,7 @@ class Server:
         self.draining = True
         self._on_drained = on_drained
         _close_all(self._listeners)
+        self._vestibule.close()
         self.fan_out.finish()
         clients = self.client_connections()
         self._drain = Drain(self.reactor, clients, spread_s, self.jitter.draw, processes)
@@ -331,6 +352,7 @@ class Server:
         _close_all(self._admin_listeners)
         if self._drain is not None:
             self._drain.forget()
+        self._vestibule.close()
         for connection in self.registry.snapshot():
             connection.drop()
         self._refuser.close()

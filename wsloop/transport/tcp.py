@@ -65,6 +65,10 @@ class TcpTransport:
         """Return the descriptor, -1 once closed."""
         return self._sock.fileno()
 
+    def release(self) -> tuple[SocketLike, SocketAddress]:
+        """Return socket and address for another transport that takes the place of this one."""
+        return self._sock, self._address
+
     def read(self, max_bytes: int) -> bytes | None:
         """Read at most `max_bytes` into a new bytes object: the kernel's copy is the only one."""
         try:
@@ -179,20 +183,20 @@ def peer_address(sock: SocketLike) -> SocketAddress:
 
 
 def host_of_peer(sock: SocketLike, address: SocketAddress) -> str:
-    """Return the IP address in `address`, "unix" on a Unix socket, "?" if `address` is None.
+    """Return the IP address in `address`; without one "unix" on a Unix socket, else "?".
 
     An IPv4 client of a dual-stack listener (::ffff:192.0.2.1) is named by its IPv4 address, so
     that a limit per host counts it once. `sock` may be closed.
     """
-    if sock.family == _AF_UNIX:
-        return "unix"
-    host: str = "?" if address is None else address[0]
+    if not isinstance(address, tuple):  # None, or a path
+        return "unix" if sock.family == _AF_UNIX else "?"
+    host: str = address[0]
     return host[7:] if host.startswith("::ffff:") and "." in host else host
 
 
 def describe_peer(sock: SocketLike, address: SocketAddress) -> str:
     """Return host and port of a socket's peer as one writes them, only the host if there is no port."""
     host = host_of_peer(sock, address)
-    if sock.family == _AF_UNIX or address is None:
+    if not isinstance(address, tuple):
         return host
     return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"

@@ -266,3 +266,7 @@ def test_the_first_of_many_connections_are_the_oldest(limit: int) -> None:
     (answer,) = desk.call("peers", limit=limit)
     ages = [each["age_s"] for each in answer["connections"]]
     assert (ages, answer["total"]) == (sorted(map(float, range(50)), reverse=True)[:limit], 50)
+
+
+def test_where_nobody_can_connect_nobody_is_listed(desk: Desk) -> None:
+    assert desk.call("peers") == [{"connections": [], "total": 0}]

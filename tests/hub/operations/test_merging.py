@@ -10,15 +10,30 @@ from hypothesis import strategies as st
 
 from wsloop.hub import codes
 from wsloop.hub.operations import merging, table
-from wsloop.hub.operations.requests import AcksRequest, ChannelsRequest, SlowestRequest
+from wsloop.hub.operations.requests import (
+    AcksRequest,
+    ChannelsRequest,
+    ConnectionsRequest,
+    PeersRequest,
+    SlowestRequest,
+)
 from wsloop.hub.operations.results import (
     AcksResult,
     ChannelInfo,
     ChannelsResult,
+    ConnectionInfo,
+    ConnectionsResult,
+    ConnectionState,
     EmptyResult,
     InfoResult,
+    KickResult,
     Lag,
+    PeerInfo,
+    PeersResult,
     PublishResult,
+    RecordedLine,
+    RecordedResult,
+    RecordResult,
     SlowConnection,
     SlowestResult,
 )
@@ -115,3 +130,58 @@ def test_info_tells_of_those_who_answer() -> None:
     cases: list[list[bytes | None]] = [[], [None], [node, None]]
     for answers in cases:
         assert asked(answers, "info") == InfoResult(nodes=[])
+
+
+def connection(user: str) -> ConnectionInfo:
+    return ConnectionInfo("", "", "websocket", "json", user, ConnectionState(), "192.0.2.1")
+
+
+def peer(age_s: float) -> PeerInfo:
+    return PeerInfo(int(age_s), "", "", "192.0.2.1:9", "open", age_s, 0, 0, 0, 0, 0)
+
+
+PARTS = st.lists(st.sets(st.integers(0, 40), max_size=10), min_size=1, max_size=4)
+
+
+@given(PARTS, st.integers(1, 12))
+def test_connections_of_all_are_listed_by_name_and_the_rest_is_another_page(
+    parts: list[set[int]], limit: int
+) -> None:
+    everybody = sorted({f"{number:02}" for part in parts for number in part})
+    found = []
+    for part in parts:
+        names = sorted(f"{number:02}" for number in part)
+        page = {name: connection(name) for name in names[:limit]}
+        found.append(
+            ConnectionsResult(connections=page, cursor=names[limit - 1] if len(names) > limit else "")
+        )
+    merged = merging.connections(ConnectionsRequest(limit=limit), found)
+    assert list(merged.connections) == everybody[:limit]
+    assert merged.cursor == (everybody[limit - 1] if len(everybody) > limit else "")
+
+
+@given(PARTS, st.integers(1, 12))
+def test_of_the_peers_of_all_the_first_are_listed_and_all_are_counted(
+    parts: list[set[int]], limit: int
+) -> None:
+    found = [PeersResult(connections=[peer(age) for age in part], total=len(part) + 1) for part in parts]
+    merged = merging.peers(PeersRequest(limit=limit), found)
+    ages = sorted((age for part in parts for age in part), reverse=True)
+    assert [each.age_s for each in merged.connections] == ages[:limit]
+    assert merged.total == len(ages) + len(parts)
+
+
+@given(st.lists(st.integers(0, 5), max_size=4))
+def test_what_was_done_in_each_process_is_added_up(counts: list[int]) -> None:
+    assert merging.kick(None, [KickResult(closed=count) for count in counts]).closed == sum(counts)
+    assert merging.record(None, [RecordResult(processes=count) for count in counts]).processes == sum(counts)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "over"), [([], "no process answers"), (["", "told"], ""), (["stopped", "full"], "full")]
+)
+def test_a_recording_is_over_when_it_is_over_everywhere(reasons: list[str], over: str) -> None:
+    lines = [RecordedLine(n=number, t=1.0, c="1", kind="in") for number in range(len(reasons))]
+    parts = [RecordedResult(lines=[line], over=each) for line, each in zip(lines, reasons, strict=True)]
+    merged = merging.recorded(None, parts)
+    assert (merged.lines, merged.over) == (lines, over)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wsloop.testing.simulator import checkers, run
+from wsloop.testing.simulator import checkers, run, world
 from wsloop.testing.simulator.faults import NO_FAULTS, FaultPlan
 from wsloop.testing.simulator.run import simulate
 from wsloop.testing.simulator.violation import Violation
@@ -23,8 +23,8 @@ class Strict:
         self.where = where
         self.error = error or Violation("strict", "something happened")
 
-    def after_step(self, world: World) -> None:
-        if self.where == "step" and world.steps >= self.last:
+    def after_step(self, here: World) -> None:
+        if self.where == "step" and here.steps >= self.last:
             raise self.error
 
     def at_rest(self, _world: World) -> None:
@@ -37,6 +37,8 @@ class Strict:
 
 
 def look_with(monkeypatch: pytest.MonkeyPatch, strict: Strict) -> None:
+    """Let nobody else look, and the calm be short: nobody waits for what it is for."""
+    monkeypatch.setattr(world, "CALM_S", 0.5)
     monkeypatch.setattr(checkers, "checkers", lambda _world: [strict])
 
 
@@ -94,8 +96,8 @@ def test_what_the_program_logs_as_its_own_fault_is_one(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     class Logs(Strict):
-        def after_step(self, world: World) -> None:
-            if world.steps == 20:
+        def after_step(self, here: World) -> None:
+            if here.steps == 20:
                 logging.getLogger("wsloop.server").error("it broke", exc_info=error)
 
     look_with(monkeypatch, Logs())
@@ -110,3 +112,14 @@ def test_a_run_leaves_logging_and_the_collector_as_they_were() -> None:
     before = log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()
     simulate(1, 50, plan=FaultPlan())
     assert (log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()) == before
+
+
+def test_a_long_run_keeps_nothing_of_its_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict())
+    monkeypatch.setattr(run, "HISTORY_STEPS", 100)
+    counts = []
+    for steps in (100, 100, 2000):
+        simulate(1, steps)
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    assert counts[2] - counts[1] < 1000

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Allergic(Strict):
     """Cannot bear the third write that was cut short."""
 
-    def after_step(self, world: World) -> None:
-        if sum(name == "short-write" for name, _ in world.marks.single) >= 3:
+    def after_step(self, here: World) -> None:
+        if sum(name == "short-write" for name, _ in here.marks.single) >= 3:
             raise Violation("allergic", "short-write")
 
 
@@ -26,18 +26,19 @@ class Allergic(Strict):
 def failure(monkeypatch: pytest.MonkeyPatch) -> Failure:
     look_with(monkeypatch, Allergic())
     for seed in itertools.count():
-        found = simulate(seed, 2000, shape="one").failure
+        found = simulate(seed, 1000, shape="one").failure
         if found is not None:
             return found
     raise AssertionError("unreachable")
 
 
 def test_what_does_not_matter_is_left_away(failure: Failure) -> None:
-    shrinker = Shrinker(failure, lambda: 0.0, 1.0)
+    ticks = itertools.count()
+    shrinker = Shrinker(failure, lambda: next(ticks), 60)
     best = shrinker.run()
     assert best.name == "allergic"
-    assert {name for name, _ in best.single} == {"short-write"}
-    assert len(best.single) == 3
+    assert sum(name == "short-write" for name, _ in best.single) == 3
+    assert len(best.single) < min(len(failure.single), 20)
     assert best.history.steps == best.step
     assert shrinker.attempts > 3
 
@@ -50,7 +51,7 @@ def test_time_is_bounded(failure: Failure) -> None:
 
 def test_a_failure_without_faults_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     look_with(monkeypatch, Strict(where="rest"))
-    failure = simulate(1, 400, shape="one").failure
+    failure = simulate(1, 100, shape="one").failure
     assert failure is not None
     best = Shrinker(failure, lambda: 0.0, 1.0).run()
     assert (best.single, best.history.plan.kinds, best.history.steps) == ((), frozenset(), 1)

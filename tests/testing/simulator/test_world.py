@@ -110,7 +110,7 @@ def test_the_wall_clock_is_set_and_monotonic_time_is_not() -> None:
 def test_a_world_in_which_nothing_can_happen_is_a_violation() -> None:
     here = world("one")
     here.processes[0].kill()
-    here.agenda._entries.clear()
+    here.agenda.entries.clear()
     with pytest.raises(Violation, match="deadlock"):
         here.step()
 

@@ -111,15 +111,24 @@ EDGES = (
     "", "a", "chat:a", "group:a", "nowhere:a", "#ann", "$p", "\u00e9", "ann", "all", "x" * 300, "\0", "{",
     "[a", "user == 'ann'",
 )  # fmt: skip
-FIELDS: dict[str, Any] = {
-    "data": {"text": "hi"}, "b64data": "e30=",
-    "channels": ["chat:a", "#ann"], "tags": {"a": "1"}, "limit": -1,
-    "since": {"offset": 2**64, "epoch": ""}, "disconnect": {"code": 4000, "reason": "go"}, "expire_at": 1,
-    "pattern": "chat:*", "override": {"presence": {"value": True}}, "recover_since": {"offset": 0},
-    "version": 3, "version_epoch": "v", "idempotency_key": "k", "delta": True,
-    "expression": "user == 'ann' && !(\"x\" in channels)", "channel_pattern": "[ac]*",
+NEEDED: dict[str, Any] = {
+    "channel": "chat:a",
+    "user": "ann",
+    "group": "a",
+    "channels": ["chat:a", "#ann", "group:a", "nowhere:a"],
+    "data": {"text": "hi"},
+    "uid": "t",
     "commands": [{"publish": {"channel": "chat:a", "data": 1}}, {"info": {}}, {"batch": {}}],
-    "parallel": True, "skip_history": True,
+}
+"""Without which a method refuses a call at once."""
+
+FIELDS: dict[str, Any] = {
+    "b64data": "e30=", "tags": {"a": "1"}, "limit": -1, "since": {"offset": 2**64, "epoch": ""},
+    "disconnect": {"code": 4000, "reason": "go"}, "expire_at": 2**32, "pattern": "chat:*", "info": [1],
+    "override": {"presence": {"value": True}}, "recover_since": {"offset": 0}, "version": 3,
+    "version_epoch": "v", "idempotency_key": "k", "delta": True, "channel_pattern": "[ac]*",
+    "expression": "user == 'ann' && !(\"x\" in channels)", "parallel": True, "skip_history": True,
+    "reverse": True,
 }  # fmt: skip
 
 
@@ -132,9 +141,12 @@ def _calls(draw: st.DrawFn) -> bytes:
     chosen = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
     any_text = st.sampled_from(EDGES)
     wrong = st.one_of(any_text, st.integers(-1, 2**64), st.none(), st.just([]), st.just({}), st.just(1e300))
-    body = {"channel": "chat:a", "user": "ann", "data": 1} if draw(st.booleans()) else {}
+    body = {field: value for field, value in NEEDED.items() if field in names}
     for field in chosen:
-        body[field] = draw(st.just(FIELDS[field]) | wrong if field in FIELDS else any_text | wrong)
+        body[field] = FIELDS[field] if field in FIELDS else body.get(field, "")
+    if draw(st.booleans()):
+        for field in draw(st.lists(st.sampled_from(names), max_size=2)) if names else ():
+            body[field] = draw(any_text | wrong)
     first = f"!{name}\n\n" if name in table.CONTROL_METHODS else f"{name}\n{ASKED}\n\n"
     return first.encode() + json.dumps(body).encode()
 

@@ -1,9 +1,10 @@
 """What clients say, through the dispatcher, on a real hub in memory: replies, pushes, or the end with a code.
 
 The first byte: bit 0 MessagePack (the codec of docs/how-to/messagepack.py), bit 1 without a connect before,
-bit 2 the bytes are packed already, bit 3 the pings are the transport's. Messages stand behind each other,
-with a blank line between; the lines of one are its commands. Others listen: one that wants differences, one
-that filters, one by a wildcard; whatever they hear must be JSON.
+bit 2 the bytes are packed already, bit 3 the pings are the transport's, bit 4 there are limits, and an
+application decides who may connect. Messages stand behind each other, with a blank line between; the lines
+of one are its commands. Others listen: one that wants differences, one that filters, one by a wildcard;
+whatever they hear must be JSON.
 """
 
 from __future__ import annotations
@@ -17,19 +18,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from hypothesis import strategies as st
 
+from tests.hub import fossil
 from tests.hub.scripted import ScriptedVerifier
 from tests.hub.support import Peer, RecordedSubscriber, World
-from tools.fuzz.shaping import promise
-from wsloop.hub.backend import PublishVerdict
+from tools.fuzz.shaping import agree, promise
+from wsloop.hub.backend import PublishVerdict, Renewal
 from wsloop.hub.codec import JSON
 from wsloop.hub.grants import Identity, SubscriptionGrant, SubscriptionToken
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.no_backend import NoBackend
 from wsloop.hub.options import HubOptions
+from wsloop.hub.rate_limits import Operation, Rate, RateLimits
+from wsloop.testing.clock import UNIX_START_S
 from wsloop.testing.strategies import command_sequences
 
 if TYPE_CHECKING:
-    from wsloop.hub.backend import Decided, PublishQuestion, RpcQuestion, SubscribeQuestion
+    from wsloop.hub.backend import (
+        ConnectQuestion,
+        Decided,
+        Person,
+        PublishQuestion,
+        RpcQuestion,
+        SubscribeQuestion,
+    )
     from wsloop.hub.codec import Codec
 
 BETWEEN = b"\n\n"
@@ -42,6 +53,7 @@ OPTIONS = HubOptions(
     broadcast_channel="all",
     channel_limit=8,
 )
+STRICT = msgspec.structs.replace(OPTIONS, connect_proxy=True, refresh_proxy=True, history_limit_bytes=60)
 NAMESPACES = {
     **dev_namespaces(),
     "asked": Namespace(subscribe_proxy=True, publish_proxy=True, allow_subscribe_for_client=True),
@@ -61,6 +73,14 @@ CODES = range(3000, 5000)
 
 class Echo(NoBackend):
     """An application that agrees to everything."""
+
+    def connect(self, question: ConnectQuestion, done: Decided[Identity]) -> None:
+        """Let everybody in, and one for a short time only."""
+        done(Identity(question.name or "ben", expire_at=int(UNIX_START_S) + 1010 if question.name else 0))
+
+    def refresh(self, person: Person, done: Decided[Renewal]) -> None:
+        """Let nobody stay."""
+        done(Renewal(expired=True))
 
     def subscribe(self, question: SubscribeQuestion, done: Decided[SubscriptionGrant]) -> None:
         """Let everybody in."""
@@ -96,9 +116,9 @@ def one_input(data: bytes) -> None:
     if not data:
         return
     how = data[0]
-    world = _world()
-    listeners = [_listener(world, **asked) for asked in ({"delta": "fossil"}, {"tf": FILTER})]
-    listeners.append(_listener(world, channel="chat:*"))
+    world = _world(is_strict=bool(how & 16))
+    plain, differing = _listener(world), _listener(world, delta="fossil")
+    others = [_listener(world, tf=FILTER), _listener(world, channel="chat:*")]
     codec = message_pack() if how & 1 else JSON
     subscriber = RecordedSubscriber()
     client = world.hub.new_client(subscriber, app_pings=not how & 8, codec=codec)
@@ -109,19 +129,26 @@ def one_input(data: bytes) -> None:
         if client.receive(_text(message) if codec.is_text else message):
             raise AssertionError("a command waits for a turn, and there are no turns")
     _check(world, subscriber, codec)
-    for peer in listeners:
-        promise(all("push" in said or not said for said in peer.take()), "a listener hears a reply")
+    agree(_whole(differing), [pub["data"] for pub in _publications(plain)], "differences make something else")
+    for peer in others:
+        _publications(peer)
+    for peer in (plain, differing, *others):
         peer.client.closed()
+    world.clock.advance(60.0)
+    world.hub.expire(world.clock.now())
     client.closed()
     left = world.hub.statistics()
     promise(left.clients == 0 and not [*world.hub.channel_names()], f"something is left: {left}")
 
 
-def _world() -> World:
+def _world(*, is_strict: bool) -> World:
     verifier = ScriptedVerifier()
     verifier.identities["ann"] = Identity("ann", info=b'{"name":"Ann"}')
     verifier.subscriptions["let me in"] = SubscriptionToken("ann", "$private", "", SubscriptionGrant())
-    return World(OPTIONS, NAMESPACES, verifier=verifier, backend=Echo())
+    if not is_strict:
+        return World(OPTIONS, NAMESPACES, verifier=verifier, backend=Echo())
+    limits = RateLimits(client=(Rate(9, 60.0),) * len(Operation))
+    return World(STRICT, NAMESPACES, verifier=verifier, backend=Echo(), rate_limits=limits)
 
 
 FILTER = {"key": "a", "cmp": "eq", "val": "1"}
@@ -133,6 +160,23 @@ def _listener(world: World, channel: str = "chat:a", **asked: Any) -> Peer:  # n
     promise(isinstance(reply, dict), f"a listener is refused: {reply}")
     peer.take()
     return peer
+
+
+def _publications(peer: Peer) -> list[dict[str, Any]]:
+    """Return what a listener heard; replies are not for it."""
+    said = peer.take()
+    promise(all("push" in each or not each for each in said), "a listener hears a reply")
+    return [each["push"]["pub"] for each in said if "pub" in each.get("push", {})]
+
+
+def _whole(peer: Peer) -> list[Any]:
+    """Return the payloads that were heard as differences, put together as an SDK does."""
+    heard, base = [], b""
+    for pub in _publications(peer):
+        data = pub["data"].encode()
+        base = fossil.apply(base, data) if pub.get("delta") else data
+        heard.append(json.loads(base))
+    return heard
 
 
 def _message(line: bytes, how: int) -> str | bytes:
@@ -185,28 +229,45 @@ LINES = (
     '{"id":7,"subscribe":{"channel":"$private","token":"let me in"}}',
     '{"id":7,"sub_refresh":{"channel":"$private","token":"expired"}}',
     '{"id":7,"refresh":{"token":"ann"}}',
+    '{"id":7,"connect":{"name":"app","version":"1"}}',
     '{"id":7,"publish":{"channel":"chat:a","data":{"text":"\\ud83d"},"idem":"k"}}',
     '{"id":7,"publish":{"channel":"chat:a","data":"b","seq":{"sender":"s","n":2}}}',
     '{"id":7,"ack":{"channel":"chat:a","offset":1,"epoch":""}}',
     '{"id":7,"history":{"channel":"chat:a","limit":-1,"reverse":true,"since":{"offset":18446744073709551615}}}',
     '{"id":7,"connect":{"flag":3145728,"subs":{"all":{"recover":true,"offset":3,"epoch":"x"}},"data":{"n":1}}}',
+    '{"id":7,"subscribe":{"channel":"asked:a"}}\n{"id":8,"publish":{"channel":"asked:a","data":[1]}}',
+    '{"id":7,"rpc":{"method":"sum","data":{"a":1}}}\n{"send":{"data":2}}',
+    '{"id":7,"sub_refresh":{"channel":"$private","token":"let me in"}}',
+    '{"id":7,"subscribe":{"channel":"last:x","recover":true}}\n{"id":8,"presence":{"channel":"chat:a"}}',
+    '{"id":7,"publish":{"channel":"chat:a","data":{"symbol":"WSLP","bid":101.25,"ask":101.75,"n":1}}}',
+    '{"id":7,"publish":{"channel":"chat:a","data":{"symbol":"WSLP","bid":101.25,"ask":101.75,"n":2}}}',
+    '{"id":7,"subscribe":{"channel":"chat:a","delta":"fossil","recover":true,"epoch":"","offset":0}}',
     "{}",
 )
 
 
 def inputs() -> st.SearchStrategy[bytes]:
     """Draw conversations, behind any choice, some damaged in a place."""
+    choice = st.integers(0, 31)
     said = command_sequences(CHANNELS, bad_lines=True).map(
         lambda each: [one.encode().encode() for one in each]
     )
-    lines = st.lists(st.sampled_from(LINES), max_size=4).map(lambda each: [one.encode() for one in each])
+    lines = st.lists(st.sampled_from(LINES), max_size=6).map(lambda each: [one.encode() for one in each])
     between = st.sampled_from((b"\n", BETWEEN))
-    text = st.builds(lambda first, then, by: by.join([*first, *then]), said | lines, lines, between)
-    damaged = st.builds(
-        lambda whole, at, noise: whole[:at] + noise + whole[at + len(noise) :],
-        text,
+    # What begins with a connect goes behind no other one; most lines do without.
+    whole = st.builds(
+        lambda how, first, then, by: (how | 2, by.join([*first, *then])), choice, said, lines, between
+    )
+    lines_only = st.builds(lambda how, each, by: (how & ~2, by.join(each)), choice, lines, between)
+    return (whole | lines_only).flatmap(_damaged)
+
+
+def _damaged(said: tuple[int, bytes]) -> st.SearchStrategy[bytes]:
+    """Draw a conversation as it is or, less often, with some bytes of noise in it."""
+    how, text = bytes([48 + said[0]]), said[1]
+    noisy = st.builds(
+        lambda at, noise: how + text[:at] + noise + text[at + len(noise) :],
         st.integers(0, 200),
         st.binary(max_size=2),
     )
-    choice = st.sampled_from(tuple(range(16)))
-    return st.builds(lambda how, said: bytes([48 + how]) + said, choice, text | text | damaged)
+    return st.one_of(st.just(how + text), st.just(how + text), noisy)

@@ -143,18 +143,31 @@ def _certificate(text: str) -> None:
         return
 
 
-LINES = (
-    "[server]", "port = 8765", 'bind = ["127.0.0.1:1", "unix:/run/a"]',
-    'allowed_origins = ["https://a.example"]', 'forwarded_allow_ips = ["10.0.0.0/8", "unix"]',
-    "proxy_headers = true", 'memory_limit = "64MiB"', "[ws]", 'ping_interval = "30s"',
-    "ping_timeout = 1.5", 'max_size = "1MB"', "max_size = nan", "[client]", "allow_anonymous = true",
-    "[limits]", 'publish = "60/1s"', "[channels]", "presence = true", "[namespaces.chat]",
-    "history_size = 10", 'history_ttl_s = "1m"', 'channel_regex = "[a-z]+"', "force_recovery = true",
-    "[proxy]", 'connect = "http://localhost:3000/c"', 'headers = ["cookie"]', "[hooks]",
-    'events = ["disconnect"]', "[admin]", 'api_key = "12345678"', "[tls]", 'certfile = "a.pem"', "[auth]",
-    'hmac_secret = "s"', "[log]", 'level = "info"', "unknown = 1", "port", "[[server]]",
-    "x = {a = 1, b = [1, 2",
-)  # fmt: skip
+SECTIONS = {
+
+    "server": (
+        "port = 8765", 'bind = ["127.0.0.1:1", "unix:/run/a"]', 'bind = [":1"]', 'bind = ["a:1", "a:1"]',
+        'allowed_origins = ["https://a.example"]', 'allowed_origins = ["HTTPS://A.example/x"]',
+        'forwarded_allow_ips = ["10.0.0.0/8", "unix"]', 'forwarded_allow_ips = ["*"]', "proxy_headers = true",
+        'memory_limit = "64MiB"', 'control = "/run/c"', 'workers = "auto"', "workers = 0",
+    ),
+    "ws": ('ping_interval = "30s"', "ping_timeout = 99.5", 'max_size = "1MB"', "max_size = nan"),
+    "client": ("allow_anonymous = true", 'personal_namespace = "chat"', 'broadcast_channel = "all"'),
+    "limits": ('publish = "60/1s"', 'publish = "many"'),
+    "channels": ("presence = true", "subscribe_proxy = true", "history_size = -1"),
+    "namespaces.chat": (
+        "history_size = 10", 'history_ttl_s = "1m"', 'channel_regex = "[a-z]+"', 'channel_regex = "["',
+        "force_recovery = true", 'slow_policy = "conflate"', "publish_proxy = true",
+    ),
+    'namespaces."a b"': ("presence = 1",),
+    "proxy": (
+        'connect = "http://localhost:3000/c"', 'headers = ["cookie"]', 'headers = ["Host"]', 'refresh = "x"',
+    ),
+    "hooks": ('events = ["disconnect"]', 'url = "https://[::1]/h"'),
+    "admin": ('api_key = "12345678"', "tls = true"), "tls": ('certfile = "a.pem"', 'keyfile = "k"'),
+    "auth": ('hmac_secret = "s"', 'algorithms = ["HS256"]'), "log": ('level = "info"', 'level = "loud"'),
+}  # fmt: skip
+LINES = ("unknown = 1", "port", "[[server]]", "x = {a = 1, b = [1, 2", "dev = true", "[server]", "[nowhere]")
 VALUES = (
     "1", "0", "true", "30s", "64KiB", "a,b", '["a", "b"]', "auto", "inf", "nan", "-1", "1e9", "60/1s",
     "\u00e9", "1.5 h",
@@ -176,7 +189,8 @@ def inputs() -> st.SearchStrategy[bytes]:
     variables = st.lists(st.builds(lambda name, text: f"{name}={text}", variable, value), max_size=5).map(
         "\n".join
     )
-    file = st.lists(st.sampled_from(LINES), max_size=8).map("\n".join)
+    table = st.sampled_from(sorted(SECTIONS)).flatmap(_table)
+    file = st.lists(table | table | st.sampled_from(LINES), max_size=5).map("\n".join)
     amount = st.builds(
         lambda number, unit: f"{number}{unit}",
         st.sampled_from(("1", "1.5", "0", "0.000001", "9" * 18)),
@@ -194,6 +208,12 @@ def inputs() -> st.SearchStrategy[bytes]:
         "c": dates,
     }
     return st.one_of([_behind(kind, each) for kind, each in texts_of.items()])
+
+
+def _table(name: str) -> st.SearchStrategy[str]:
+    """Draw a section of a file with some lines that belong there."""
+    lines = st.lists(st.sampled_from(SECTIONS[name]), max_size=3, unique=True)
+    return lines.map(lambda each: "\n".join((f"[{name}]", *each)))
 
 
 def _behind(kind: str, drawn: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:

@@ -30,6 +30,7 @@ from wsloop.testing.strategies import (
     huge_frames,
     valid_sequences,
 )
+from wsloop.testing.wire import BINARY, TEXT, Frame, encode_frames
 
 if TYPE_CHECKING:
     from wsloop.protocol.deflate_offers import Agreement
@@ -154,7 +155,11 @@ def _in_its_words(event: Event) -> oracle.Said:
 
 def inputs() -> st.SearchStrategy[bytes]:
     """Draw sequences of frames, right and wrong, behind any choices."""
+    long = st.builds(
+        Frame, st.sampled_from((TEXT, BINARY)), st.integers(130, 600).map(lambda size: b"\xc3\xa4" * size)
+    )
     streams = st.one_of(
+        st.tuples(long, long).map(encode_frames),
         encoded(valid_sequences(garbage=True)),
         damaged_streams(),
         encoded(broken_sequences()),

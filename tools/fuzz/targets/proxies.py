@@ -1,7 +1,8 @@
-"""What stands in X-Forwarded-For and Forwarded: never an exception, and only addresses come out.
+"""What proxies say of clients: X-Forwarded-For, Forwarded and the PROXY protocol. Only addresses come out.
 
-The first byte: bit 0 which header counts, bit 1 who the peer is, bit 2 whether it came over TLS. Then the
-lines of the headers.
+The first byte: bit 0 which header counts, bit 1 who the peer is, bit 2 whether it came over TLS; then the
+lines of the headers. Or bit 3: what follows is a header of the PROXY protocol, and bits 0 to 2 say how it
+is cut.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import ipaddress
 
 from hypothesis import strategies as st
 
-from tools.fuzz.shaping import agree, promise
+from tools.fuzz.shaping import agree, cutting, promise
 from wsloop.protocol.events import Request
+from wsloop.protocol.proxy_header import SIGNATURE, ProxyHeader, ProxyHeaderError
 from wsloop.server.forwarded import Proxies, Sender
 
 LISTED = ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32", "unix")
 PROXIES = (Proxies(LISTED, "x-forwarded-for"), Proxies(LISTED, "forwarded"))
 NOBODY = Proxies()
+PROXY_PROTOCOL = 8
 PEERS = ("10.0.0.1", "unix")
 
 
@@ -24,7 +27,35 @@ def one_input(data: bytes) -> None:
     """See the module."""
     if not data:
         return
-    how, lines = data[0], data[1:].split(b"\n")
+    if data[0] & PROXY_PROTOCOL:
+        whole = _proxy_header(data[1:], 0)
+        agree(_proxy_header(data[1:], data[0]), whole, "cuts change what a proxy says")
+    else:
+        _headers(data[0], data[1:].split(b"\n"))
+
+
+def _proxy_header(data: bytes, choice: int) -> tuple[object, int] | str:
+    """Return what a header names and where it ends, or why it is none."""
+    header = ProxyHeader()
+    offset = 0
+    try:
+        for piece in cutting(choice, data).pieces(data):
+            while piece and not header.is_done:
+                taken = piece[: header.wanted]
+                header.receive(taken)
+                piece = piece[len(taken) :]
+                offset += len(taken)
+    except ProxyHeaderError as error:
+        return str(error)
+    promise(header.is_done or header.wanted > 0, "neither done nor in want of more")
+    if header.source is not None:
+        host, port = header.source
+        agree(str(ipaddress.ip_address(host)), host, "a client that is no address")
+        promise(0 <= port <= 65535, f"port {port}")
+    return header.source, offset
+
+
+def _headers(how: int, lines: list[bytes]) -> None:
     pairs = tuple(
         (name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)
     )
@@ -63,4 +94,24 @@ def inputs() -> st.SearchStrategy[bytes]:
         st.sampled_from(("X-Forwarded-Proto: https", "X-Forwarded-Proto: wss, http", "X-Forwarded-Proto: x")),
     )
     lines = st.lists(line, max_size=4).map("\n".join)
-    return st.builds(lambda how, text: bytes([48 + how]) + text.encode(), st.integers(0, 7), lines)
+    packed = st.builds(
+        lambda command, family, more: (
+            SIGNATURE + bytes([command, family]) + len(more).to_bytes(2, "big") + more
+        ),
+        st.sampled_from((0x20, 0x21, 0x22)),
+        st.sampled_from((0x00, 0x11, 0x21, 0x31, 0x99)),
+        st.sampled_from((12, 36, 5, 60)).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+    )
+    said = st.sampled_from(
+        (
+            b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 80\r\nGET",
+            b"PROXY TCP6 2001:db8::1 ::1 1 65536\r\n",
+            b"PROXY UNKNOWN ffff::1 x\r\n",
+            b"PROXY TCP4 ::1 10.0.0.1 0 0\r\n",
+            b"PROXY UNKNOWN " + b"x" * 100 + b"\r\n",
+        )
+    )
+    return st.one_of(
+        st.builds(lambda how, text: bytes([48 + how]) + text.encode(), st.integers(0, 7), lines),
+        st.builds(lambda how, data: bytes([56 + how]) + data, st.integers(0, 7), packed | said),
+    )

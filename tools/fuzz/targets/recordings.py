@@ -1,8 +1,8 @@
 """The file of a flight recorder: read and replayed, or a TapeError; and its bytes redacted once more.
 
-The first byte: `t` the lines of a file, as text; otherwise bytes that went over a connection, in which two
-NULs divide the directions, and which are recorded here: bit 0 from the middle, bit 1 compressed, bits 2 to
-4 how they are cut. What is redacted keeps its length and its cuts, and none of a secret's text.
+The first byte: `t` the lines of a file, as text; otherwise bytes that went over a connection, in which
+`BETWEEN` divides the directions, and which are recorded here: bit 0 from the middle, bit 1 compressed, bits
+2 to 4 how they are cut. What is redacted keeps its length and its cuts, and none of a secret's text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from wsloop.daemon.tables import safe
 from wsloop.hub.operations.results import RecordedLine
 from wsloop.observe import replay, tape
 from wsloop.protocol.redaction import Redactor
+from wsloop.protocol.walk import HEAD_END
 from wsloop.testing.deflating import Deflater
 from wsloop.testing.requests import usual_request
 from wsloop.testing.strategies import (
@@ -27,13 +28,14 @@ from wsloop.testing.strategies import (
     handshakes,
     valid_sequences,
 )
+from wsloop.testing.wire import ping, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXTENSIONS = "permessage-deflate; server_no_context_takeover"
 SECRET = b"hush-hush-hush"
-BETWEEN = b"\x00\x00"
+BETWEEN = b"\xff\x00\xff"
 
 
 def one_input(data: bytes) -> None:
@@ -51,13 +53,13 @@ def _read_tape(data: bytes) -> None:
         safe(str(error)).encode()
         return
     for lines in found.connections.values():
-        _replay(lines, found.head.began)
+        for shown_chars in (0, replay.SHOWN_CHARS):
+            _replay(lines, found.head.began, shown_chars)
 
 
-def _replay(lines: list[RecordedLine], began_s: float) -> None:
-    for shown_chars in (0, replay.SHOWN_CHARS):
-        for text in replay.replayed(lines, began_s, shown_chars):
-            safe(text).encode()
+def _replay(lines: list[RecordedLine], began_s: float, shown_chars: int) -> None:
+    for line in replay.replayed(lines, began_s, shown_chars):
+        safe(line).encode()
 
 
 def _record(how: int, stream: bytes) -> None:
@@ -90,18 +92,24 @@ def _record(how: int, stream: bytes) -> None:
         {number: len(piece) for number, piece in sent.items()},
         "redaction changes lengths",
     )
-    if is_whole and not how >> 2 & 7:
-        promise(SECRET not in b"".join(done.values()) or _is_said_elsewhere(stream), "a secret is left")
-    _replay(lines, 0.0)
+    if is_whole and _is_cookie(stream):
+        promise(SECRET not in b"".join(done.values()), "a secret is left")
+    _replay(lines, 0.0, replay.SHOWN_CHARS)
 
 
-def _is_said_elsewhere(stream: bytes) -> bool:
-    """Tell whether the secret stands anywhere but as the value of the one header that the seeds have."""
-    return stream.count(SECRET) != stream.count(b"\r\nCookie: " + SECRET + b"\r\n") or not stream.startswith(
-        b"GET / HTTP/1.1\r\n"
+def _is_cookie(stream: bytes) -> bool:
+    """Tell whether the secret is said, and only as the value of that header of the first request."""
+    head = stream.partition(HEAD_END)[0] + b"\r\n"
+    return (
+        head.startswith(b"GET / HTTP/1.1\r\n")
+        and BETWEEN not in head
+        and 0 < stream.count(SECRET) == head.count(b"\r\nCookie: " + SECRET + b"\r\n")
     )
 
 
+SAYING = (
+    '{"id":1,"connect":{"token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2ln","data":{"\\u0074oken":"x"}}}'
+)
 NOTHING: Mapping[str, object] = {}
 HEAD = {"wsloop_recording": 1, "version": "1", "began": 1.5, "redacted": True, "rule": {"user": "ann"}}
 
@@ -126,7 +134,10 @@ SWITCHING = (
 def inputs() -> st.SearchStrategy[bytes]:
     """Draw recordings of conversations, whole, from the middle, and not as they should be."""
     frames = (
-        encoded(valid_sequences())
+        st.sampled_from((text(SAYING), ping(b"?"), text(SAYING[:20], fin=False))).map(
+            lambda said: said.encode()
+        )
+        | encoded(valid_sequences())
         | damaged_streams()
         | st.lists(compressed_messages(300), max_size=3).map(
             lambda said: b"".join(frame.encode() for each in said for frame in each.frames(Deflater()))
@@ -160,10 +171,10 @@ def inputs() -> st.SearchStrategy[bytes]:
         ]
     )
     lines = middle | from_start
-    text = lines.map(lambda said: b"t" + "\n".join([json.dumps(HEAD), *said, ""]).encode())
+    tape_lines = lines.map(lambda said: b"t" + "\n".join([json.dumps(HEAD), *said, ""]).encode())
     bytes_said = st.builds(
         lambda how, said: bytes([how]) + BETWEEN.join(said),
         st.integers(0, 31),
         whole | st.tuples(frames, frames),
     )
-    return text | bytes_said
+    return tape_lines | bytes_said

@@ -21,10 +21,10 @@ from wsloop.testing.simulator.world import SHAPES
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", default=1, show_default=True, help="The first seed.")
-@click.option("--seeds", default=1, show_default=True, help="How many of them; they share the steps.")
+@click.option("--seeds", type=int, help="How many, which share the steps.  [default: with several jobs many]")
 @click.option("--steps", default=100_000, show_default=True, help="Turns in all, or of the history.")
 @click.option("--shape", type=click.Choice([*SHAPES, MIXED]), default=MIXED, show_default=True)
-@click.option("--jobs", default=1, show_default=True, help="Processes.")
+@click.option("--jobs", default=1, show_default=True, help="Processes; 0 for one on each core.")
 @click.option(
     "--without", multiple=True, type=click.Choice(list(KIND)), help="A kind of fault to leave away."
 )
@@ -36,7 +36,7 @@ from wsloop.testing.simulator.world import SHAPES
 @click.option("--same", default=0, help="Run so many seeds twice, under two hash seeds, and compare.")
 @click.option("--digests", default=0, hidden=True)
 def main(
-    *, seed: int, seeds: int, steps: int, shape: str, jobs: int, without: tuple[str, ...], plan: str,
+    *, seed: int, seeds: int | None, steps: int, shape: str, jobs: int, without: tuple[str, ...], plan: str,
     history: int | None, log: bool, no_shrink: bool, as_json: bool, same: int, digests: int,
 ) -> None:  # fmt: skip
     """Run the real server on virtual time over a hostile network, from a seed."""
@@ -53,8 +53,9 @@ def main(
     if log or history is not None:
         outcomes = [_simulate_one(seed, steps, shape, faults, history, log=log)]
     else:
-        share = -(-steps // seeds)
-        outcomes = many.simulate_many(range(seed, seed + seeds), share, jobs, shape, faults)
+        jobs = jobs or many.cores()
+        count = seeds or (1 if jobs == 1 else many.seeds_for(steps, jobs))
+        outcomes = many.simulate_many(range(seed, seed + count), -(-steps // count), jobs, shape, faults)
     found = report.summed(outcomes, shape, _cpu_s(), has_all_faults=faults == FaultPlan())
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))

@@ -11,29 +11,32 @@ if TYPE_CHECKING:
 
 
 class Agenda:
-    """Calls in the order of their times, those of one time in the order in which they were entered."""
+    """Calls in the order of their times, those of one time in the order in which they were entered.
 
-    __slots__ = ("_entries", "_sequence")
+    `entries` is the heap, to be looked at only: its first item's first is when something is due next.
+    """
+
+    __slots__ = ("_sequence", "entries")
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
+        self.entries: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
         self._sequence = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def at(self, due_s: float, action: Callable[..., object], arguments: tuple[object, ...] = ()) -> None:
         """Call `action(*arguments)` once it is `due_s`."""
         self._sequence += 1
-        heapq.heappush(self._entries, (due_s, self._sequence, action, arguments))
+        heapq.heappush(self.entries, (due_s, self._sequence, action, arguments))
 
     def next_s(self) -> float:
         """Return when the first entry is due, infinity if there is none."""
-        return self._entries[0][0] if self._entries else math.inf
+        return self.entries[0][0] if self.entries else math.inf
 
     def run(self, now_s: float) -> None:
         """Call everything that is due, also what is entered for now meanwhile."""
-        entries = self._entries
+        entries = self.entries
         while entries and entries[0][0] <= now_s:
             _, _, action, arguments = heapq.heappop(entries)
             action(*arguments)

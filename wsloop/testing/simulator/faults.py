@@ -59,22 +59,22 @@ KINDS = (
     Kind("reuse", "a descriptor gets the number that was freed last", 2, Per.CALLS),
     Kind("accept-aborted", "accept finds that the client has gone (ECONNABORTED)", 8, Per.CALLS),
     Kind("accept-nobufs", "accept finds no memory (ENOBUFS)", 20, Per.CALLS),
-    Kind("emfile", "a process has no descriptor left for some time", 20, Per.SECONDS, is_felt=True),
-    Kind("reset", "a client's connection is reset", 3, Per.SECONDS),
-    Kind("fin", "a client ends its direction, and still reads", 8, Per.SECONDS),
-    Kind("vanish", "a client loses its power: nothing more comes, nothing is answered", 6, Per.SECONDS),
-    Kind("stall", "a client reads nothing for some time", 6, Per.SECONDS),
-    Kind("slow-line", "a client's line gets slow, narrow and uneven", 8, Per.SECONDS),
-    Kind("wall-forward", "the wall clock is set forwards", 15, Per.SECONDS),
-    Kind("wall-backward", "the wall clock is set backwards", 15, Per.SECONDS),
-    Kind("suspend", "the machine sleeps: monotonic time has jumped when it wakes", 40, Per.SECONDS),
+    Kind("emfile", "a process has no descriptor left for some time", 8, Per.SECONDS, is_felt=True),
+    Kind("reset", "a client's connection is reset", 1.5, Per.SECONDS),
+    Kind("fin", "a client ends its direction, and still reads", 4, Per.SECONDS),
+    Kind("vanish", "a client loses its power: nothing more comes, nothing is answered", 3, Per.SECONDS),
+    Kind("stall", "a client reads nothing for some time", 3, Per.SECONDS),
+    Kind("slow-line", "a client's line gets slow, narrow and uneven", 4, Per.SECONDS),
+    Kind("wall-forward", "the wall clock is set forwards", 8, Per.SECONDS),
+    Kind("wall-backward", "the wall clock is set backwards", 8, Per.SECONDS),
+    Kind("suspend", "the machine sleeps: monotonic time has jumped when it wakes", 15, Per.SECONDS),
     Kind("slow-turn", "a turn takes far longer than others", 200, Per.CALLS),
-    Kind("stop", "a process is stopped for some time (SIGSTOP, SIGCONT)", 15, Per.SECONDS),
-    Kind("crash", "the server, or a worker, dies without a word and is started again", 30, Per.SECONDS),
-    Kind("hub-crash", "the hub process dies without a word and is started again", 40, Per.SECONDS, _CLUSTER),
-    Kind("link-down", "the link between a worker and the hub process is reset", 10, Per.SECONDS, _CLUSTER),
-    Kind("link-slow", "a link gets slow and narrow for some time", 10, Per.SECONDS, _CLUSTER),
-    Kind("link-partition", "what is said on a link goes nowhere for a time", 15, Per.SECONDS, _CLUSTER, True),
+    Kind("stop", "a process is stopped for some time (SIGSTOP, SIGCONT)", 6, Per.SECONDS),
+    Kind("crash", "the server, or a worker, dies without a word and is started again", 10, Per.SECONDS),
+    Kind("hub-crash", "the hub process dies without a word and is started again", 12, Per.SECONDS, _CLUSTER),
+    Kind("link-down", "the link between a worker and the hub process is reset", 4, Per.SECONDS, _CLUSTER),
+    Kind("link-slow", "a link gets slow and narrow for some time", 5, Per.SECONDS, _CLUSTER),
+    Kind("link-partition", "what is said on a link goes nowhere for a time", 6, Per.SECONDS, _CLUSTER, True),
     Kind("broker-down", "a question is not answered, whether it was carried out or not", 60, Per.CALLS),
     Kind("broker-late", "what a broker says waits up to 2 s, and all behind it", 60, Per.CALLS),
     Kind("broker-duplicate", "an event comes again up to 2 s later", 40, Per.CALLS),
@@ -125,15 +125,16 @@ def missing(fired: Mapping[str, int], shapes: Iterable[str]) -> list[str]:
 
 
 class Chance:
-    """One kind in one history: `strikes` tells at each call whether it happens now."""
+    """One kind in one history: `strikes` tells at each call whether it happens now, never unless `is_on`."""
 
-    __slots__ = ("_left", "_mean", "_number", "_storm", "name", "random")
+    __slots__ = ("_left", "_mean", "_number", "_storm", "is_on", "name", "random")
 
     def __init__(self, storm: Storm, name: str, mean: float, random: random.Random) -> None:
         self.name = name
         self.random = random
         self._storm = storm
         self._mean = mean
+        self.is_on = mean < math.inf
         self._number = 0
         self._left = self._draw()
 
@@ -185,6 +186,11 @@ class Storm:
 
     def __getitem__(self, name: str) -> Chance:
         return self.chances[name]
+
+    def by_call(self, name: str) -> Chance | None:
+        """Return a kind that is drawn by calls, None if it is off: then not even that is asked."""
+        chance = self.chances[name]
+        return chance if chance.is_on else None
 
     def feel(self, name: str) -> None:
         """Count that a fault is met that lasts."""

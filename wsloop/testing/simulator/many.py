@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -20,17 +21,42 @@ if TYPE_CHECKING:
 HASH_SEEDS = ("1", "20061")
 """Two that order small sets differently."""
 
+SEED_STEPS = 100_000
+"""Of a seed where many share the work: some seconds, so that no core is idle for long at the end."""
+
 SAME_STEPS = 300
 """Of each seed that is compared with itself, before its calm."""
 
 
 def simulate_many(seeds: range, steps: int, jobs: int, shape: str, plan: FaultPlan | None) -> list[Outcome]:
-    """Run each seed for `steps` steps, on `jobs` processes; return the outcomes in the order of the seeds."""
+    """Run each seed for `steps` steps, on `jobs` processes; return the outcomes in the order of the seeds.
+
+    After a seed that fails those that have not begun are left away.
+    """
+    outcomes = []
     if jobs == 1 or len(seeds) == 1:
-        return [simulate(seed, steps, shape=shape, plan=plan) for seed in seeds]
+        for seed in seeds:
+            outcomes.append(simulate(seed, steps, shape=shape, plan=plan))
+            if outcomes[-1].failure is not None:
+                break
+        return outcomes
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(simulate, seed, steps, shape=shape, plan=plan) for seed in seeds]
-        return [each.result() for each in waiting]
+        waiting = deque(pool.submit(simulate, seed, steps, shape=shape, plan=plan) for seed in seeds)
+        while waiting:
+            outcomes.append(waiting.popleft().result())
+            if outcomes[-1].failure is not None:
+                waiting = deque(each for each in waiting if not each.cancel())
+    return outcomes
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def seeds_for(steps: int, jobs: int) -> int:
+    """Return into how many seeds so many steps are best divided: the same number for each job."""
+    return jobs * max(1, round(steps / SEED_STEPS / jobs))
 
 
 def digests(seeds: range) -> Iterator[str]:

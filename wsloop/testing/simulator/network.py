@@ -33,7 +33,7 @@ class Descriptors(DescriptorTable):
     def __init__(self, storm: Storm) -> None:
         super().__init__(DESCRIPTORS)
         self._storm = storm
-        self._reuse = storm["reuse"]
+        self._reuse = storm.by_call("reuse")
         self._last_freed = -1
         self._next = FIRST_FD
 
@@ -42,7 +42,7 @@ class Descriptors(DescriptorTable):
         if self.is_full():
             raise os_error(errno.EMFILE)
         fd = self._last_freed
-        if fd < 0 or fd in self._owners or not self._reuse.strikes():
+        if fd < 0 or fd in self._owners or self._reuse is None or not self._reuse.strikes():
             fd = self._next
             self._next += 1
         self._owners[fd] = owner
@@ -82,7 +82,8 @@ class Cable:
         self.lines: dict[int, Line] = {}
         self._clock = clock
         self._agenda = agenda
-        self._spike = storm["spike"]
+        self._spike = storm.by_call("spike")
+        self._jitter = storm["slow-line"].random
         self._next_port = FIRST_PORT
         self._number = self.dialled = 0
 
@@ -94,14 +95,15 @@ class Cable:
             end.held.append((arrive, arguments))
             self.storm.feel("link-partition")
             return
-        due_s = now_s = self._clock.now()
+        due_s = now_s = self._clock.now_s
         if end.bytes_per_s:
             due_s = end.free_s = max(end.free_s, now_s) + size_bytes / end.bytes_per_s
         due_s += end.delay_s
         if end.jitter_s:
-            due_s += self._spike.random.random() * end.jitter_s
-        if self._spike.strikes():
-            due_s += self._spike.random.uniform(0.01, SPIKE_S)
+            due_s += self._jitter.random() * end.jitter_s
+        spike = self._spike
+        if spike is not None and spike.strikes():
+            due_s += spike.random.uniform(0.01, SPIKE_S)
         due_s = max(due_s, end.last_arrival_s)
         end.last_arrival_s = due_s
         self._agenda.at(due_s, arrive, arguments)

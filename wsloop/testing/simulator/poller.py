@@ -16,6 +16,7 @@ from wsloop.testing.simulator.sockets import SimulatedListener, SimulatedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from wsloop.testing.simulator.faults import Storm
     from wsloop.testing.simulator.network import Descriptors
@@ -47,7 +48,8 @@ class SimulatedPoller:
         self._interests: dict[int, int] = {}
         self._sockets: dict[int, SimulatedSocket | SimulatedListener] = {}
         self.maybe: dict[int, None] = {}
-        self._spurious, self._shuffle, self._cut = storm["spurious"], storm["shuffle"], storm["cut-list"]
+        self._spurious, self._shuffle = storm.by_call("spurious"), storm.by_call("shuffle")
+        self._cut = storm.by_call("cut-list")
 
     def __len__(self) -> int:
         return len(self._interests)
@@ -95,8 +97,8 @@ class SimulatedPoller:
             ready = self._sleep(timeout_s)
         if len(ready) > 1:
             self._disturb(ready)
-        if self._spurious.strikes():
-            self._add_spurious(ready)
+        if self._spurious is not None and self._spurious.strikes():
+            self._add_spurious(self._spurious.random, ready)
         self.reported = len(ready)
         return ready
 
@@ -123,9 +125,9 @@ class SimulatedPoller:
 
     def _disturb(self, ready: Ready) -> None:
         """Report the descriptors in any order, and not all of them."""
-        if self._shuffle.strikes():
+        if self._shuffle is not None and self._shuffle.strikes():
             self._shuffle.random.shuffle(ready)
-        if self._cut.strikes():
+        if self._cut is not None and self._cut.strikes():
             self._shorten(ready, self._cut.random.randrange(1, len(ready)))
         elif len(ready) > self._max_events:
             self._shorten(ready, self._max_events)
@@ -137,8 +139,8 @@ class SimulatedPoller:
             if self.maybe.pop(fd, self) is None:
                 self.maybe[fd] = None
 
-    def _add_spurious(self, ready: Ready) -> None:
+    def _add_spurious(self, random: Random, ready: Ready) -> None:
         reported = {fd for fd, _ in ready}
         others = [each for each in self._interests.items() if each[1] and each[0] not in reported]
         if others:
-            ready.append(self._spurious.random.choice(others))
+            ready.append(random.choice(others))

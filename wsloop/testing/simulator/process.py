@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wsloop.loop.reactor import Reactor
-    from wsloop.server.assembly import Domain, House, Options
+    from wsloop.server.assembly import Domain, House
     from wsloop.testing.simulator.sockets import SimulatedSocket
     from wsloop.testing.simulator.world import World
 
@@ -49,6 +49,7 @@ class Process:
         self.stopped_until_s = -math.inf
         self.on_started: Callable[[Process], object] | None = None
         self._world = world
+        self._due_s: float | None = None
         self.start()
 
     def start(self) -> None:
@@ -57,6 +58,7 @@ class Process:
             return
         world = self._world
         self.life += 1
+        self.look_again()
         self.stopped_until_s = -math.inf
         self.network = ProcessNetwork(world.cable)
         self.poller = SimulatedPoller(
@@ -108,10 +110,20 @@ class Process:
             return math.inf
         if self.stopped_until_s > now_s:
             return self.stopped_until_s
-        if self.reactor.is_busy or (self.poller.maybe and self.poller.collect()):
+        if self.poller.maybe and self.poller.collect():
             return now_s
+        due_s = self._due_s
+        return due_s if due_s is not None else self._look()
+
+    def look_again(self) -> None:
+        """Say that its queues and timers may have changed: it had a turn, or somebody meddled with it."""
+        self._due_s = None
+
+    def _look(self) -> float:
         deadline_s = self.reactor.next_deadline()
-        return math.inf if deadline_s is None else deadline_s
+        due_s = math.inf if deadline_s is None else deadline_s
+        self._due_s = due_s = -math.inf if self.reactor.is_busy else due_s
+        return due_s
 
     def links(self) -> list[SimulatedSocket]:
         """Return its ends of links."""

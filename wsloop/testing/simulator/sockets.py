@@ -53,9 +53,9 @@ class SimulatedSocket(MemorySocket):
         self._cable = cable
         self._note = cable.trace.note
         storm = cable.storm
-        self._eagain_read, self._short_read = storm["read-eagain"], storm["short-read"]
-        self._eagain_write, self._short_write = storm["write-eagain"], storm["short-write"]
-        self._reset_write, self._hang_up = storm["write-reset"], storm["hang-up"]
+        self._eagain_read, self._short_read = storm.by_call("read-eagain"), storm.by_call("short-read")
+        self._eagain_write, self._short_write = storm.by_call("write-eagain"), storm.by_call("short-write")
+        self._reset_write, self._hang_up = storm.by_call("write-reset"), storm.by_call("hang-up")
 
     # -- what the poller asks ----------------------------------------------------------------
 
@@ -80,10 +80,10 @@ class SimulatedSocket(MemorySocket):
         arrived = self._arrived
         if not arrived or self._is_closed:
             return super().recv(max_bytes)
-        if self._eagain_read.strikes():
+        if self._eagain_read is not None and self._eagain_read.strikes():
             raise os_error(errno.EAGAIN)
         count = min(max_bytes, len(arrived))
-        if count > 1 and self._short_read.strikes():
+        if self._short_read is not None and count > 1 and self._short_read.strikes():
             count = self._short_read.random.randrange(1, count)
         data = bytes(arrived) if count == len(arrived) else bytes(arrived[:count])
         del arrived[:count]
@@ -100,12 +100,12 @@ class SimulatedSocket(MemorySocket):
             if not data:
                 return 0
             raise os_error(errno.EAGAIN)
-        if self._eagain_write.strikes():
+        if self._eagain_write is not None and self._eagain_write.strikes():
             raise os_error(errno.EAGAIN)
-        if self._reset_write.strikes():
+        if self._reset_write is not None and self._reset_write.strikes():
             self.reset()
             self._raise_pending_error()
-        if count > 1 and self._short_write.strikes():
+        if self._short_write is not None and count > 1 and self._short_write.strikes():
             count = self._short_write.random.randrange(1, count)
         taken = data if count == len(data) and type(data) is bytes else bytes(data[:count])
         self.transmit(taken)
@@ -133,8 +133,9 @@ class SimulatedSocket(MemorySocket):
     def on_data(self, data: bytes) -> None:
         """See `MemorySocket.on_data`."""
         super().on_data(data)
-        self.touch()
-        if self._hang_up.strikes():
+        if self.poller is not None:
+            self.poller.maybe[self._fd] = None
+        if self._hang_up is not None and self._hang_up.strikes():
             self.reset()
 
     def on_fin(self) -> None:
@@ -160,7 +161,8 @@ class SimulatedListener(MemoryListeningSocket):
         self.poller: SimulatedPoller | None = None
         self.network = network
         self._cable = cable
-        self._aborted, self._nobufs = cable.storm["accept-aborted"], cable.storm["accept-nobufs"]
+        self._aborted = cable.storm.by_call("accept-aborted")
+        self._nobufs = cable.storm.by_call("accept-nobufs")
         super().__init__(cast("MemoryNetwork", network), bound, backlog)
 
     def touch(self) -> None:
@@ -175,9 +177,9 @@ class SimulatedListener(MemoryListeningSocket):
     def accept(self) -> tuple[MemorySocket, Address]:
         """See `MemoryListeningSocket.accept`."""
         if self._queue and not self._is_closed:
-            if self._nobufs.strikes():
+            if self._nobufs is not None and self._nobufs.strikes():
                 raise os_error(errno.ENOBUFS)
-            if self._aborted.strikes():
+            if self._aborted is not None and self._aborted.strikes():
                 self._queue.popleft().reset()
                 raise os_error(errno.ECONNABORTED)
         return super().accept()

@@ -62,19 +62,17 @@ class Weather:
         for kind in KINDS:
             if kind.per is Per.SECONDS:
                 self._plan(kind.name)
-
-    @property
-    def next_s(self) -> float:
-        """When the next fault, or repair, is due."""
-        return self._agenda.next_s()
+        self.next_s = self._agenda.next_s()
 
     def run(self) -> None:
         """Let happen what is due."""
-        self._agenda.run(self._world.clock.now())
+        self._agenda.run(self._world.clock.now_s)
+        self.next_s = self._agenda.next_s()
 
     def end(self) -> None:
         """Repair everything now; nothing more happens by itself."""
         self._agenda = Agenda()
+        self.next_s = math.inf
         for number in list(self._repairs):
             self._repair(number)
 
@@ -97,6 +95,7 @@ class Weather:
         self._repair_number += 1
         self._repairs[self._repair_number] = (repair, arguments)
         self._agenda.at(self._world.clock.now() + delay_s, self._repair, (self._repair_number,))
+        self.next_s = self._agenda.next_s()
 
     def _repair(self, number: int) -> None:
         found = self._repairs.pop(number, None)

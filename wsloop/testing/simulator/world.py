@@ -70,13 +70,14 @@ class World:
         self.steps = self.turns_worked = 0
         self.is_calm = False
         self._order = self.choices.stream("order of processes")
-        self._slow_turn = self.storm["slow-turn"]
+        self._slow_turn = self.storm.by_call("slow-turn")
         self.processes = self._begin()
         self.doors = [each for each in self.processes if each.name != HUB]
         self.weather = Weather(self)
         self._began_s = self.clock.now()
         self.actors: list[Actor] = actors.people(self)
         self.checkers: list[Checker] = checkers.checkers(self)
+        self._looks = [each.after_step for each in self.checkers]
 
     @property
     def messages(self) -> int:
@@ -103,7 +104,12 @@ class World:
 
     def wake(self, actor: Actor, delay_s: float) -> None:
         """Call `actor.act(world)` in `delay_s` seconds; who asks twice is called twice."""
-        self.agenda.at(self.clock.now() + delay_s, actor.act, (self,))
+        self.agenda.at(self.clock.now_s + delay_s, self._act, (actor,))
+
+    def _act(self, actor: Actor) -> None:
+        actor.act(self)
+        for process in self.processes:
+            process.look_again()  # an operator may have meddled with it
 
     def dial(
         self,
@@ -122,38 +128,48 @@ class World:
         self.steps += 1
         self.storm.step = self.steps
         process = self._next_process()
-        reactor = process.reactor
+        reactor, clock = process.reactor, self.clock
         deadline_s = reactor.next_deadline()
         reactor.run_once()
+        process.look_again()
         reported = process.poller.reported
         if reported or (deadline_s is not None and deadline_s <= reactor.now):
             self.turns_worked += 1
         self.trace.note("turn", self.steps, process.name, reported, reactor.now)
-        self.clock.advance(
-            self._slow_turn.random.choice(SLOW_TURNS_S) if self._slow_turn.strikes() else TURN_S
-        )
-        for checker in self.checkers:
-            checker.after_step(self)
+        lasted_s = TURN_S
+        if self._slow_turn is not None and self._slow_turn.strikes():
+            lasted_s = self._slow_turn.random.choice(SLOW_TURNS_S)
+        clock.move_to(clock.now_s + lasted_s)
+        for look in self._looks:
+            look(self)
 
     def _next_process(self) -> Process:
         """Return whose turn it is: time passes until somebody has something to do."""
+        clock, agenda, weather = self.clock, self.agenda, self.weather
         while True:
-            now_s = self.clock.now()
-            if self.weather.next_s <= now_s:
-                self.weather.run()
-                continue
-            self.agenda.run(now_s)
+            now_s = clock.now_s
+            if weather.next_s <= now_s:
+                weather.run()
+                for process in self.processes:
+                    process.look_again()
+            if agenda.next_s() <= now_s:
+                agenda.run(now_s)
             if len(self.processes) == 1 and self.processes[0].is_running(now_s):
                 return self.processes[0]  # it waits in its own poll
-            wakes = [(process.wake_s(now_s), process) for process in self.processes]
-            awake = [process for wake_s, process in wakes if wake_s <= now_s]
+            awake = []
+            next_s = math.inf
+            for process in self.processes:
+                wake_s = process.wake_s(now_s)
+                if wake_s <= now_s:
+                    awake.append(process)
+                elif wake_s < next_s:
+                    next_s = wake_s
             if awake:
                 return awake[0] if len(awake) == 1 else self._order.choice(awake)
-            first_s = min(wake_s for wake_s, _ in wakes)
-            next_s = min(first_s, self.agenda.next_s(), self.weather.next_s)
+            next_s = min(next_s, agenda.next_s(), weather.next_s)
             if next_s == math.inf:
                 raise Violation("deadlock", "nothing can happen any more")
-            self.clock.move_to(next_s)
+            clock.move_to(next_s)
 
     def sleep(self, sleeper: Process, timeout_s: float | None) -> Ready:
         """Let time pass while a process sleeps in its poll, until it or another one has something to do.
@@ -161,16 +177,15 @@ class World:
         Returns what is ready for it by then.
         """
         clock, agenda, poller = self.clock, self.agenda, sleeper.poller
-        others = [each for each in self.processes if each is not sleeper]
-        now_s = clock.now()
+        entries = agenda.entries
+        now_s = clock.now_s
         until_s = math.inf if timeout_s is None else now_s + timeout_s
         latest_s = min(until_s, self.weather.next_s)
         ready: Ready = []
         while not ready and now_s < until_s:
-            next_s = min(latest_s, agenda.next_s())
-            for other in others:
-                if other.wake_s(now_s) <= next_s:
-                    return ready
+            next_s = entries[0][0] if entries and entries[0][0] < latest_s else latest_s
+            if self._others_wake_by(next_s, now_s, sleeper):
+                return ready
             if next_s == math.inf:
                 raise Violation("deadlock", "nothing can happen any more")
             if next_s > now_s:
@@ -181,6 +196,12 @@ class World:
             if now_s >= latest_s:
                 break
         return ready
+
+    def _others_wake_by(self, time_s: float, now_s: float, sleeper: Process) -> bool:
+        """Whether another process has something to do before a time, or then."""
+        if len(self.processes) == 1:
+            return False
+        return any(process is not sleeper and process.wake_s(now_s) <= time_s for process in self.processes)
 
     def run_for(self, duration_s: float) -> None:
         """Take steps for so much virtual time."""

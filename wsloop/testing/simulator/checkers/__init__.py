@@ -2,8 +2,8 @@
 
 P1 to P5 and P7 are functions that are told of one event (an append, an acknowledgement, a push) and raise a
 `Violation`; so is what is judged of single connections. `watch.py` calls what looks at the world after each
-step, at rest and at the end. None walks over the whole world after a step: what costs more than a comparison is
-done every so many steps, and says so.
+step, at rest and at the end. None walks over the whole world after a step: what costs more than a
+comparison is done every so many steps, and says so.
 """
 
 from __future__ import annotations

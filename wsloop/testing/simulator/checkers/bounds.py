@@ -1,6 +1,6 @@
-"""Every queue has an end: what waits for a peer, who is connected, what is lent. Costs a walk over all connections.
+"""Every queue has an end: what waits for a peer, who is connected, what is lent.
 
-The bounds of streams are judged at the broker (`taps.py`), with every append.
+Costs a walk over all connections. Those of streams are judged at the broker, at every append (`taps.py`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.model.scene import Scene
 
 SLACK_BYTES = 128 * 1024
-"""A message that was let in with little room left; answers of one read, corked; control frames. More is a leak."""
+"""A message that was let in with little room left, the answers to one read, control frames."""
 
-DESCRIPTORS_APART = 16
-"""Listeners, spares, links, the operator's software."""
+TIMERS_APART = 6
+"""Of what comes and goes besides connections: a listener's pause, refusals, a drain, links and attempts."""
 
 
 def check_connection(scene: Scene, name: str, connection: Connection, hard_messages: int) -> None:
@@ -28,9 +28,13 @@ def check_connection(scene: Scene, name: str, connection: Connection, hard_messa
     if mailbox is None:
         return
     if mailbox.messages > 2 * hard_messages:
-        scene.broken("bounds", f"connection {connection.id} of {name} has {mailbox.messages} messages waiting")
+        scene.broken(
+            "bounds", f"connection {connection.id} of {name} has {mailbox.messages} messages waiting"
+        )
     if mailbox.size < 0 or mailbox.messages < 0 or not 0 <= mailbox.firm_bytes <= mailbox.size:
-        scene.broken("bounds", f"connection {connection.id} of {name} counts {mailbox.size} bytes in its mailbox")
+        scene.broken(
+            "bounds", f"connection {connection.id} of {name} counts {mailbox.size} bytes in its mailbox"
+        )
 
 
 def check_house(scene: Scene, name: str, house: House) -> None:
@@ -49,3 +53,10 @@ def check_house(scene: Scene, name: str, house: House) -> None:
     clients = len(house.hub._clients)
     if clients > len(server.registry):
         scene.broken("bounds", f"{name} knows {clients} clients with {len(server.registry)} connections")
+
+
+def check_timers(scene: Scene, name: str, house: House, own: int) -> None:
+    """Judge that a process has one timer for each connection, besides `own` ones: none outlives its owner."""
+    timers, connections = house.reactor.statistics().timers, len(house.server.registry)
+    if timers > own + connections + TIMERS_APART:
+        scene.broken("bounds", f"{name} has {timers} timers with {connections} connections")

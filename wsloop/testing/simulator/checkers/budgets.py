@@ -1,6 +1,6 @@
-"""A turn's work is within its budget: commands, messages, timers and callbacks, counted from one turn to the next.
+"""A turn's work is within its budget: commands, messages, timers, callbacks.
 
-Bytes read per connection and turn are judged in `wire.py`, where they are read.
+Counted from one turn to the next. What is read per connection and turn is judged in `wire.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUIET_FRAMES = QUIET_BYTES // LEAST_FRAME_BYTES
 
 
 def most_commands(connections: int) -> int:
-    """Return how many commands one turn may carry out: the sum, one more share, and the least of everybody."""
+    """Return how many commands one turn may carry out: the sum, one more share, the least of all."""
     return UNITS_PER_TURN // COMMAND_UNITS + COMMANDS_PER_TURN + LEAST_COMMANDS * connections
 
 
@@ -64,9 +64,9 @@ class Budgets:
 
 
 class Probe:
-    """A crowd of timers due at once, and a callback that asks to be called again: what the loop makes of them.
+    """A crowd of timers due at once, and a callback that asks to be called again.
 
-    It is over when all have fired.
+    Is told what the loop makes of them. It is over when all have fired.
     """
 
     TIMERS = TIMER_BUDGET + 500
@@ -95,7 +95,9 @@ class Probe:
         if self._timers > TIMER_BUDGET:
             self._scene.broken("budget", f"{self._name} called {self._timers} timers in one turn")
         if self._callbacks > 1:
-            self._scene.broken("budget", f"{self._name} called one callback {self._callbacks} times in one turn")
+            self._scene.broken(
+                "budget", f"{self._name} called one callback {self._callbacks} times in one turn"
+            )
         self._timers = self._callbacks = 0
 
     def _on_timer(self) -> None:

@@ -24,9 +24,13 @@ def check_completed(
     `told` is the place it names; `top` the stream's position now, `last` the newest payload it holds.
     """
     if told != top:
-        scene.broken("P1", f"{shown(payload)} in {channel} was completed at {told} while the stream ends at {top}")
+        scene.broken(
+            "P1", f"{shown(payload)} in {channel} was completed at {told} while the stream ends at {top}"
+        )
     if last is not None and last != payload:
-        scene.broken("P1", f"{shown(payload)} in {channel} was completed at {told}, where {shown(last)} stands")
+        scene.broken(
+            "P1", f"{shown(payload)} in {channel} was completed at {told}, where {shown(last)} stands"
+        )
 
 
 def check_acknowledged(scene: Scene, who: str, book: Book, told: Place, sent: Text) -> Text:

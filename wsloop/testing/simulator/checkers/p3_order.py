@@ -33,9 +33,13 @@ def check_same(scene: Scene, who: str, book: Book, place: Place, seen: bytes) ->
     life = book.life(place.epoch)
     found = None if life is None else life.at(place.offset)
     if found is None:
-        scene.broken("P3", f"{who} was given {shown(seen)} at {place} of {book.name}, where nothing was appended")
+        scene.broken(
+            "P3", f"{who} was given {shown(seen)} at {place} of {book.name}, where nothing was appended"
+        )
     if found != seen:
-        scene.broken("P3", f"{who} was given {shown(seen)} at {place} of {book.name}, where {shown(found)} stands")
+        scene.broken(
+            "P3", f"{who} was given {shown(seen)} at {place} of {book.name}, where {shown(found)} stands"
+        )
 
 
 def check_turn(scene: Scene, who: str, book: Book, before: int, turn: int, *, is_whole: bool) -> None:

@@ -27,4 +27,6 @@ def check_place(scene: Scene, who: str, book: Book, place: Place, healthy_since_
     top = book.top
     if place != top and place.epoch == top.epoch and scene.now_s > quiet_since_s + WITHIN_S + UNDER_WAY_S:
         quiet_s = scene.now_s - quiet_since_s
-        scene.broken("P6", f"{who} is at {place} of {book.name}, quiet for {quiet_s:.1f} s at {top}, and not told")
+        scene.broken(
+            "P6", f"{who} is at {place} of {book.name}, quiet for {quiet_s:.1f} s at {top}, and not told"
+        )

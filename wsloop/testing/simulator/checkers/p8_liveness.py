@@ -1,13 +1,11 @@
-"""P8, when faults stop, everybody is subscribed and at the top, and all that was said is acknowledged, within 30 s."""
+"""P8: when faults stop, everybody is subscribed and at the top, and all is acknowledged, within 30 s."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.testing.simulator.model.ledger import Place
-
 if TYPE_CHECKING:
-    from wsloop.testing.simulator.model.ledger import Book
+    from wsloop.testing.simulator.model.ledger import Book, Place
     from wsloop.testing.simulator.model.scene import Scene
 
 

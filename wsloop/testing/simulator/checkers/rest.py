@@ -1,7 +1,7 @@
-"""Nothing is left at rest: the server knows those who are there, and nobody else; then nobody; then nothing is open.
+"""Nothing is left at rest: the server knows those who are there, and nobody else.
 
-Three times: half a minute after the last fault, with everybody connected and quiet; some seconds after all have
-gone home; and when the processes have been closed. Walks over everything, once in a history.
+Three times: half a minute after the last fault, with everybody connected and quiet; some seconds after all
+have gone home; and when the processes have been closed. Walks over everything, once in a history.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from wsloop.hub.memory_broker import MemoryBroker
-from wsloop.hub.presence import MemoryPresence
 from wsloop.server.lifecycle import State
 
 if TYPE_CHECKING:
+    from wsloop.hub.memory_broker import MemoryBroker
+    from wsloop.hub.presence import MemoryPresence
     from wsloop.server.assembly import House
     from wsloop.server.connection import Connection
     from wsloop.testing.simulator.model.scene import Scene
@@ -70,7 +70,9 @@ def check_loop(scene: Scene, where: str, house: House, own_timers: int) -> None:
     check_equal(scene, where, "callbacks waiting:", statistics.callbacks, 0)
 
 
-def check_domain(scene: Scene, where: str, broker: MemoryBroker, presence: MemoryPresence, members: Presences) -> None:
+def check_domain(
+    scene: Scene, where: str, broker: MemoryBroker, presence: MemoryPresence, members: Presences
+) -> None:
     """Judge what the processes share: who is in which channel, and which channels are listened to."""
     found = {channel: sorted(each.infos) for channel, each in presence._channels.items()}
     expected = {channel: sorted(clients) for channel, clients in members.items() if clients}

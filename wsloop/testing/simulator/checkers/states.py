@@ -1,7 +1,7 @@
-"""A connection's states follow its table, none is closed and still there, and none is freed inside a callback.
+"""A connection's states follow its table; none is closed and still there, or freed inside a callback.
 
-Every connection's state is compared with the one it had when it was looked at last: a state must be one that the
-table leads to from there, in any number of steps.
+Every connection's state is compared with the one it had when it was looked at last: a state must be one that
+the table leads to from there, in any number of steps.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ class States:
         for connection in self._registry.snapshot():
             state = connection.state
             if state is State.CLOSED:
-                self._scene.broken("states", f"connection {connection.id} of {self._name} is closed, and still there")
-            check_step(self._scene, self._name, connection.id, last.get(connection.id, State.ACCEPTING), state)
+                self._scene.broken(
+                    "states", f"connection {connection.id} of {self._name} is closed, and still there"
+                )
+            check_step(
+                self._scene, self._name, connection.id, last.get(connection.id, State.ACCEPTING), state
+            )
             self._last[connection.id] = state

@@ -1,4 +1,4 @@
-"""Where the checkers listen inside a server: at its broker. It is the one truth that a promise is measured by.
+"""Where the checkers listen inside a server: at its broker, the one truth to measure by.
 
 A tap is put around the two methods of a `MemoryBroker` that change a stream. It looks at the stream itself,
 not at what is said of it.
@@ -55,7 +55,11 @@ class BrokerTap:
         """Judge a completion before anybody hears of it."""
         if not isinstance(result, Unavailable):
             ledger = self._ledger
-            book, place, text = ledger.book(channel), Place(result.epoch, result.offset), Text.decode(draft.data)
+            book, place, text = (
+                ledger.book(channel),
+                Place(result.epoch, result.offset),
+                Text.decode(draft.data),
+            )
             if result.duplicate:
                 self.duplicates += 1
                 p2_once.check_duplicate(ledger.scene, book, place, text)
@@ -87,11 +91,15 @@ class BrokerTap:
         broker, scene = self._broker, self._ledger.scene
         entry = broker._entries.get(book.name)
         if entry is None:
-            scene.broken("P1", f"{shown(payload)} was completed at {told} of {book.name}, which has no stream")
+            scene.broken(
+                "P1", f"{shown(payload)} was completed at {told} of {book.name}, which has no stream"
+            )
         stream = entry.stream
         kept = stream._publications
         last = kept[-1].data if kept else None
-        p1_acknowledged.check_completed(scene, book.name, payload, told, Place(stream.epoch, stream.top), last)
+        p1_acknowledged.check_completed(
+            scene, book.name, payload, told, Place(stream.epoch, stream.top), last
+        )
         if len(kept) > book.rules.size:
             scene.broken("bounds", f"{book.name} keeps {len(kept)} publications, not {book.rules.size}")
         if broker._held_bytes > broker._limits.memory_bytes:
@@ -99,4 +107,4 @@ class BrokerTap:
         if broker._evicted != self._evicted:
             self._evicted = broker._evicted
             for each in self._ledger.books.values():
-                each.evicted_s = scene.now_s
+                each.evicted_s = broker._now()

@@ -1,4 +1,4 @@
-"""What is looked at when: after every step, every so many, in the calm, at rest, when all have gone, at the end."""
+"""What is looked at when: after every step, every so many, in the calm, at rest, and at the end."""
 
 from __future__ import annotations
 
@@ -141,6 +141,8 @@ class Watch:
             if life.process.house is life.house:
                 life.states.look()
                 bounds.check_house(self._scene, life.name, life.house)
+                if life.probe is None and self._scene.is_orderly:
+                    bounds.check_timers(self._scene, life.name, life.house, life.own_timers)
         if town.is_quiet and not town.is_over:
             self._look_for_losses()
 

@@ -1,9 +1,10 @@
 """What goes on the wire is the head of what was queued, at every connection and across every partial write.
 
 A `QueueTap` is an outbox that remembers what it was given, apart from what the real one makes of it. A
-`WireTap` stands in a socket's `send`: it compares each write with the head of that memory. What is said without
-queueing may only be said while nothing is queued; and what the kernel did not take of it must be queued before
-the turn is over. So the bytes on the wire are a prefix of the bytes that were said, byte for byte.
+`WireTap` stands in a socket's `send`: it compares each write with the head of that memory. What is said
+without queueing may only be said while nothing is queued; and what the kernel did not take of it must be
+queued before the turn is over. So the bytes on the wire are a prefix of the bytes that were said, byte for
+byte.
 
 The same taps judge what else is judged at a socket: no output after the close, bytes read per turn.
 """
@@ -78,7 +79,7 @@ class QueueTap(Outbox):
 
 
 class WireTap:
-    """Around the socket of `connection`, which has just been accepted. `cuts` collects those that owe a rest."""
+    """Around the socket of `connection`, which was just accepted. `cuts` collects those that owe a rest."""
 
     __slots__ = ("_connection", "_cuts", "_recv", "_scene", "_send", "_taken", "_turn", "cut", "queue")
 
@@ -112,7 +113,9 @@ class WireTap:
         queue = self.queue
         if queue.size:
             if data is not queue.owed[0] and queue.head(len(data)) != data:
-                self.broken(f"{bytes(data[:40])!r} was sent while {queue.head(40)!r} is the head of the queue")
+                self.broken(
+                    f"{bytes(data[:40])!r} was sent while {queue.head(40)!r} is the head of the queue"
+                )
             count = self._send(data)
             self._taken += count
             return count

@@ -29,7 +29,7 @@ _OPEN = Namespace(
 
 
 def _with(**options: object) -> Namespace:
-    return Namespace(**{name: getattr(_OPEN, name) for name in _OPEN.__struct_fields__} | options)  # type: ignore[arg-type]
+    return Namespace(**{name: getattr(_OPEN, name) for name in _OPEN.__struct_fields__} | options)
 
 
 _STREAM = {"history_size": 12, "history_ttl_s": 20.0, "history_meta_ttl_s": 45.0, "force_recovery": True}

@@ -1,4 +1,4 @@
-"""Somebody who says things to `/echo` and wants every byte back: fragmented, compressed, with pings between."""
+"""Somebody who talks to `/echo` and wants every byte back: fragmented, compressed, pings between."""
 
 from __future__ import annotations
 
@@ -54,12 +54,14 @@ class EchoSocket(Socket):
 
     def _compare(self, opcode: int, payload: bytes) -> None:
         if not self.expected:
-            self.scene.broken("speech", f"{self.who} was echoed {payload[:40]!r} without having said anything")
+            self.scene.broken(
+                "speech", f"{self.who} was echoed {payload[:40]!r} without having said anything"
+            )
         said_opcode, said = self.expected.popleft()
         if (opcode, payload) != (said_opcode, said):
             self.scene.broken(
                 "speech",
-                f"{self.who} said {len(said)} bytes {said[:40]!r} and was echoed {len(payload)}, {payload[:40]!r}",
+                f"{self.who} said {len(said)} bytes {said[:40]!r} and was echoed {payload[:40]!r}",
             )
 
     def on_pong(self, payload: bytes) -> None:
@@ -72,7 +74,9 @@ class EchoSocket(Socket):
     def on_close(self, code: int, reason: str) -> None:
         """See `Socket.on_close`."""
         if not self.has_closed and code not in KNOWN_ENDS and not reason.startswith(REASONS):
-            self.scene.broken("speech", f"{self.who}, who did nothing wrong, was closed with {code} {reason!r}")
+            self.scene.broken(
+                "speech", f"{self.who}, who did nothing wrong, was closed with {code} {reason!r}"
+            )
 
 
 class Echoer:
@@ -168,5 +172,3 @@ class Echoer:
             payload = b"%d" % len(socket.pinged) + self.chance.randbytes(self.chance.choice((0, 4, 120)))
             socket.pinged.append(payload)
             socket.send(frames.masked(PING, payload, self.chance.randbytes(4)))
-
-

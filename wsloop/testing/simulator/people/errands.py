@@ -6,19 +6,21 @@ quiet these are all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.checkers import p3_order, p5_window
 from wsloop.testing.simulator.model.ledger import Place
 from wsloop.testing.simulator.people import socket
 from wsloop.testing.simulator.people.channels import CHANNELS
+from wsloop.testing.simulator.people.member import IN, OUT, Question
 from wsloop.testing.simulator.people.reader import CountingReader
 from wsloop.testing.simulator.people.tokens import token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsloop.testing.simulator.people.person import Membership, Person
+    from wsloop.testing.simulator.people.member import Membership
+    from wsloop.testing.simulator.people.person import Person
     from wsloop.testing.simulator.people.phone import Phone, Reply
     from wsloop.testing.simulator.people.writer import KeyKind, Message
 
@@ -40,7 +42,7 @@ def run(person: Person, phone: Phone) -> None:
     """Do what is due, or else what comes to mind."""
     if person.is_restless:
         for membership in person.memberships.values():
-            if membership.state == "out" and not membership.is_server_side:
+            if membership.state == OUT and not membership.is_server_side:
                 person.subscribe(phone, membership)
                 return
         person.is_restless = False
@@ -100,7 +102,7 @@ def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
 def unsubscribe(person: Person, phone: Phone) -> None:
     """Leave a channel; they will want to be back."""
     membership = _any(person)
-    if membership.state == "in" and not membership.is_server_side:
+    if membership.state == IN and not membership.is_server_side:
         person.unsubscribe(phone, membership)
 
 
@@ -110,7 +112,7 @@ def read_history(person: Person, phone: Phone) -> None:
     if not membership.reader.book.rules.size or membership.is_server_side:
         return
     limit, reverse = chance.choice((-1, 0, 3)), chance.random() < 0.3
-    number = phone.number(("history", membership, limit, reverse))
+    number = phone.number(Question("history", membership, limit, reverse))
     turned = b',"reverse":true' if reverse else b""
     phone.say(b'{"id":%d,"history":{"channel":"%b","limit":%d%b}}' % (number, membership.name, limit, turned))
 
@@ -119,7 +121,7 @@ def look_around(person: Person, phone: Phone) -> None:
     """Ask who is in a channel."""
     membership = _any(person)
     if not membership.is_server_side:
-        number = phone.number(("presence", membership))
+        number = phone.number(Question("presence", membership))
         phone.say(b'{"id":%d,"presence":{"channel":"%b"}}' % (number, membership.name))
 
 
@@ -127,7 +129,7 @@ def count_heads(person: Person, phone: Phone) -> None:
     """Ask how many are in a channel."""
     membership = _any(person)
     if not membership.is_server_side:
-        number = phone.number(("presence_stats", membership))
+        number = phone.number(Question("presence_stats", membership))
         phone.say(b'{"id":%d,"presence_stats":{"channel":"%b"}}' % (number, membership.name))
 
 
@@ -135,8 +137,8 @@ def acknowledge(person: Person, phone: Phone) -> None:
     """Tell how far one has read."""
     membership = _any(person)
     reader = membership.reader
-    if membership.state == "in" and isinstance(reader, CountingReader) and reader.offset:
-        number = phone.number(("ack", membership))
+    if membership.state == IN and isinstance(reader, CountingReader) and reader.offset:
+        number = phone.number(Question("ack", membership))
         phone.say(
             b'{"id":%d,"ack":{"channel":"%b","offset":%d,"epoch":"%b"}}'
             % (number, membership.name, reader.offset, reader.epoch.encode())
@@ -148,7 +150,7 @@ def refresh(person: Person, phone: Phone) -> None:
     if person.temper.token_s:
         person.renewed_s = person.town.scene.now_s
         ends = int(person.town.world.clock.unix_s()) + person.temper.token_s
-        number = phone.number(("refresh",))
+        number = phone.number(Question("refresh", _any(person)))
         phone.say(b'{"id":%d,"refresh":{"token":"%b"}}' % (number, token(person.user, ends).encode()))
 
 
@@ -209,33 +211,33 @@ _TOTAL = sum(weight for weight, _ in ERRANDS)
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def on_reply(person: Person, command: Any, reply: Reply) -> None:
+def on_reply(person: Person, command: Question, reply: Reply) -> None:
     """Take the answer to one of these errands."""
-    kind = command[0]
-    if kind == "leave":
-        command[1].reader.ended()
-        command[1].state = "out"
+    membership = command.membership
+    if command.method == "leave":
+        membership.reader.ended()
+        membership.state = OUT
         person.is_restless = True
-    elif kind == "history":
-        _check_history(person, command[1], command[2], command[3], reply["history"])
-    elif kind == "presence":
-        _check_presence(person, command[1], reply["presence"]["presence"])
-    elif kind == "presence_stats":
-        _check_heads(person, command[1], reply["presence_stats"])
+    elif command.method == "history":
+        _check_history(person, command, reply["history"])
+    elif command.method == "presence":
+        _check_presence(person, membership, reply["presence"]["presence"])
+    elif command.method == "presence_stats":
+        _check_heads(person, membership, reply["presence_stats"])
 
 
-def allowed_errors(person: Person, command: Any) -> set[int]:
+def allowed_errors(person: Person, command: Question) -> set[int]:
     """Return the errors that one of these may be answered with."""
     allowed = set() if person.town.scene.is_lossless else {100}
-    if command[0] == "ack":
+    if command.method == "ack":
         # The stream may have ended since, and the subscription with it.
         allowed |= {103, 107, 112}
     return allowed
 
 
-def _check_history(person: Person, membership: Membership, limit: int, reverse: bool, found: Reply) -> None:  # noqa: FBT001
+def _check_history(person: Person, question: Question, found: Reply) -> None:
     """P3, P4: what is kept stands where it was appended, without a hole."""
-    scene, book = person.town.scene, membership.reader.book
+    scene, book, limit = person.town.scene, question.membership.reader.book, question.limit
     top = Place(found["epoch"], found["offset"])
     p5_window.check_top(scene, person.name, book, Place("", 0), top)
     offsets = [each["offset"] for each in found["publications"]]
@@ -243,16 +245,16 @@ def _check_history(person: Person, membership: Membership, limit: int, reverse: 
         p3_order.check_same(
             scene, person.name, book, Place(top.epoch, each["offset"]), b'"%b"' % each["data"].encode()
         )
-    step = -1 if reverse else 1
+    step = -1 if question.reverse else 1
     if offsets and offsets != list(range(offsets[0], offsets[0] + step * len(offsets), step)):
         scene.broken("P4", f"{person.name} read offsets {offsets} of {book.name}")
-    if limit >= 0 and len(offsets) > limit or len(offsets) > book.rules.size:
+    if (limit >= 0 and len(offsets) > limit) or len(offsets) > book.rules.size:
         scene.broken("bounds", f"{person.name} read {len(offsets)} of {book.name}, asking for {limit}")
 
 
 def _check_presence(person: Person, membership: Membership, present: Reply) -> None:
     """Whoever asks from inside is inside."""
-    if membership.state == "in" and person.client not in present and person.town.scene.is_lossless:
+    if membership.state == IN and person.client not in present and person.town.scene.is_lossless:
         scene = person.town.scene
         scene.broken("speech", f"{person.name} is in {membership.channel}, where nobody sees {person.client}")
 

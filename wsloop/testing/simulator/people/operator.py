@@ -10,7 +10,7 @@ import msgspec
 from wsloop.hub.operations import table
 from wsloop.testing.simulator.model.ledger import Text
 from wsloop.testing.simulator.people.channels import CHANNELS, EVERYBODY, NAMESPACES
-from wsloop.testing.simulator.people.person import IN
+from wsloop.testing.simulator.people.member import IN
 
 if TYPE_CHECKING:
     from random import Random

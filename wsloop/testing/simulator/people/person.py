@@ -1,13 +1,15 @@
-"""Somebody with a messaging client and a memory: comes back, recovers, and sends again what was not acknowledged."""
+"""Somebody with a messaging client and a memory: comes back, recovers, and sends again what was lost."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from wsloop.hub.commands import EXTENSIONS
 from wsloop.server.assembly import CONNECTION_PATH
 from wsloop.testing.simulator.model.ledger import NOWHERE, Place
 from wsloop.testing.simulator.people import errands
 from wsloop.testing.simulator.people.channels import EVERYBODY, namespace_of
+from wsloop.testing.simulator.people.member import ASKING, IN, LEAVING, OUT, Membership, Question, Submission
 from wsloop.testing.simulator.people.phone import Phone
 from wsloop.testing.simulator.people.reader import CountingReader, LooseReader, PlainReader, Reader
 from wsloop.testing.simulator.people.socket import TOO_LONG, call
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from random import Random
 
     from wsloop.testing.simulator.line import Line
-    from wsloop.testing.simulator.model.ledger import Book, Text
     from wsloop.testing.simulator.people.phone import Reply
     from wsloop.testing.simulator.people.socket import Socket
     from wsloop.testing.simulator.people.town import Town
@@ -31,23 +32,10 @@ PATIENCE_S = 8.0
 SILENCE_S = 10.0
 """How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
 
-KNOWN_ENDS = frozenset({0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502, 3503})
+KNOWN_ENDS = frozenset(
+    {0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502, 3503}
+)
 """How a connection may end of somebody who keeps to the protocol. 1013: no ring was left."""
-
-OUT, ASKING, IN, LEAVING = "out", "asking", "in", "leaving"
-
-
-class Membership:
-    """One channel that somebody is, or wants to be, in; `state` as the person knows it."""
-
-    __slots__ = ("channel", "is_positioned", "is_server_side", "name", "reader", "state")
-
-    def __init__(self, channel: str, reader: Reader, *, is_server_side: bool) -> None:
-        self.channel = channel
-        self.name = channel.encode()
-        self.reader = reader
-        self.state = OUT
-        self.is_server_side = is_server_side
 
 
 class Temper:
@@ -97,8 +85,9 @@ class Person:
         book, options = self.town.ledger.book(channel), namespace_of(channel)
         counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.5)
         kind: type[Reader] = PlainReader if not book.rules.size else CountingReader if counts else LooseReader
-        membership = Membership(channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side)
-        membership.is_positioned = kind is CountingReader
+        membership = Membership(
+            channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side
+        )
         self.memberships[membership.name] = membership
         self.readers[membership.name] = membership.reader
 
@@ -156,9 +145,9 @@ class Person:
                 remembered.append(f'"{name}":{{"recover":true,"epoch":"{epoch}","offset":{place.offset}}}')
         self.renewed_s = self.town.scene.now_s
         ends = self.temper.token_s and int(self.town.world.clock.unix_s()) + self.temper.token_s
-        pass_ = f'"token":"{token(self.user, ends)}",' if self.user else ""
-        line = f'{{"id":{phone.number(self)},"connect":{{{pass_}"flag":3145728,"subs":{{{",".join(remembered)}}}}}}}'
-        phone.say(line.encode())
+        shown = f'"token":"{token(self.user, ends)}",' if self.user else ""
+        wanted = f'{shown}"flag":{EXTENSIONS},"subs":{{{",".join(remembered)}}}'
+        phone.say(f'{{"id":{phone.number(self)},"connect":{{{wanted}}}}}'.encode())
 
     def subscribe(self, phone: Phone, membership: Membership) -> None:
         """Ask to be let into a channel, from where one was before."""
@@ -173,14 +162,13 @@ class Person:
     def unsubscribe(self, phone: Phone, membership: Membership) -> None:
         """Leave a channel; publications may come until the answer."""
         membership.state = LEAVING
-        phone.say(
-            b'{"id":%d,"unsubscribe":{"channel":"%b"}}' % (phone.number(("leave", membership)), membership.name)
-        )
+        number = phone.number(Question("leave", membership))
+        phone.say(b'{"id":%d,"unsubscribe":{"channel":"%b"}}' % (number, membership.name))
 
     def command_to_publish(self, phone: Phone, message: Message) -> bytes:
         """Return the line that submits a message, on its way from here on."""
         text = self.writer.submit(message)
-        number = phone.number((message, text))
+        number = phone.number(Submission(message, text))
         key = b""
         if message.key == "seq":
             key = b',"seq":{"sender":"%b","n":%d}' % (self.name.encode(), message.number)
@@ -253,7 +241,9 @@ class Person:
     def _on_unsubscribed(self, membership: Membership, code: int) -> None:
         scene = self.town.scene
         if membership.is_server_side:
-            scene.broken("speech", f"{self.name} was unsubscribed from {membership.channel}, the server's own, with {code}")
+            scene.broken(
+                "speech", f"the server's own {membership.channel} was taken from {self.name} with {code}"
+            )
         if code not in (2000, 2500, 2501) or not membership.reader.is_live:
             scene.broken("speech", f"{self.name} was unsubscribed from {membership.channel} with {code}")
         membership.reader.ended()
@@ -266,12 +256,12 @@ class Person:
         if self.phone is not None and (self.temper.answers or self.town.world.is_calm):
             self.phone.say(b"{}")
 
-    def on_placed(self, command: Any, place: Place, *, is_duplicate: bool) -> None:
+    def on_placed(self, command: object, place: Place, *, is_duplicate: bool) -> None:
         """See `Listener.on_placed`."""
-        message, text = command
-        self.writer.confirmed(message, text, place, is_duplicate=is_duplicate)
+        assert isinstance(command, Submission)
+        self.writer.confirmed(command.message, command.text, place, is_duplicate=is_duplicate)
 
-    def on_reply(self, command: Any, reply: Reply) -> None:
+    def on_reply(self, command: object, reply: Reply) -> None:
         """See `Listener.on_reply`."""
         error = reply.get("error")
         if error is not None:
@@ -282,16 +272,17 @@ class Person:
             command.state = IN
             self._on_subscribed(command, reply["subscribe"])
         else:
+            assert isinstance(command, Question)
             errands.on_reply(self, command, reply)
 
     def _on_connected(self, result: Reply) -> None:
         self.client = result["client"]
         self.ping_s = float(result.get("ping", 0))
-        subscribed = result.get("subs", {})
+        scene, subscribed = self.town.scene, result.get("subs", {})
         for membership in self.memberships.values():
             if membership.is_server_side:
                 if membership.channel not in subscribed:
-                    self.town.scene.broken("speech", f"{self.name} was not subscribed to {membership.channel}")
+                    scene.broken("speech", f"{self.name} was not subscribed to {membership.channel}")
                 membership.state = IN
                 self._on_subscribed(membership, subscribed[membership.channel])
 
@@ -300,7 +291,7 @@ class Person:
         found = [(each["offset"], b'"%b"' % each["data"].encode()) for each in result.get("publications", ())]
         membership.reader.subscribed(place, found, recovered=result.get("recovered", False))
 
-    def _on_error(self, command: Any, error: Reply) -> None:
+    def _on_error(self, command: object, error: Reply) -> None:
         code, scene = error["code"], self.town.scene
         if isinstance(command, Membership):
             command.state = OUT
@@ -309,10 +300,11 @@ class Person:
         elif command is self:
             allowed = {100, 109}
             self.dialled_s = float("-inf")
-        elif isinstance(command, tuple) and isinstance(command[0], Message):
-            self.writer.failed(command[0])
+        elif isinstance(command, Submission):
+            self.writer.failed(command.message)
             allowed = {100} if not scene.is_lossless else set()
         else:
+            assert isinstance(command, Question)
             allowed = errands.allowed_errors(self, command)
         if code not in allowed:
             scene.broken("speech", f"{self.name} was told error {error} of {command}")

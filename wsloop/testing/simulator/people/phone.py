@@ -1,7 +1,7 @@
-"""One connection of a messaging client's: commands out, replies and pushes in (client protocol, sections 2 to 8).
+"""One connection of a messaging client's: commands out, replies and pushes in.
 
-What comes a million times, publications and acknowledgements, is read by slicing, and every so often as JSON
-besides, so that the shortcut is checked; everything else is read as JSON.
+Client protocol, sections 2 to 8. What comes a million times, publications and acknowledgements, is read by
+slicing, and every so often as JSON besides, so that the shortcut is checked; everything else is read as JSON.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class Listener(Protocol):
         """Hear any other push."""
         ...
 
-    def on_placed(self, command: Any, place: Place, *, is_duplicate: bool) -> None:
+    def on_placed(self, command: object, place: Place, *, is_duplicate: bool) -> None:
         """Hear that a publish was acknowledged; `command` as it was given to `Phone.say`."""
         ...
 
-    def on_reply(self, command: Any, reply: Reply) -> None:
+    def on_reply(self, command: object, reply: Reply) -> None:
         """Hear any other reply."""
         ...
 
@@ -63,10 +63,10 @@ class Listener(Protocol):
 
 
 class Phone(Socket):
-    """A messaging connection. `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came.
-    `readers`, by channel, are given the publications.
+    """A messaging connection of `listener`'s; `readers`, by channel, are given the publications.
 
-    `chance` draws masks; with `is_plain` none are: nearly all connections of a run, for a mask costs 1 us.
+    `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came. `chance` draws the
+    mask: none on most connections, for a mask costs 1 us with every message.
     """
 
     __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "readers", "under_way")
@@ -76,7 +76,7 @@ class Phone(Socket):
     ) -> None:
         super().__init__(scene, who)
         self.readers = readers
-        self.under_way: dict[int, Any] = {}
+        self.under_way: dict[int, object] = {}
         self.heard_s = scene.now_s
         self._listener = listener
         self._last_id = 0
@@ -85,7 +85,7 @@ class Phone(Socket):
 
     # -- saying ------------------------------------------------------------------------------
 
-    def number(self, command: Any) -> int:
+    def number(self, command: object) -> int:
         """Return the id of a command about to be said; `command` is handed back with its answer."""
         self._last_id += 1
         self.under_way[self._last_id] = command

@@ -1,6 +1,7 @@
-"""Somebody who means harm, or knows no better: noise, broken handshakes and frames, floods, half of everything.
+"""Somebody who means harm, or knows no better: noise, broken frames, floods, half of everything.
 
-What becomes of them is the server's affair; but even to them it speaks whole frames, and nothing behind a close.
+What becomes of them is the server's affair; but even to them it speaks whole frames, and nothing behind a
+close.
 """
 
 from __future__ import annotations
@@ -140,7 +141,10 @@ def drip(rogue: Rogue, socket: RogueSocket) -> None:
 def shred(rogue: Rogue, socket: RogueSocket) -> None:
     """Send a message in more fragments than anybody may, or empty ones."""
     count = rogue.chance.choice((3, 1100))
-    socket.send(frames.masked(BINARY, b"", flags=0) + frames.masked(0, b"z"[: rogue.chance.randrange(2)], flags=0) * count)
+    socket.send(
+        frames.masked(BINARY, b"", flags=0)
+        + frames.masked(0, b"z"[: rogue.chance.randrange(2)], flags=0) * count
+    )
 
 
 def boast(rogue: Rogue, socket: RogueSocket) -> None:
@@ -173,7 +177,10 @@ def talk_nonsense(rogue: Rogue, socket: RogueSocket) -> None:
 def chatter(rogue: Rogue, socket: RogueSocket) -> None:
     """Connect, and ask far more than there is time for in a turn."""
     lines = [b'{"id":1,"connect":{}}']
-    lines += [b'{"id":%d,"presence":{"channel":"s:a"}}' % number for number in range(2, rogue.chance.choice((5, 900)))]
+    lines += [
+        b'{"id":%d,"presence":{"channel":"s:a"}}' % number
+        for number in range(2, rogue.chance.choice((5, 900)))
+    ]
     socket.send(frames.masked(TEXT, b"\n".join(lines)))
 
 

@@ -1,11 +1,12 @@
 """One connection of a client's: the handshake, the frames, the close. The subclasses know what is said in it.
 
-Sans-IO but for `send`: what arrives is handed in by `take`. Whatever no WebSocket server may do is a violation.
+Sans-IO but for `send`: what arrives is handed in by `take`. Whatever no WebSocket server may do is a
+violation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from wsloop.testing.simulator.people import frames
 from wsloop.testing.simulator.people.frames import BINARY, CLOSE, PING, PONG, RSV1, TEXT
@@ -28,10 +29,10 @@ HALF_HEARD = b"400"
 """How a request is answered that was cut off."""
 
 TOO_LONG = "a frame took too long"
-"""The reason with which 1008 ends a connection whose bytes come too slowly (the other one is too many pings)."""
+"""The reason with which 1008 ends a connection whose bytes come too slowly."""
 
 REFUSALS = frozenset({b"408", b"429", b"503"})
-"""What a client that does everything right may be refused with: its bytes came too slowly, too many, or not now."""
+"""What a client that does everything right may be refused with: too slow, too many, not now."""
 
 WHOLE_SHARE = 0.2
 """Of connections on which every write arrives whole."""
@@ -54,16 +55,25 @@ def _nowhere(data: bytes) -> None:
 
 
 class Socket:
-    """A client's end; `who` names it in violations. `send(data)` gives bytes to the network, and `is_cut_off`
-    tells whether that has ended what this end says (`call` sets both).
+    """A client's end; `who` names it in violations.
 
+    `send(data)` gives bytes to the network, and `is_cut_off` tells whether that has ended what this end says
+    (`call` sets both).
     `is_open`: the server has said 101. `close_code`: what its close frame said, 1005 for nothing, 0 before it
     came. `refused`: the status of the answer, if it was not 101. `has_closed`: this end has said close.
     """
 
     __slots__ = (
-        "_rest", "close_code", "has_closed", "is_deflated", "is_cut_off", "is_open",
-        "refused", "scene", "send", "who",
+        "_rest",
+        "close_code",
+        "has_closed",
+        "is_cut_off",
+        "is_deflated",
+        "is_open",
+        "refused",
+        "scene",
+        "send",
+        "who",
     )  # fmt: skip
 
     def __init__(self, scene: Scene, who: str) -> None:
@@ -103,7 +113,9 @@ class Socket:
         size = len(data)
         while start < size:
             if self.close_code:
-                self.scene.broken("close", f"{self.who} was sent {data[start:][:40]!r} behind the close frame")
+                self.scene.broken(
+                    "close", f"{self.who} was sent {data[start:][:40]!r} behind the close frame"
+                )
             first, length = data[start], data[start + 1] if start + 1 < size else 255
             if length <= frames.MAX_SHORT and first & frames.FIN:
                 begin = start + 2
@@ -142,8 +154,11 @@ class Socket:
         try:
             found = frames.extent(data, start)
         except frames.NotAFrameError as error:
-            self.scene.broken("speech", f"{self.who} was sent {data[start:][:40]!r}: {error}")
+            self._say_broken("speech", data[start:], str(error))
         return found or (start, len(data) + 1)
+
+    def _say_broken(self, name: str, data: bytes, why: str) -> NoReturn:
+        self.scene.broken(name, f"{self.who} was sent {data[:40]!r}: {why}")
 
     def _on_other(self, first: int, payload: bytes) -> None:
         """Take a frame that is no plain text."""
@@ -236,7 +251,7 @@ def call(
 
 
 class Pieces:
-    """Sends what it is given in a few pieces, each somewhat later than the one before, as much of TCP comes."""
+    """Sends what it is given in a few pieces, each somewhat later than the one before, as TCP often does."""
 
     __slots__ = ("_chance", "_free_s", "_line", "_under_way", "_world")
 

@@ -17,17 +17,18 @@ KEY_WINDOW_S = 300.0
 """How long the broker remembers keys: its default."""
 
 QUIET_AFTER_S = (0.0, 0.0, 4.0)
-"""So long into the calm people still publish: what they say last is waited for as everything else. With 0 nothing
-is said any more that would show what was lost before."""
+"""So long into the calm people still publish: what they say last is waited for as everything else. With 0
+nothing is said any more that would show what was lost before."""
 
 GRIDS_S = (0.0, 0.0, 0.01, 0.1)
-"""In some towns people act when the clock strikes, all at once: then a turn has more than one of them to serve."""
+"""In some towns people act when the clock strikes, all at once: then a turn has several of them to serve."""
 
 
 class Town:
     """The people of `world`. `is_over`: they have gone home, and do nothing any more.
 
-    `grid_s`: between two strokes of its clock, 0 if it has none. `calm_since_s`: when faults stopped, infinity before. `chance` is for what concerns all of them.
+    `grid_s`: between two strokes of its clock, 0 if it has none. `calm_since_s`: when faults stopped,
+    infinity before. `chance` is for what concerns all of them.
     """
 
     def __init__(self, world: World) -> None:
