@@ -216,7 +216,9 @@ def test_wss_is_checked_against_the_authority(tmp_path: Path, max_read_bytes: in
         ca_file = tmp_path / "ca.pem"
         authority().cert_pem.write_to_path(str(ca_file))
         url = f"wss://{HOST}:8765"
-        ws, peer = world.opened(url, dialer=world.dialer(ca_file=str(ca_file)))
+        dialer = world.dialer(ca_file=str(ca_file))
+        world.opened(url, dialer=dialer)[0].abort()
+        ws, peer = world.opened(url, dialer=dialer)
         ws.send_text("secret")
         world.run_until(lambda: peer.messages)
         assert peer.messages == ["secret"]
@@ -266,6 +268,33 @@ def test_a_ping_is_answered(world: World) -> None:
     connection.send_ping()
     world.run_for(60.0)  # a peer that does not answer is closed
     assert (ws.state, peer.ended) == (WsState.OPEN, [])
+
+
+def test_our_own_ping_is_answered_and_nobody_is_told(world: World) -> None:
+    ws, peer = world.opened()
+    ws.ping(b"there?")
+    world.run_for(1.0)
+    assert (ws.state, peer.messages, peer.ended) == (WsState.OPEN, [], [])
+
+
+def test_an_address_that_is_found_too_late_is_not_dialled(world: World) -> None:
+    waiting: list[Found] = []
+
+    class Slow:
+        def resolve(self, _host: str, found: Found) -> None:
+            waiting.append(found)
+
+    dialer, peer = world.dialer(), Peer()
+    dialer.names = Slow()
+    ws = dialer.dial(parse_ws_url("ws://somewhere:8765", ECHO), peer)
+    world.run_until(lambda: waiting)
+    ws.close()
+    ws.close()
+    world.run_for(1.0)
+    waiting.pop()(("127.0.0.1",))
+    world.run_for(1.0)
+    assert [ending.reason for ending in peer.ended] == ["given up before it was open"]
+    assert world.server.registry.snapshot() == []
 
 
 def test_an_owner_that_aborts_hears_no_more(world: World) -> None:
