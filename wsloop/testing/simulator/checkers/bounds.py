@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.testing.simulator.checkers.budgets import most_commands
-
 if TYPE_CHECKING:
     from wsloop.server.assembly import House
     from wsloop.server.connection import Connection
@@ -39,11 +37,14 @@ def check_connection(scene: Scene, name: str, connection: Connection, most_messa
         )
 
 
-def check_house(scene: Scene, name: str, house: House) -> None:
-    """Judge one process: each of its connections, then what they share."""
+def check_house(scene: Scene, name: str, house: House, peak: int) -> None:
+    """Judge one process: each of its connections, then what they share.
+
+    `peak`: most publications that one turn has handed out so far.
+    """
     server = house.server
     # Room is asked for before what one turn has published is queued, all of it together.
-    most = server.outbox.hard_messages + most_commands(len(server.registry))
+    most = server.outbox.hard_messages + peak
     rings = 0
     for connection in server.registry.snapshot():
         check_connection(scene, name, connection, most)
@@ -63,32 +64,3 @@ def check_timers(scene: Scene, name: str, house: House, own: int) -> None:
     timers, connections = house.reactor.statistics().timers, len(house.server.registry)
     if timers > own + connections + TIMERS_APART:
         scene.broken("bounds", f"{name} has {timers} timers with {connections} connections")
-
-
-class Growth:
-    """What waits for each connection of one process, from one look to the next.
-
-    Whoever wants to queue one message more asks for room first, which drops some or closes the peer. So what
-    is over its limit does not grow: only one turn's publications can have come on top.
-    """
-
-    __slots__ = ("_last", "_name", "_scene")
-
-    def __init__(self, scene: Scene, name: str) -> None:
-        self._scene = scene
-        self._name = name
-        self._last: dict[int, int] = {}
-
-    def look(self, house: House) -> None:
-        """Compare what waits with what has waited."""
-        most = house.server.outbox.hard_messages
-        last, self._last = self._last, {}
-        for connection in house.server.registry.snapshot():
-            messages = connection.queued_messages
-            if messages > most:
-                before = last.get(connection.id, 0)
-                if before > most and messages > before:
-                    who = f"connection {connection.id} of {self._name}"
-                    now = f"{messages} messages waiting, and had {before} before"
-                    self._scene.broken("bounds", f"{who} has {now}, more than {most}")
-                self._last[connection.id] = messages

@@ -40,14 +40,13 @@ HUB = "hub"
 class Life:
     """What is watched of one life of a process. `own_timers`: those of the server itself."""
 
-    __slots__ = ("budgets", "growth", "house", "name", "own_timers", "probe", "process", "states", "tap")
+    __slots__ = ("budgets", "house", "name", "own_timers", "probe", "process", "states", "tap")
 
     def __init__(self, town: Town, process: Process, house: House) -> None:
         self.process = process
         self.house = house
         self.name = process.name
         self.budgets = Budgets(town.scene, process.name, house)
-        self.growth = bounds.Growth(town.scene, process.name)
         self.states = States(town.scene, process.name, house.server.registry)
         self.own_timers = house.reactor.statistics().timers
         self.probe: Probe | None = None
@@ -141,8 +140,7 @@ class Watch:
         for life in self._lives.values():
             if life.process.house is life.house:
                 life.states.look()
-                bounds.check_house(self._scene, life.name, life.house)
-                life.growth.look(life.house)
+                bounds.check_house(self._scene, life.name, life.house, life.budgets.peak)
                 if life.probe is None and self._scene.is_orderly:
                     bounds.check_timers(self._scene, life.name, life.house, life.own_timers)
         if town.is_quiet and not town.is_over:
