@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SLACK_BYTES = 64 * 1024
 """A message that was let in with little room left, the answers to one read, control frames."""
 
+JOINS = 32
+"""Comings and goings that one turn tells of: everybody's, when a server drains."""
+
 TIMERS_APART = 6
 """Of what comes and goes besides connections: a listener's pause, refusals, a drain, links and attempts."""
 
@@ -44,7 +47,7 @@ def check_house(scene: Scene, name: str, house: House, peak: int) -> None:
     """
     server = house.server
     # Room is asked for before what one turn has published is queued, all of it together.
-    most = server.outbox.hard_messages + peak
+    most = server.outbox.hard_messages + peak + JOINS
     rings = 0
     for connection in server.registry.snapshot():
         check_connection(scene, name, connection, most)
