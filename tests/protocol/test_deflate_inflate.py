@@ -271,6 +271,7 @@ def test_after_a_failure_nothing_of_it_is_left(good: bytes, bad: bytes, kept_byt
 @settings(max_examples=1500, deadline=None)
 @given(streams_of_blocks, st.integers(1, 24), st.integers(1, 7), st.booleans())
 @example(bytes.fromhex("4a040000"), 1, 1, False)
+@example(bytes.fromhex("0228"), 5, 1, True)  # a symbol whose fault is in its second byte
 @example(b"\x00" + EMPTY_BLOCK * 3, 1, 1, False)
 def test_any_bytes_in_any_pieces_give_the_same_message_or_close_code(
     payload: bytes, limit: int, size: int, stored: bool
