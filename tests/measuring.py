@@ -1,4 +1,4 @@
-"""Coverage of properties: the first examples of each are measured, the others run untraced, up to twice as fast.
+"""Coverage of properties: the first examples of each are measured, the others run untraced, twice as fast.
 
 A branch that only one of hundreds of examples would reach is reached today and not tomorrow: it needs an
 example of its own. So what is left unmeasured here could not have carried the limit of the coverage anyway.
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
 EXAMPLES = 100
-"""Measured of each property: as many as hypothesis draws unless told otherwise. The explicit ones (`@example`)
-come first."""
+"""Measured of each property: as many as hypothesis draws unless told otherwise. Explicit ones come first."""
 
 
 class Measuring:
