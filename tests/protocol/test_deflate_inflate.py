@@ -294,6 +294,19 @@ def test_every_two_bytes_behind_a_full_message_give_one_code() -> None:
 # -- through wsproto ----------------------------------------------------------------------
 
 
+FIXED_BLOCK, LITERAL_A, NO_SYMBOL = "010", "10010001", "11000110"
+"""RFC 1951 section 3.2.6: how a block with fixed codes begins; the code of `a`; that of 286, which is nothing."""
+
+
+@pytest.mark.parametrize(("limit", "code"), [(3, 1009), (4, 1007), (5, 1007)])
+def test_of_a_byte_too_many_and_damage_behind_it_the_first_is_told(limit: int, code: int) -> None:
+    bits = FIXED_BLOCK + 4 * LITERAL_A + NO_SYMBOL
+    payload = int(bits[::-1], 2).to_bytes((len(bits) + 7) // 8, "little")
+    for size in range(1, len(payload) + 1):
+        assert in_pieces(Inflater(limit), payload, size) == code
+    assert in_one(Inflater(limit), payload) == code
+
+
 def test_a_ping_between_fragments_leaves_the_message_compressed() -> None:
     payload = deflated(JSON)
     first, second, third = frames_of(TEXT, payload, (10, 20))

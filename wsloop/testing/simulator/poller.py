@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.faults import Storm
     from wsloop.testing.simulator.network import Descriptors
 
-MAX_EVENTS = (1, 2, 5, 512)
+MAX_EVENTS = (1, 2, 4, 512)
 """Reported by one poll at most, drawn for each process's life: the fewer, the more ways there are to
 interleave what they do. The last is that of the real ones."""
 

@@ -177,9 +177,7 @@ def answer_unasked(_person: Person, phone: Phone) -> None:
 def look_away(person: Person, _phone: Phone) -> None:
     """Read nothing for a while."""
     if person.line is not None:
-        socket.look_away(
-            person.town, person.line, person.chance.choice((0.05, 0.2, 0.3, 0.5, 0.8, 1.5, 4.0, 12.0))
-        )
+        socket.look_away(person.town, person.line, person.chance.choice(GLANCES_S))
 
 
 def leave(_person: Person, phone: Phone) -> None:
