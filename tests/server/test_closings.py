@@ -40,6 +40,10 @@ ACTS = st.one_of(
 )
 
 
+GIVEN_UP_S = 60.0
+"""More than a ping's interval and the time for its answer."""
+
+
 class Wiretap(MessagingMemoryClient):
     """Keeps every byte that came behind the handshake."""
 
@@ -70,11 +74,12 @@ def frames(wire: bytes) -> Iterator[tuple[int, bytes]]:
 
 @settings(max_examples=60)
 @given(st.lists(ACTS, max_size=12), st.sampled_from([None, 30]), st.integers(0, 99))
-def test_a_close_frame_is_the_last_and_comes_once(
+def test_a_close_frame_is_the_last_and_comes_once_and_nothing_is_left_of_who_is_gone(
     acts: list[tuple[str, int]], max_write_bytes: int | None, seed: int
 ) -> None:
     faults = NetworkFaults(max_delay_s=0.01, max_write_bytes=max_write_bytes)
     with MemoryServer(seed, options=OPTIONS, faults=faults) as house:
+        timers_at_rest = house.reactor.statistics().timers
         client = house.dial(Wiretap)
         client.upgrade(CONNECTION_PATH)
         client.command(connect={})
@@ -106,4 +111,9 @@ def test_a_close_frame_is_the_last_and_comes_once(
         house.run_for(6.0)
         opcodes = [opcode for opcode, _ in frames(client.wire)]
         assert OPCODE_CLOSE not in opcodes[:-1], "something follows the close frame"
+        if not client.is_gone:
+            client.vanish()
+        house.run_for(GIVEN_UP_S)
+        assert house.server.registry.snapshot() == [], "a dead peer is still there"
+        assert house.reactor.statistics().timers == timers_at_rest
         assert house.reactor.statistics().errors == 0

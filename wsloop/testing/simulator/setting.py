@@ -10,7 +10,7 @@ from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options
 from wsloop.server.lifecycle import Deadlines
 from wsloop.server.server import OutboxMarks
-from wsloop.testing.simulator.people.channels import HUB, NAMESPACES
+from wsloop.testing.simulator.people.channels import HUB, MESSAGE_BYTES, NAMESPACES
 from wsloop.testing.simulator.people.tokens import OpenTokens
 
 BROKER_LIMITS = BrokerLimits(memory_bytes=10 * STREAM_BYTES + 160 * (PUBLICATION_BYTES + 400))
@@ -29,14 +29,15 @@ OPTIONS = Options(
         first_message_s=4.0,
         ping_interval_s=5.0,
         pong_timeout_s=2.0,
-        stall_s=3.0,
+        stall_s=4.0,
         frame_s=6.0,
         close_s=2.0,
     ),
     outbox=OutboxMarks(
-        hard_bytes=96 * 1024, high_bytes=24 * 1024, low_bytes=6 * 1024, hard_messages=150, age_s=5.0
+        hard_bytes=40 * 1024, high_bytes=8 * 1024, low_bytes=2 * 1024, hard_messages=16, age_s=5.0
     ),
     echo_limits=Limits(message_bytes=128 * 1024),
+    messaging_limits=Limits(message_bytes=MESSAGE_BYTES),
     echo_deflate=DeflateOptions(),
     messaging_deflate=DeflateOptions(),
 )

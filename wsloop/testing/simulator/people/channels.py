@@ -51,11 +51,14 @@ NAMESPACES: dict[str, Namespace] = {
     "f": _with(history_size=20, history_ttl_s=30.0, allow_recovery=True, slow_policy="conflate"),
 }
 
-CHANNELS = ("s:a", "s:b", "s:c", "l:a", "c:a", "c:b", "n:a", "n:b", "d:a", "f:a")
+CHANNELS = ("s:a", "s:b", "l:a", "c:a", "n:a", "d:a", "f:a")
 """Those that clients subscribe to by themselves; few, so that there is company in each."""
 
 EVERYBODY = "s:all"
 """The one that the server subscribes everybody to."""
+
+MESSAGE_BYTES = 16 * 1024
+"""Of one message to the server: so little that a peer who reads slowly is soon far behind."""
 
 HUB = HubOptions(
     allow_anonymous=True,

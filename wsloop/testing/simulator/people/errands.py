@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wsloop.testing.simulator.checkers import p3_order, p5_window
 from wsloop.testing.simulator.model.ledger import Place
 from wsloop.testing.simulator.people import socket
-from wsloop.testing.simulator.people.channels import CHANNELS
+from wsloop.testing.simulator.people.channels import CHANNELS, MESSAGE_BYTES
 from wsloop.testing.simulator.people.member import IN, OUT, Question
 from wsloop.testing.simulator.people.reader import CountingReader
 from wsloop.testing.simulator.people.tokens import token
@@ -30,11 +30,14 @@ AT_ONCE = 6
 WAITING = 12
 """With more without an answer, nobody publishes further."""
 
-FRAME_BYTES = 60_000
-"""Less than a messaging server takes in one message."""
+RUSH = 24
+"""Messages of a rush: more than may wait for a peer."""
+
+GLANCES_S = (0.05, 0.2, 0.3, 0.5, 0.8, 1.5, 4.0, 12.0)
+"""How long one looks away: mostly less than a server waits, seldom more."""
 
 BURSTS = (1,) * 24 + (2, 2, 4, 20)
-PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 17_000)
+PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 12_000)
 """Bytes behind a text: most short, some longer than a frame's short form, some than what is joined."""
 
 
@@ -48,7 +51,7 @@ def run(person: Person, phone: Phone) -> None:
         person.is_restless = False
     if person.writer.waiting and send_again(person, phone):
         return
-    if person.temper.token_s and person.town.scene.now_s > person.renewed_s + person.temper.token_s / 2:
+    if person.is_due_to_renew:
         refresh(person, phone)
     elif not person.town.is_quiet:
         _drawn(person)(person, phone)
@@ -88,11 +91,23 @@ def publish_twice(person: Person, phone: Phone) -> None:
     _submit(person, phone, [message, message])
 
 
+def rush(person: Person, phone: Phone) -> None:
+    """Say a great deal at once where somebody does not read at this moment: they fall behind."""
+    away = [each for each in person.town.people if each.line is not None and not each.line.reads]
+    if away and not person.writer.waiting:
+        chance = person.chance
+        theirs = [each for each in chance.choice(away).memberships.values() if not each.is_server_side]
+        lossy = [each for each in theirs if each.reader.book.rules.is_lossy]
+        channel = chance.choice(lossy or theirs).channel
+        padding = chance.choice((0, 0, 0, 60, 400))
+        _submit(person, phone, [person.writer.compose(channel, "", padding) for _ in range(RUSH)])
+
+
 def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
     if not phone.under_way:
         person.asked_s = person.town.scene.now_s
     lines = [person.command_to_publish(phone, message) for message in messages]
-    if len(lines) == 1 or (sum(map(len, lines)) < FRAME_BYTES and person.chance.random() < 0.5):
+    if len(lines) == 1 or (sum(map(len, lines)) < MESSAGE_BYTES - 100 and person.chance.random() < 0.5):
         phone.say(b"\n".join(lines))
     else:
         for line in lines:
@@ -162,7 +177,7 @@ def answer_unasked(_person: Person, phone: Phone) -> None:
 def look_away(person: Person, _phone: Phone) -> None:
     """Read nothing for a while."""
     if person.line is not None:
-        socket.look_away(person.town, person.line, person.chance.choice((0.05, 0.5, 2.0, 6.0)))
+        socket.look_away(person.town, person.line, person.chance.choice(GLANCES_S))
 
 
 def leave(_person: Person, phone: Phone) -> None:
@@ -182,6 +197,7 @@ def _any(person: Person) -> Membership:
 ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (700, publish),
     (20, publish_twice),
+    (40, rush),
     (40, unsubscribe),
     (30, read_history),
     (20, look_around),
@@ -189,7 +205,7 @@ ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (20, acknowledge),
     (5, refresh),
     (5, answer_unasked),
-    (15, look_away),
+    (25, look_away),
     (10, leave),
     (8, hang_up),
 )

@@ -39,13 +39,20 @@ KNOWN_ENDS = frozenset(
 
 
 class Temper:
-    """What distinguishes one person from another in what they do; drawn once."""
+    """What distinguishes one person from another in what they do; drawn once.
 
-    __slots__ = ("answers", "deflates", "lifetime_s", "pause_s", "plain_share", "seq_share", "token_s")
+    `pause_s` between two errands; `capacity_bytes` of what is under way to them;
+    `token_s`: how long their tokens are good, 0 for ever, and whether they renew them in time.
+    """
+
+    __slots__ = (
+        "answers", "capacity_bytes", "deflates", "pause_s", "plain_share", "renews", "seq_share", "token_s",
+    )  # fmt: skip
 
     def __init__(self, chance: Random) -> None:
-        self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0))
-        self.lifetime_s = chance.choice((2.0, 30.0, 1000.0))
+        self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0, 9.0))
+        self.capacity_bytes = chance.choice((1_500, 65_536, 65_536))
+        self.renews = chance.random() < 0.8
         self.token_s = chance.choice((0, 0, 15))
         self.answers = chance.random() < 0.9
         self.deflates = chance.random() < 0.2
@@ -83,7 +90,7 @@ class Person:
 
     def _begin(self, channel: str, *, is_server_side: bool) -> None:
         book, options = self.town.ledger.book(channel), namespace_of(channel)
-        counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.5)
+        counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.3)
         kind: type[Reader] = PlainReader if not book.rules.size else CountingReader if counts else LooseReader
         membership = Membership(
             channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side
@@ -97,6 +104,14 @@ class Person:
     def is_connected(self) -> bool:
         """Whether connect was granted, on a connection that is still there as far as one can tell here."""
         return bool(self.client)
+
+    @property
+    def is_due_to_renew(self) -> bool:
+        """Whether the right to be here ends soon, and they see to it: in the calm all do."""
+        temper, town = self.temper, self.town
+        if not temper.token_s or not (temper.renews or town.world.is_calm):
+            return False
+        return town.scene.now_s > self.renewed_s + temper.token_s / 2
 
     def act(self, _world: World) -> None:
         """See `Actor.act`."""
@@ -133,6 +148,7 @@ class Person:
         self.line = call(town, self.door, phone, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")
         if self.line is not None:
             self.phone = phone
+            self.line.capacity_bytes = min(self.temper.capacity_bytes, town.capacity_bytes)
             phone.upgrade(CONNECTION_PATH, offers=self.temper.deflates)
 
     def connect(self, phone: Phone) -> None:

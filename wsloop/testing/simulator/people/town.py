@@ -20,15 +20,19 @@ QUIET_AFTER_S = (0.0, 0.0, 4.0)
 """So long into the calm people still publish: what they say last is waited for as everything else. With 0
 nothing is said any more that would show what was lost before."""
 
+CAPACITIES = (1_500, 65_536)
+"""Of the network towards each of the people, in bytes: a narrow one is full when somebody looks away."""
+
 GRIDS_S = (0.0, 0.0, 0.01, 0.1)
 """In some towns people act when the clock strikes, all at once: then a turn has several of them to serve."""
 
 
 class Town:
-    """The people of `world`. `is_over`: they have gone home, and do nothing any more.
+    """The people of `world`.
 
-    `grid_s`: between two strokes of its clock, 0 if it has none. `calm_since_s`: when faults stopped,
-    infinity before. `chance` is for what concerns all of them.
+    `is_over`: they have gone home, and do nothing any more. `calm_since_s`: when faults stopped, infinity
+    before. `capacity_bytes`: so much is under way to anybody, at most. `grid_s`: between two strokes of the
+    town's clock, 0 if it has none. `chance` is for what concerns all of them.
     """
 
     def __init__(self, world: World) -> None:
@@ -40,6 +44,7 @@ class Town:
         self.people: list[Person] = []
         self.is_over = False
         self.calm_since_s = float("inf")
+        self.capacity_bytes = self.chance.choice(CAPACITIES)
         self.grid_s = self.chance.choice(GRIDS_S)
         self._quiet_after_s = self.chance.choice(QUIET_AFTER_S)
 
