@@ -1,10 +1,10 @@
-"""Which tests need the real machine: they run one after the other, and one that failed is tried once more.
+"""Which tests need the real machine: one of them that failed is tried once more.
 
-A test in one of the places that `tests/sharing.py` names starts processes, takes fixed ports or measures this
-machine. Whatever else the machine does can make one fail that is right, so each of them has
-one rerun, which the closing line and the list above it tell. All other tests know neither time nor chance:
-a failure of theirs is a fault, and they never have a second try. So a property has no deadline either:
-hypothesis' own, 200 ms for an example, is the machine's load.
+A test in one of the places that `tests/sharing.py` names starts processes or measures this machine.
+Whatever else the machine does can make one fail that is right, so each of them has one rerun, which the
+closing line and the list above it tell. All other tests know neither time nor chance: a failure of theirs
+is a fault, and they never have a second try. So a property has no deadline either: hypothesis' own, 200
+ms for an example, is the machine's load.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.measuring import Measuring
-from tests.sharing import MACHINE, ByFile, longest_first, share
+from tests.sharing import ByFile, longest_first, needs_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +42,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         MEASURING.watch(item)
-        needs_machine = share(item.nodeid) == MACHINE
-        if not needs_machine and any(item.get_closest_marker(mark) for mark in ("system", "browser")):
+        is_real = needs_machine(item.nodeid)
+        if not is_real and any(item.get_closest_marker(mark) for mark in ("system", "browser")):
             raise pytest.UsageError(f"{item.nodeid} needs the machine: name its place in tests/sharing.py")
-        if needs_machine and config.pluginmanager.hasplugin("rerunfailures"):
+        if is_real and config.pluginmanager.hasplugin("rerunfailures"):
             item.add_marker(pytest.mark.flaky(reruns=RERUNS_COUNT))
     if hasattr(config, "workerinput"):
         longest_first(items)

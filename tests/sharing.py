@@ -1,7 +1,8 @@
-"""Which worker of pytest-xdist runs which tests: whole files, and one worker all that need the machine.
+"""Which worker of pytest-xdist runs which tests: a file is a unit of work, and so are some files together.
 
 A file's tests stay together, so that what they share (a daemon, a browser, a key) is made once. xdist's own
-groups would do for the machine, but are written into a test's id, which pytest 9.2 no longer lets it do.
+groups would do for files that belong together, but are written into a test's id, which pytest 9.2 no longer
+lets it do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     import pytest
 
-MACHINE = "machine"
 MACHINE_PLACES = (
     "tests/conformance/",
     "tests/daemon/test_cli.py",
@@ -21,21 +21,49 @@ MACHINE_PLACES = (
     "tests/system/",
     "tests/tools/",
 )
-"""Where tests start processes, take fixed ports or measure this machine."""
+"""Where tests start processes or measure this machine. They take the kernel's ports, wait for conditions and
+stand other busy programs, so that those of two files may run side by side. One file has a fixed port."""
+
+TOGETHER = {
+    "what measures, or fills, the machine": (
+        "tests/system/test_overload.py",
+        "tests/system/test_thousand.py",
+        "tests/tools/",
+    ),
+    "what fetches the JavaScript SDK": ("tests/docs/test_tutorial.py", "tests/system/test_js_sdk.py"),
+}
+"""Units of more than one file: their tests run one after the other."""
+
+LONGEST = (
+    TOGETHER["what measures, or fills, the machine"],
+    MACHINE_PLACES,
+    ("tests/simulation/", "tests/testing/", "tests/protocol/"),
+)
+"""What is begun first, second and third: units that take a minute or more."""
 
 
 class ByFile(LoadScopeScheduling):
-    """A unit of work is a file, or all that needs the machine."""
+    """A scheduler of xdist. Units are handed out in the order in which they are first met."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return share(nodeid)
+        return unit(nodeid)
 
 
-def share(nodeid: str) -> str:
+def unit(nodeid: str) -> str:
     """Return the name of the unit of work that a test belongs to."""
-    return MACHINE if nodeid.startswith(MACHINE_PLACES) else nodeid.partition("::")[0]
+    shared = (name for name, places in TOGETHER.items() if nodeid.startswith(places))
+    return next(shared, nodeid.partition("::")[0])
+
+
+def needs_machine(nodeid: str) -> bool:
+    """Tell whether a test is one of those that need the machine."""
+    return nodeid.startswith(MACHINE_PLACES)
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Put in front what must not come last: units are handed out in the order in which they are first met."""
-    items.sort(key=lambda item: share(item.nodeid) != MACHINE)
+    """Put in front what takes long, for what comes last keeps one worker busy and the others waiting."""
+
+    def is_shorter(item: pytest.Item) -> tuple[bool, ...]:
+        return tuple(not item.nodeid.startswith(places) for places in LONGEST)
+
+    items.sort(key=is_shorter)

@@ -24,6 +24,7 @@ from wsloop.errors import StartupError
 from wsloop.hub.dispatcher import VERDICTS_AT_ONCE
 from wsloop.hub.namespaces import Namespace
 from wsloop.hub.options import HubOptions
+from wsloop.observe.metrics import METRICS
 from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.testing.client import MessagingMemoryClient
 from wsloop.testing.http_backend import CUT_OFF, GARBAGE, HANG, RESET, Answer, MemoryHttpBackend
@@ -402,6 +403,32 @@ def test_what_happens_is_told(site: Site) -> None:
     ]
     assert [event["seq"] for event in told] == list(range(1, 9))
     assert {event["user"] for event in told if "user" in event} == {"42"}
+
+
+def test_numbers_are_those_of_what_there_is(site: Site) -> None:
+    site.dial()
+    outside = site.server.house.outside
+    assert outside is not None
+    numbers = outside.numbers()
+    assert set(numbers) == {name for name in METRICS if "_backend_" in name or "_hook_" in name}
+    questions = numbers["wsloop_backend_failures_total"]
+    assert isinstance(questions, dict)
+    assert set(questions) == set(QUESTIONS)
+    neither = functools.partial(Application, proxy=None, tell=None)
+    with MemoryServer(options=Options(outside=neither)) as server:
+        assert server.house.outside is not None
+        assert server.house.outside.numbers() == {}
+
+
+def test_without_a_spool_events_are_kept_in_memory_and_one_that_cannot_be_made_is_told(
+    tmp_path: Path,
+) -> None:
+    tell = TellOptions(address_of("hooks"))
+    with MemoryServer(options=Options(outside=functools.partial(Application, proxy=None, tell=tell))):
+        pass
+    nowhere = TellOptions(address_of("hooks"), spool=SpoolOptions(str(tmp_path / "no" / "spool")))
+    with pytest.raises(StartupError, match="cannot open"):
+        MemoryServer(options=Options(outside=functools.partial(Application, proxy=None, tell=nowhere)))
 
 
 @pytest.mark.parametrize("kind", ["fifo", "foreign"])

@@ -17,6 +17,7 @@ from wsloop.client.messages import CallError, ClientCode, PresenceResult, Publis
 from wsloop.client.subscription import SubscribeOptions, SubState
 from wsloop.errors import StateError
 from wsloop.hub.namespaces import dev_namespaces
+from wsloop.hub.operations import table
 from wsloop.server.assembly import Options
 from wsloop.server.messaging import MessagingHandler
 from wsloop.testing.network import NetworkFaults
@@ -368,3 +369,56 @@ def test_the_servers_own_subscriptions_are_told_and_recovered(tokens: TokenWorld
     tokens.publish(other, "chat:news", 2)
     tokens.run_until(lambda: told.data["chat:news"][-1] == 2)
     assert told.data["chat:news"] == [1, 2]
+
+
+def operate(world: MessagingWorld, method: str, **fields: object) -> None:
+    """Carry out a method of the server API."""
+    answers: list[Any] = []
+    table.call(world.house.operations, method, json.dumps(fields).encode(), answers.append)
+    world.run_until(lambda: answers)
+
+
+def test_what_the_server_does_to_a_client_is_told(world: MessagingWorld) -> None:
+    client, told = world.connected()
+    world.subscribed(client, told, CHANNEL)
+    operate(world, "unsubscribe", client=client.client_id, channel=CHANNEL)
+    world.run_until(lambda: ("unsubscribed", CHANNEL) in [event[:2] for event in told.events])
+    operate(world, "subscribe", client=client.client_id, channel="chat:b")
+    world.run_until(lambda: ("subscribed", "chat:b") in [event[:2] for event in told.events])
+    operate(world, "unsubscribe", client=client.client_id, channel="chat:b")
+    world.run_until(lambda: ("unsubscribed", "chat:b") in [event[:2] for event in told.events])
+
+
+def test_an_invalidated_state_is_forgotten_and_the_client_comes_back(world: MessagingWorld) -> None:
+    client, told = world.connected()
+    world.subscribed(client, told, CHANNEL)
+    world.publish(client, CHANNEL, 1)
+    world.server.registry.snapshot()[0].close(3014, "state invalidated")
+    world.run_until(lambda: told.names().count("subscribed") == 2)
+    last = [event for event in told.events if event[0] == "subscribed"][-1]
+    assert not last[2].was_recovering
+
+
+def test_a_refused_renewal_ends_it(tokens: TokenWorld) -> None:
+    client, told = tokens.connected(ClientOptions(token=tokens.claims(), get_token=lambda done: done("bad")))
+    tokens.run_until(lambda: "disconnected" in told.names())
+    assert not client.is_connected
+
+
+def test_what_is_left_while_nobody_is_there_is_left(world: MessagingWorld) -> None:
+    client, told = world.client()
+    client.subscribe(CHANNEL)
+    client.unsubscribe(CHANNEL)
+    client.unsubscribe(CHANNEL)
+    assert told.names() == ["subscribing", "unsubscribed"]
+
+
+def test_a_token_that_comes_when_nobody_waits_is_nothing(world: MessagingWorld) -> None:
+    waiting: list[Callable[[str], object]] = []
+    client, told = world.client(ClientOptions(get_token=waiting.append))
+    client.connect()
+    client.disconnect()
+    waiting.pop()("too late")
+    world.run_for(60.0)
+    assert not client.is_connected
+    assert told.names() == ["connecting", "disconnected"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, TypeVar
@@ -97,6 +98,26 @@ def test_replacing_leaves_no_second_file_and_a_failure_the_first(tmp_path: Path)
     with pytest.raises(IsADirectoryError):
         store.replace(b"four")
     assert path.read_bytes() == b"twothree"
+    store.close()
+
+
+def test_a_disk_that_fills_up_while_it_is_replaced_leaves_the_first_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events"
+    store = store_at(path)
+    store.append(b"one")
+
+    def full(_old: str, _new: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.replace(b"two")
+    assert not (tmp_path / "events.new").exists()
+    store.append(b"three")
+    assert path.read_bytes() == b"onethree"
     store.close()
 
 

@@ -13,7 +13,7 @@ from tests.client.messaging_kit import ADDRESS
 from tests.transport.tls_kit import HOST, authority, certificates
 from wsloop.client.backoff import Backoff, fraction
 from wsloop.client.urls import parse_ws_url
-from wsloop.client.websocket import Dialer, Ending, WebSocket, WsState
+from wsloop.client.websocket import Dialer, Ending, WebSocket, WsState, WsStep
 from wsloop.errors import ConfigError, HttpError, StateError, UsageError
 from wsloop.server.assembly import Options
 from wsloop.testing.network import NetworkFaults
@@ -216,7 +216,9 @@ def test_wss_is_checked_against_the_authority(tmp_path: Path, max_read_bytes: in
         ca_file = tmp_path / "ca.pem"
         authority().cert_pem.write_to_path(str(ca_file))
         url = f"wss://{HOST}:8765"
-        ws, peer = world.opened(url, dialer=world.dialer(ca_file=str(ca_file)))
+        dialer = world.dialer(ca_file=str(ca_file))
+        world.opened(url, dialer=dialer)[0].abort()
+        ws, peer = world.opened(url, dialer=dialer)
         ws.send_text("secret")
         world.run_until(lambda: peer.messages)
         assert peer.messages == ["secret"]
@@ -258,3 +260,82 @@ def test_what_is_no_address(text: str) -> None:
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
 def test_a_wait_is_never_shorter_or_longer_than_it_may_be(failures: int, entropy: bytes) -> None:
     assert 0.5 <= Backoff().delay_s(failures, fraction(entropy)) <= 20.0
+
+
+def test_a_ping_is_answered(world: World) -> None:
+    ws, peer = world.opened()
+    connection = world.server.registry.snapshot()[0]
+    connection.send_ping()
+    world.run_for(60.0)  # a peer that does not answer is closed
+    assert (ws.state, peer.ended) == (WsState.OPEN, [])
+
+
+def test_our_own_ping_is_answered_and_nobody_is_told(world: World) -> None:
+    ws, peer = world.opened()
+    ws.ping(b"there?")
+    world.run_for(1.0)
+    assert (ws.state, peer.messages, peer.ended) == (WsState.OPEN, [], [])
+
+
+def test_an_address_that_is_found_too_late_is_not_dialled(world: World) -> None:
+    waiting: list[Found] = []
+
+    class Slow:
+        def resolve(self, _host: str, found: Found) -> None:
+            waiting.append(found)
+
+    dialer, peer = world.dialer(), Peer()
+    dialer.names = Slow()
+    ws = dialer.dial(parse_ws_url("ws://somewhere:8765", ECHO), peer)
+    world.run_until(lambda: waiting)
+    ws.close()
+    ws.close()
+    world.run_for(1.0)
+    waiting.pop()(("127.0.0.1",))
+    world.run_for(1.0)
+    assert [ending.reason for ending in peer.ended] == ["given up before it was open"]
+    assert world.server.registry.snapshot() == []
+
+
+def test_an_owner_that_aborts_hears_no_more(world: World) -> None:
+    class Impatient(Peer):
+        def on_message(self, ws: WebSocket, message: str | bytes | bytearray) -> None:
+            super().on_message(ws, message)
+            ws.abort()
+
+    peer = Impatient()
+    ws = world.dialer().dial(parse_ws_url(ADDRESS, ECHO), peer)
+    world.run_until(lambda: peer.opened)
+    for text in ("one", "two", "three"):
+        ws.send_text(text)
+    world.run_for(1.0)
+    assert (peer.messages, peer.ended) == (["one"], [])
+
+
+def test_an_answer_before_the_question_is_none(world: World) -> None:
+    """Whoever sends at once is no server of WebSocket."""
+    listener = world.network.listen(TcpBind("127.0.0.1", 9999))
+    peer = Peer()
+    world.dialer().dial(parse_ws_url("ws://127.0.0.1:9999", ECHO), peer)
+    accepted: list[object] = []
+
+    def greet() -> bool:
+        try:
+            sock, _ = listener.accept()
+        except BlockingIOError:
+            return False
+        sock.send(b"220 mail.example ESMTP\r\n\r\n")
+        accepted.append(sock)
+        return True
+
+    world.run_until(greet)
+    world.run_until(lambda: peer.ended)
+    assert peer.opened == 0
+    assert accepted
+
+
+def test_a_step_that_the_table_does_not_have_is_a_mistake(world: World) -> None:
+    ws, _ = world.opened()
+    ws.abort()
+    with pytest.raises(StateError):
+        ws._step(WsStep.TAKEN)

@@ -103,6 +103,11 @@ def test_the_file_beats_the_default_and_the_flag_beats_the_file(tmp_path: Path) 
             "set history_size and history_ttl_s",
         ),
         (
+            "[client]\nbroadcast_channel = 'all'\n[namespaces.chat]\nchannel_regex = '['\n",
+            "wsloop.toml:4: namespaces.chat.channel_regex: is no regular expression: unterminated",
+            "Python's syntax",
+        ),
+        (
             '[namespaces."a b"]\n',
             "namespaces.a b: a namespace cannot be called 'a b'",
             "letters, digits and _ . - only, 64 at most",

@@ -179,19 +179,23 @@ def test_a_small_corpus_keeps_bugs_and_what_reaches_something(
     (target.corpus / "bug-one").write_bytes(b"bug")
 
     def merges(options: tuple[str, ...]) -> int:
-        campaign.keep(Path(options[2]), [b"bug", b"x" * CORPUS_BYTES, b"new"])
+        by_lines = "-use_counters=0" in options
+        made = [b"bug", b"x" * CORPUS_BYTES, b"new"] if by_lines else [b"new", b"more often"]
+        campaign.keep(Path(options[2 if by_lines else 1]), made)
         return 0
 
     scripted(monkeypatch, merges)
     assert command.main(["--minimise"]) == 0
-    assert sorted(path.read_bytes() for path in target.kept()) == [b"bug", b"new"]
+    assert sorted(path.read_bytes() for path in target.kept()) == [b"bug", b"more often", b"new"]
     assert (target.corpus / "bug-one").exists()
 
 
 def test_no_more_than_a_corpus_may_have_is_chosen() -> None:
-    chosen = campaign.few([b"%d" % number for number in range(1000)])
-    assert len(chosen) < CORPUS_FILES
-    assert max(map(len, chosen)) <= 3
+    first = [b"first", b"second"]
+    chosen = campaign.few(first, [b"%d" % number for number in range(1000)], first)
+    assert chosen[:2] == first
+    assert len(set(chosen)) == len(chosen) < CORPUS_FILES
+    assert max(map(len, chosen[2:])) <= 3
 
 
 def test_seeds_are_the_same_each_time(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

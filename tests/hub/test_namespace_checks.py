@@ -71,6 +71,9 @@ def test_a_regex_that_is_none_is_a_mistake_with_its_reason() -> None:
     assert mistake is not None
     assert mistake.key == "channel_regex"
     assert "unterminated character set" in mistake.fault
+    mistake = namespace_mistake(Namespace(channel_regex="a{4294967296}"))
+    assert mistake is not None
+    assert "too large" in mistake.fault
 
 
 @given(st.text(max_size=70))

@@ -271,6 +271,7 @@ def test_after_a_failure_nothing_of_it_is_left(good: bytes, bad: bytes, kept_byt
 @settings(max_examples=1500, deadline=None)
 @given(streams_of_blocks, st.integers(1, 24), st.integers(1, 7), st.booleans())
 @example(bytes.fromhex("4a040000"), 1, 1, False)
+@example(bytes.fromhex("0228"), 5, 1, True)  # a symbol whose fault is in its second byte
 @example(b"\x00" + EMPTY_BLOCK * 3, 1, 1, False)
 def test_any_bytes_in_any_pieces_give_the_same_message_or_close_code(
     payload: bytes, limit: int, size: int, stored: bool
@@ -291,6 +292,19 @@ def test_every_two_bytes_behind_a_full_message_give_one_code() -> None:
 
 
 # -- through wsproto ----------------------------------------------------------------------
+
+
+FIXED_BLOCK, LITERAL_A, NO_SYMBOL = "010", "10010001", "11000110"
+"""RFC 1951 section 3.2.6: how a block with fixed codes begins; the code of `a`; that of 286, which is nothing."""
+
+
+@pytest.mark.parametrize(("limit", "code"), [(3, 1009), (4, 1007), (5, 1007)])
+def test_of_a_byte_too_many_and_damage_behind_it_the_first_is_told(limit: int, code: int) -> None:
+    bits = FIXED_BLOCK + 4 * LITERAL_A + NO_SYMBOL
+    payload = int(bits[::-1], 2).to_bytes((len(bits) + 7) // 8, "little")
+    for size in range(1, len(payload) + 1):
+        assert in_pieces(Inflater(limit), payload, size) == code
+    assert in_one(Inflater(limit), payload) == code
 
 
 def test_a_ping_between_fragments_leaves_the_message_compressed() -> None:

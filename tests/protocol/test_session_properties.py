@@ -126,6 +126,7 @@ class Driver:
 @example(client_frame(TEXT, b"\xff" * 200), [140], Limits(whole_frame_bytes=131), 256, -1, True)
 @example(client_frame(TEXT, b"a" * 200), [140], Limits(whole_frame_bytes=131), 256, 1, True)
 @example(client_frame(BINARY, b"a" * 700, width=64), [], Limits(whole_frame_bytes=131), 256, -1, True)
+@example(client_frame(BINARY, b"a" * 700), [], Limits(), 256, -1, False)
 def test_the_fast_path_changes_nothing(
     stream: bytes, positions: list[int], limits: Limits, budget: int, close_at: int, into_place: bool
 ) -> None:

@@ -258,7 +258,7 @@ class Cluster(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=30,
+    max_examples=12,
     stateful_step_count=STEPS_PER_HISTORY,
     deadline=None,
     database=None,
@@ -267,7 +267,7 @@ SETTINGS = settings(
 
 
 def test_the_promises_hold_over_several_processes() -> None:
-    """Run histories until so many steps were taken; each run of thirty draws others."""
+    """Run histories until so many steps were taken; each run of twelve draws others."""
     Cluster.steps_taken = 0
     while Cluster.steps_taken < STEPS:
         run_state_machine_as_test(Cluster, settings=SETTINGS)

@@ -58,30 +58,37 @@ def run(target: Target, seconds: int, *, jobs_seed: int = 0) -> Path | None:
 
 
 def minimise(target: Target) -> int:
-    """Let the corpus be the fewest, shortest inputs that reach what it and the last runs have reached.
+    """Let the corpus be few, short inputs that reach what it and the last runs have reached.
 
-    Those that were bugs stay. Returns how many there are.
+    First those that reach every line together, then others that reach lines more often, as far as there is
+    room. Those that were bugs stay. Returns how many there are.
     """
     bugs = [path.read_bytes() for path in target.kept() if path.name.startswith(BUGS)]
-    with tempfile.TemporaryDirectory(prefix="wsloop-fuzz-") as made:
-        code = _drive(target, "-merge=1", "-use_counters=0", made, str(target.corpus), str(target.found))
-        if code:
-            raise RuntimeError(f"atheris could not merge the inputs of {target.name}: exit code {code}")
-        chosen = few(path.read_bytes() for path in _files(Path(made)))
+    chosen = few(_merged(target, "-use_counters=0"), _merged(target))
     for path in target.kept():
         if not path.name.startswith(BUGS):
             path.unlink()
     return keep(target.corpus, (each for each in chosen if each not in bugs)) + len(bugs)
 
 
-def few(inputs: Iterable[bytes]) -> list[bytes]:
-    """Return the shortest inputs, as many as a corpus may have: some room is left for bugs."""
-    chosen, left_bytes = [], CORPUS_BYTES * 9 // 10
-    for data in sorted(inputs, key=lambda data: (len(data), data))[: CORPUS_FILES * 9 // 10]:
-        left_bytes -= len(data)
-        if left_bytes >= 0:
-            chosen.append(data)
-    return chosen
+def _merged(target: Target, *options: str) -> list[bytes]:
+    """Return the inputs that libFuzzer chooses from the corpus and what was found."""
+    with tempfile.TemporaryDirectory(prefix="wsloop-fuzz-") as made:
+        code = _drive(target, "-merge=1", *options, made, str(target.corpus), str(target.found))
+        if code:
+            raise RuntimeError(f"atheris could not merge the inputs of {target.name}: exit code {code}")
+        return [path.read_bytes() for path in _files(Path(made))]
+
+
+def few(*groups: Iterable[bytes]) -> list[bytes]:
+    """Return as many different inputs as a corpus may have, the shortest of each group; bugs find room."""
+    chosen: dict[bytes, None] = {}
+    left_bytes = CORPUS_BYTES * 9 // 10
+    for data in (data for group in groups for data in sorted(group, key=lambda data: (len(data), data))):
+        if data not in chosen and len(chosen) < CORPUS_FILES * 9 // 10 and len(data) <= left_bytes:
+            chosen[data] = None
+            left_bytes -= len(data)
+    return list(chosen)
 
 
 def keep(folder: Path, inputs: Iterable[bytes]) -> int:

@@ -6,7 +6,8 @@ A lost connection is made anew after a random wait that grows (`backoff.py`); it
 recover what they missed. All is told by callbacks, on the loop's thread. One client takes some
 4 KB, so that a load generator can hold thousands on one reactor.
 
-Read `subscription.py` for a channel's life, `calls.py` for commands, `websocket.py` for the wire.
+Read `subscription.py` for a channel's life, `commands.py` and `calls.py` for commands, `ping_watch.py` and
+`renewal.py` for what goes on meanwhile, `websocket.py` for the wire.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from wsloop.client.client_events import (
     ClientState,
     ClientStep,
 )
+from wsloop.client.commands import Commands
 from wsloop.client.messages import (
     CLIENT_DISCONNECTED,
     LOST,
@@ -32,10 +34,10 @@ from wsloop.client.messages import (
     CallError,
     ClientCode,
     ConnectResult,
-    Position,
     RefreshResult,
     decode_reply,
 )
+from wsloop.client.ping_watch import PingWatch
 from wsloop.client.renewal import Renewal
 from wsloop.client.server_subs import ServerSubs
 from wsloop.client.subscription import DEFAULT_OPTIONS, Subscription, SubState
@@ -46,20 +48,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsloop.client.messages import (
-        DataResult,
-        HistoryResult,
-        PresenceResult,
-        PresenceStats,
-        PublishResult,
         Push,
     )
     from wsloop.client.subscription import SubscribeOptions
     from wsloop.client.urls import Url
     from wsloop.client.websocket import Dialer, WebSocket
     from wsloop.loop.wheel import Timer
-
-MAX_PING_DELAY_S = 10.0
-"""How late the server's ping may be before the connection counts as dead; the SDKs have the same."""
 
 FLAG_PUBLISH_ONCE = 1 << 20
 """Bit of `connect.flag`: publications may carry a key, under which they are appended once only."""
@@ -74,13 +68,12 @@ FINAL_STATUSES = frozenset({400, 401, 403, 404, 405, 426})
 PONG = "{}"
 
 
-class MessagingClient:
+class MessagingClient(Commands):
     """One client; `state` and `client_id` are for reading. `connect` begins."""
 
     __slots__ = (
-        "_attempt", "_calls", "_failures", "_last_ping_s", "_options", "_ping_timer", "_renewal", "_result",
-        "_retry_timer", "_server_subs", "_subs", "_token", "_url", "_ws", "client_id", "dialer", "events",
-        "state",
+        "_attempt", "_calls", "_failures", "_is_ponged", "_options", "_pings", "_renewal", "_retry_timer",
+        "_server_subs", "_subs", "_token", "_url", "_ws", "client_id", "dialer", "events", "state",
     )  # fmt: skip
 
     def __init__(
@@ -97,10 +90,9 @@ class MessagingClient:
         self._subs: dict[str, Subscription] = {}
         self._server_subs = ServerSubs(self)
         self._ws: WebSocket | None = None
-        self._result: ConnectResult | None = None
         self._attempt = self._failures = 0
-        self._last_ping_s = 0.0
-        self._ping_timer: Timer | None = None
+        self._is_ponged = False
+        self._pings = PingWatch(dialer.reactor, self._on_silence)
         self._renewal = Renewal(self, self._options.get_token, self._on_new_token)
         self._retry_timer: Timer | None = None
 
@@ -167,48 +159,6 @@ class MessagingClient:
         if self.is_connected:
             self.call("unsubscribe", {"channel": channel}, _ignore)
         subscription.end(code, reason)
-
-    def publish(
-        self, channel: str, data: bytes, done: Callable[[PublishResult | CallError], object], *, key: str = ""
-    ) -> None:
-        """Publish `data`, which is JSON. While CONNECTING this waits; so do all commands.
-
-        `key`, up to 64 characters: it is appended once under this key, so that it may be sent again
-        when the connection is lost before the answer. Of an official server: without a key only.
-        """
-        fields: dict[str, object] = {"channel": channel, "data": msgspec.Raw(data)}
-        if key:
-            fields["idem"] = key
-        self.call("publish", fields, done, may_repeat=bool(key))
-
-    def presence(self, channel: str, done: Callable[[PresenceResult | CallError], object]) -> None:
-        """Ask who is in a channel."""
-        self.call("presence", {"channel": channel}, done, may_repeat=True)
-
-    def presence_stats(self, channel: str, done: Callable[[PresenceStats | CallError], object]) -> None:
-        """Ask how many are in a channel."""
-        self.call("presence_stats", {"channel": channel}, done, may_repeat=True)
-
-    def history(
-        self,
-        channel: str,
-        done: Callable[[HistoryResult | CallError], object],
-        *,
-        limit: int = 0,
-        since: Position | None = None,
-        reverse: bool = False,
-    ) -> None:
-        """Ask for publications: `limit` of them, -1 for as many as may be had, 0 for the position only."""
-        fields: dict[str, object] = {"channel": channel, "limit": limit}
-        if since is not None:
-            fields["since"] = since._asdict()
-        if reverse:
-            fields["reverse"] = True
-        self.call("history", fields, done, may_repeat=True)
-
-    def rpc(self, method: str, data: bytes, done: Callable[[DataResult | CallError], object]) -> None:
-        """Ask the operator's application; `data` is JSON."""
-        self.call("rpc", {"method": method, "data": msgspec.Raw(data)}, done)
 
     def call(
         self,
@@ -293,11 +243,9 @@ class MessagingClient:
     def _on_connected(self, result: ConnectResult) -> None:
         self._step(ClientStep.CONNECTED)
         self._failures = 0
-        self._result = result
         self.client_id = result.client
-        self._last_ping_s = self.dialer.reactor.now
-        if result.ping:
-            self._arm_ping(self._last_ping_s)
+        self._is_ponged = result.pong
+        self._pings.arm(result.ping)
         self._renewal.arm(result.expires, result.ttl)
         attempt = self._attempt
         self.events.on_connected(self, result)
@@ -357,24 +305,12 @@ class MessagingClient:
                 self._server_subs.remove(channel, push.unsubscribe)
 
     def _on_ping(self, ws: WebSocket) -> None:
-        self._last_ping_s = self.dialer.reactor.now
-        if self._result is not None and self._result.pong and ws.state is WsState.OPEN:
+        self._pings.note()
+        if self._is_ponged and ws.state is WsState.OPEN:
             ws.send_text(PONG)
 
-    def _arm_ping(self, since_s: float) -> None:
-        assert self._result is not None
-        self._ping_timer = self.dialer.reactor.call_at(
-            since_s + self._result.ping + MAX_PING_DELAY_S, self._check_ping
-        )
-
-    def _check_ping(self) -> None:
-        """Look whether a ping came since the timer was armed: one timer for many pings."""
-        self._ping_timer = None
-        assert self._result is not None
-        if self.dialer.reactor.now - self._last_ping_s >= self._result.ping + MAX_PING_DELAY_S:
-            self.reconnect(ClientCode.NO_PING, "no ping")
-        else:
-            self._arm_ping(self._last_ping_s)
+    def _on_silence(self) -> None:
+        self.reconnect(ClientCode.NO_PING, "no ping")
 
     # -- renewing the token ------------------------------------------------------------------------
 
@@ -445,10 +381,10 @@ class MessagingClient:
 
     def _stop_timers(self) -> None:
         self._renewal.stop()
-        for timer in (self._ping_timer, self._retry_timer):
-            if timer is not None:
-                self.dialer.reactor.cancel(timer)
-        self._ping_timer = self._retry_timer = None
+        self._pings.stop()
+        if self._retry_timer is not None:
+            self.dialer.reactor.cancel(self._retry_timer)
+            self._retry_timer = None
 
     def _step(self, step: ClientStep) -> None:
         try:

@@ -57,8 +57,8 @@ class Renewal:
 
     def _due(self) -> None:
         self._timer = None
-        if self._get_token is not None:
-            self._get_token(functools.partial(self._got, self._round))
+        assert self._get_token is not None, "what is never renewed has no timer"
+        self._get_token(functools.partial(self._got, self._round))
 
     def _got(self, number: int, token: str) -> None:
         if number == self._round:

@@ -240,8 +240,8 @@ class Subscription:
     # -- renewing the token --------------------------------------------------------------------
 
     def _get_token(self, done: Callable[[str], object]) -> None:
-        if self._options.get_token is not None:
-            self._options.get_token(self.channel, done)
+        assert self._options.get_token is not None, "else there is nothing to renew it with"
+        self._options.get_token(self.channel, done)
 
     def _on_new_token(self, token: str) -> None:
         if not token:

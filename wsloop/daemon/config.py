@@ -235,13 +235,14 @@ def check_together(settings: Settings, where: outside.Place) -> None:
 def _check_namespaces(settings: Settings, where: outside.Place) -> None:
     """Raise ConfigError for options of namespaces or of `[client]` that contradict each other."""
     namespaces = settings.all_namespaces()
-    found = client_mistake(settings.client.hub_options(), namespaces)
-    table = "client"
     for name, options in namespaces.items():
-        mistake = (name_mistake(name) if name else None) or namespace_mistake(options)
-        if mistake is not None:
-            found, table = mistake, f"namespaces.{name}" if name else "channels"
+        table = f"namespaces.{name}" if name else "channels"
+        found = (name_mistake(name) if name else None) or namespace_mistake(options)
+        if found is not None:
             break
+    else:
+        # Only now: a channel is looked up by rules that are right.
+        table, found = "client", client_mistake(settings.client.hub_options(), namespaces)
     if found is not None:
         raise ConfigError(f"{where(table, found.key)}{_joined(table, found.key)}: {found.fault}", found.hint)
 

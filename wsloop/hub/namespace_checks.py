@@ -94,7 +94,7 @@ def namespace_mistake(options: Namespace) -> Mistake | None:
     """Return what is wrong with one namespace's options, None if nothing is."""
     try:
         re.compile(options.channel_regex)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         return Mistake("channel_regex", f"is no regular expression: {error}", "Python's syntax")
     for check in CHECKS:
         if check.is_broken(options):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wsloop.testing.simulator.agenda import Agenda
 from wsloop.testing.simulator.choices import Choices
 from wsloop.testing.simulator.clock import WorldClock
@@ -12,7 +14,33 @@ from wsloop.testing.simulator.sockets import SimulatedSocket
 from wsloop.testing.simulator.trace import Trace
 from wsloop.transport.bind import TcpBind
 
+if TYPE_CHECKING:
+    from wsloop.testing.simulator.line import Line
+    from wsloop.testing.simulator.world import World
+
 DOOR = TcpBind("127.0.0.1", 9000)
+
+
+class Caller:
+    """Connects, asks for a page, and hangs up: the least that anybody does."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self._random = world.choices.stream(f"caller {number}")
+        self._line: Line | None = None
+        world.wake(self, self._random.random())
+
+    def act(self, world: World) -> None:
+        world.wake(self, self._random.expovariate(10))
+        if self._line is None or self._line.is_over:
+            self._line = world.dial(self._random.choice(world.doors), lambda _: None, self._on_end)
+        elif self._random.random() < 0.9:
+            self._line.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        else:
+            self._line.leave()
+
+    def _on_end(self, how: str) -> None:
+        if how == "fin" and self._line is not None:
+            self._line.leave()
 
 
 class Kit:

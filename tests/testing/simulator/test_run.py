@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wsloop.testing.simulator import checkers, run, world
+from tests.testing.simulator.kit import Caller
+from wsloop.testing.simulator import actors, checkers, run, world
 from wsloop.testing.simulator.faults import NO_FAULTS, FaultPlan
 from wsloop.testing.simulator.run import simulate
 from wsloop.testing.simulator.violation import Violation
@@ -37,7 +38,8 @@ class Strict:
 
 
 def look_with(monkeypatch: pytest.MonkeyPatch, strict: Strict) -> None:
-    """Let nobody else look, and the calm be short: nobody waits for what it is for."""
+    """Let nobody else look, few and simple people live there, and the calm be short."""
+    monkeypatch.setattr(actors, "people", lambda here: [Caller(here, number) for number in range(4)])
     monkeypatch.setattr(world, "CALM_S", 0.5)
     monkeypatch.setattr(checkers, "checkers", lambda _world: [strict])
 

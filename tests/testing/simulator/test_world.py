@@ -4,10 +4,20 @@ import math
 
 import pytest
 
-from wsloop.testing.simulator.faults import NO_FAULTS, FaultPlan
+from tests.testing.simulator.kit import Caller
+from wsloop.testing.simulator import actors, checkers
+from wsloop.testing.simulator import world as world_module
+from wsloop.testing.simulator.faults import KINDS, NO_FAULTS, FaultPlan, Per
 from wsloop.testing.simulator.process import HUB
 from wsloop.testing.simulator.violation import Violation
 from wsloop.testing.simulator.world import SHAPES, World
+
+
+@pytest.fixture(autouse=True)
+def _simple_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors, "people", lambda here: [Caller(here, number) for number in range(8)])
+    monkeypatch.setattr(checkers, "checkers", lambda _here: [])
+    monkeypatch.setattr(world_module, "CALM_S", 0.5)
 
 
 def world(shape: str = "cluster", plan: FaultPlan = NO_FAULTS, seed: int = 1) -> World:
@@ -85,7 +95,7 @@ def test_a_process_that_is_stopped_makes_no_turn_until_it_goes_on() -> None:
     assert here.clock.now() >= until_s
 
 
-@pytest.mark.parametrize("name", sorted(world().weather.actions))
+@pytest.mark.parametrize("name", [kind.name for kind in KINDS if kind.per is Per.SECONDS])
 def test_the_weather_does_what_the_table_says_and_ends(name: str) -> None:
     here = world()
     random = here.choices.stream("a test")
@@ -121,3 +131,21 @@ def test_a_refused_connection_is_none() -> None:
     assert here.dial(server, lambda _: None, lambda _: None) is not None
     server.kill()
     assert here.dial(server, lambda _: None, lambda _: None) is None
+
+
+def test_a_worker_that_is_parted_links_again_when_it_is_reunited() -> None:
+    here = world()
+    here.run_for(2.0)
+    worker = here.doors[0]
+    (link,) = worker.links()
+    worker.network.part([link])
+    here.run_for(45.0)  # longer than a link lives without a word
+    assert worker.links() != [link]
+    assert here.marks.fired["link-partition"] > 0
+    worker.network.reunite()
+    worker.network.reunite()
+    here.run_for(10.0)
+    (link,) = worker.links()
+    assert link.peer in here.process(HUB).network.sockets()
+    assert worker.house is not None
+    assert worker.house.domain.link_up  # type: ignore[attr-defined]

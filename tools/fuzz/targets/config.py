@@ -63,6 +63,7 @@ def _file(data: bytes) -> None:
         return
     for key, value in printing.present(loaded.settings):
         promise(not isinstance(value, float) or math.isfinite(value), f"{key.path} is {value}")
+        promise("\0" not in str(value), f"{key.path} has a NUL in it")
     shown = "\n".join(printing.shown(loaded))
     if printing.MASKED in shown:
         return

@@ -31,12 +31,24 @@ def _expression(text: str, lines: list[str]) -> None:
     except ValueError as error:
         promise(bool(str(error)), "a fault without a reason")
         return
+    denied = _denied(text)
     for line in lines:
         try:
             fields = msgspec.json.decode(line, type=dict[str, object])
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             fields = {}
-        agree(type(expression.holds(fields)), bool, "neither true nor false")
+        said = expression.holds(fields)
+        agree(type(said), bool, "neither true nor false")
+        if denied is not None:
+            agree(denied.holds(fields), not said, "denied, and not the opposite")
+
+
+def _denied(text: str) -> Expression | None:
+    """Return the opposite of an expression; None for what is empty, or beyond the limits."""
+    try:
+        return Expression(f"!({text})", FIELDS)
+    except ValueError:
+        return None
 
 
 def _glob(text: str, names: list[str]) -> None:
@@ -54,15 +66,19 @@ def _wildcard(pattern: str, names: list[str]) -> None:
         return
     patterns: Patterns[str] = Patterns()
     patterns.add(pattern, "found")
+    others = {name for name in names if is_pattern(name) and is_allowed(name) and name != pattern}
+    for each in others:
+        patterns.add(each, each)
     for name in names:
-        found = patterns.match(name)
-        promise(found in ([], ["found"]), f"found {found}")
+        found = "found" in patterns.match(name)
         promise(
             not found or name.count(".") == pattern.count("."), "a wildcard stands for more than a segment"
         )
-    promise(patterns.match(pattern) == ["found"], "a pattern does not match itself")
+    promise("found" in patterns.match(pattern), "a pattern does not match itself")
     patterns.remove(pattern)
-    agree((len(patterns), patterns.match(pattern)), (0, []), "what was removed is still there")
+    promise("found" not in patterns.match(pattern), "what was removed is still there")
+    promise(all(each in patterns.match(each) for each in others), "what was not removed is gone")
+    agree(len(patterns), len(others), "patterns are miscounted")
 
 
 EXPRESSIONS = (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tools.fuzz.shaping import agree, cutting, promise
 from wsloop.protocol.events import Request
-from wsloop.protocol.proxy_header import SIGNATURE, ProxyHeader, ProxyHeaderError
+from wsloop.protocol.proxy_header import PREFIX, SIGNATURE, ProxyHeader, ProxyHeaderError
 from wsloop.server.forwarded import Proxies, Sender
 
 LISTED = ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32", "unix")
@@ -48,6 +48,9 @@ def _proxy_header(data: bytes, choice: int) -> tuple[object, int] | str:
     except ProxyHeaderError as error:
         return str(error)
     promise(header.is_done or header.wanted > 0, "neither done nor in want of more")
+    if header.is_done:
+        end = data.index(b"\r\n") + 2 if data.startswith(PREFIX) else 16 + int.from_bytes(data[14:16], "big")
+        agree(offset, end, "not a byte more than the header is read")
     if header.source is not None:
         host, port = header.source
         agree(str(ipaddress.ip_address(host)), host, "a client that is no address")
@@ -66,12 +69,36 @@ def _headers(how: int, lines: list[bytes]) -> None:
     if sender.host != peer:
         agree(str(ipaddress.ip_address(sender.host)), sender.host, "a client that is no address")
     agree(proxies.sender(request, peer, is_secure=is_secure), sender, "twice, and not the same")
+    _check_chain(request, sender.host, peer)
     stranger = Sender("192.0.2.9", is_secure)
     agree(proxies.sender(request, stranger.host, is_secure=is_secure), stranger, "a stranger is believed")
     promise(
         NOBODY.sender(request, peer, is_secure=is_secure).host == peer,
         "nobody is listed, and one is believed",
     )
+
+
+def _check_chain(request: Request, host: str, peer: str) -> None:
+    """See that nobody is believed whom no listed proxy has seen: right of the client all are listed."""
+    said = (request.header(b"x-forwarded-for") or b"").split(b",")
+    try:
+        chain = [_plain(each.strip().decode("ascii")) for each in reversed(said)]
+    except ValueError:
+        return  # with ports, in brackets, or nonsense
+    if request.header(b"forwarded") is None and host != peer:
+        promise(host in chain, "an address that nobody said")
+        promise(all(PROXIES[0].lists(each) for each in chain[: chain.index(host)]), "a stranger is believed")
+        is_listed = PROXIES[0].lists(host)
+        promise(
+            not is_listed or all(PROXIES[0].lists(each) for each in chain), "a proxy is taken for a client"
+        )
+
+
+def _plain(text: str) -> str:
+    """Return an address as clients are known by; raises ValueError."""
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 ADDRESSES = (

@@ -40,6 +40,7 @@ def main(
     history: int | None, log: bool, no_shrink: bool, as_json: bool, same: int, digests: int,
 ) -> None:  # fmt: skip
     """Run the real server on virtual time over a hostile network, from a seed."""
+    began_s = _cpu_s()
     if digests:
         for line in many.digests(range(seed, seed + digests)):
             click.echo(line)
@@ -56,7 +57,7 @@ def main(
         jobs = jobs or many.cores()
         count = seeds or (1 if jobs == 1 else many.seeds_for(steps, jobs))
         outcomes = many.simulate_many(range(seed, seed + count), -(-steps // count), jobs, shape, faults)
-    found = report.summed(outcomes, shape, _cpu_s(), has_all_faults=faults == FaultPlan())
+    found = report.summed(outcomes, shape, _cpu_s() - began_s, has_all_faults=faults == FaultPlan())
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:

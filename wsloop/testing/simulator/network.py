@@ -147,7 +147,7 @@ class Cable:
             source = TcpBind("127.0.0.1", self.take_port())
         client = SimulatedSocket(self, network, source, listener.bound, self._number)
         client.open()
-        self._join(client, listener, source)
+        self._join(client, listener, source, network)
         return client
 
     def forget(self, line: Line) -> None:
@@ -159,18 +159,32 @@ class Cable:
         self._next_port += 1
         return self._next_port - 1
 
-    def _join(self, client: SimulatedSocket, listener: SimulatedListener, source: TcpBind | UnixBind) -> None:
+    def _join(
+        self,
+        client: SimulatedSocket,
+        listener: SimulatedListener,
+        source: TcpBind | UnixBind,
+        network: ProcessNetwork | None = None,
+    ) -> None:
         server = SimulatedSocket(self, listener.network, listener.bound, source, client.number)
         client.join(server)
+        if network is not None and network.parted is not None:
+            for end in (client, server):
+                self.hold(end)
+                network.parted.append(end)
         self.trace.note("connect", client.number, str(listener.bound))
         listener.expect(server)
 
 
 class ProcessNetwork:
-    """The sockets port of one process; satisfies `wsloop.transport.bind.Network`. Gone with its process."""
+    """The sockets port of one process; satisfies `wsloop.transport.bind.Network`. Gone with its process.
+
+    `parted` None: it reaches the other processes; else all ends of its connections to them that are held.
+    """
 
     def __init__(self, cable: Cable) -> None:
         self.descriptors = Descriptors(cable.storm)
+        self.parted: list[SimulatedSocket] | None = None
         self._cable = cable
 
     def listen(self, bind: Bind, backlog: int = BACKLOG) -> SimulatedListener:
@@ -193,6 +207,18 @@ class ProcessNetwork:
     def sockets(self) -> list[SimulatedSocket]:
         """Return the connected sockets of this process."""
         return [each for each in self.descriptors.owners() if isinstance(each, SimulatedSocket)]
+
+    def part(self, ends: list[SimulatedSocket]) -> None:
+        """Hold what is on its way to these ends, and all on connections that it begins from now on."""
+        self.parted = [*(self.parted or ()), *ends]
+        for end in ends:
+            self._cable.hold(end)
+
+    def reunite(self) -> None:
+        """Let arrive what was held. Idempotent."""
+        ends, self.parted = self.parted, None
+        for end in ends or ():
+            self._cable.let_go(end)
 
     def die(self) -> None:
         """Close every descriptor, as a kernel does for a process that was killed."""

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.faults import Storm
     from wsloop.testing.simulator.network import Descriptors
 
-MAX_EVENTS = 512
-"""Reported by one poll at most, as by the real ones."""
+MAX_EVENTS = (1, 2, 4, 512)
+"""Reported by one poll at most, drawn for each process's life: the fewer, the more ways there are to
+interleave what they do. The last is that of the real ones."""
 
 Ready = list[tuple[int, int]]
 
@@ -39,7 +40,7 @@ class SimulatedPoller:
         descriptors: Descriptors,
         storm: Storm,
         sleep: Callable[[float | None], Ready],
-        max_events: int = MAX_EVENTS,
+        max_events: int = MAX_EVENTS[-1],
     ) -> None:
         self.reported = 0
         self._max_events = max_events
@@ -49,7 +50,7 @@ class SimulatedPoller:
         self._sockets: dict[int, SimulatedSocket | SimulatedListener] = {}
         self.maybe: dict[int, None] = {}
         self._spurious, self._shuffle = storm.by_call("spurious"), storm.by_call("shuffle")
-        self._cut = storm.by_call("cut-list")
+        self._cut, self._early = storm.by_call("cut-list"), storm.by_call("early")
 
     def __len__(self) -> int:
         return len(self._interests)
@@ -93,7 +94,7 @@ class SimulatedPoller:
     def poll(self, timeout_s: float | None) -> Ready:
         """See `Poller.poll`."""
         ready = self.collect()
-        if not ready and timeout_s != 0.0:
+        if not ready and timeout_s != 0.0 and (self._early is None or not self._early.strikes()):
             ready = self._sleep(timeout_s)
         if len(ready) > 1:
             self._disturb(ready)
@@ -112,7 +113,7 @@ class SimulatedPoller:
         interests, sockets = self._interests, self._sockets
         for fd in maybe:
             sock = sockets[fd]
-            if sock.fileno() != fd:
+            if sock._fd != fd:
                 raise StaleDescriptorError(f"descriptor {fd} was closed while registered: {sock}")
             events = sock.events(interests[fd])
             if not events:

@@ -14,7 +14,7 @@ from wsloop.server.assembly import OwnDomain, Ports, assemble
 from wsloop.testing.simulator import setting
 from wsloop.testing.simulator.broker import UnrulyDomain
 from wsloop.testing.simulator.network import ProcessNetwork
-from wsloop.testing.simulator.poller import SimulatedPoller
+from wsloop.testing.simulator.poller import MAX_EVENTS, SimulatedPoller
 from wsloop.transport.bind import TcpBind, UnixBind
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Process:
 
     `house` is what runs in it, None while it is dead; `life` counts its lives; `bind` is where clients
     connect. `stopped_until_s` is above now while it is stopped. `messages`: what it received of clients in
-    the lives that are over.
+    the lives that are over. `due_s`: when its queues and timers are due; None once these may have changed,
+    since it had a turn or somebody meddled with it.
     """
 
     def __init__(self, world: World, name: str, port: int, slot: int | None = None) -> None:
@@ -49,7 +50,7 @@ class Process:
         self.stopped_until_s = -math.inf
         self.on_started: Callable[[Process], object] | None = None
         self._world = world
-        self._due_s: float | None = None
+        self.due_s: float | None = None
         self.start()
 
     def start(self) -> None:
@@ -58,11 +59,14 @@ class Process:
             return
         world = self._world
         self.life += 1
-        self.look_again()
+        self.due_s = None
         self.stopped_until_s = -math.inf
         self.network = ProcessNetwork(world.cable)
         self.poller = SimulatedPoller(
-            self.network.descriptors, world.storm, functools.partial(world.sleep, self)
+            self.network.descriptors,
+            world.storm,
+            functools.partial(world.sleep, self),
+            world.choices.stream(f"poller of {self.name}").choice(MAX_EVENTS),
         )
         entropy = world.choices.stream(f"entropy of {self.name} {self.life}")
         ports = Ports(
@@ -112,17 +116,13 @@ class Process:
             return self.stopped_until_s
         if self.poller.maybe and self.poller.collect():
             return now_s
-        due_s = self._due_s
+        due_s = self.due_s
         return due_s if due_s is not None else self._look()
-
-    def look_again(self) -> None:
-        """Say that its queues and timers may have changed: it had a turn, or somebody meddled with it."""
-        self._due_s = None
 
     def _look(self) -> float:
         deadline_s = self.reactor.next_deadline()
         due_s = math.inf if deadline_s is None else deadline_s
-        self._due_s = due_s = -math.inf if self.reactor.is_busy else due_s
+        self.due_s = due_s = -math.inf if self.reactor.is_busy else due_s
         return due_s
 
     def links(self) -> list[SimulatedSocket]:

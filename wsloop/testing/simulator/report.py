@@ -14,7 +14,7 @@ from wsloop.testing.simulator.world import SHAPES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ENOUGH_STEPS = 1_000_000
+ENOUGH_STEPS = 500_000
 """In a run of so many steps every kind of fault fires; one that does not is broken."""
 
 

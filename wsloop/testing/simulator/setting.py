@@ -29,12 +29,12 @@ OPTIONS = Options(
         first_message_s=4.0,
         ping_interval_s=5.0,
         pong_timeout_s=2.0,
-        stall_s=3.0,
+        stall_s=4.0,
         frame_s=6.0,
         close_s=2.0,
     ),
     outbox=OutboxMarks(
-        hard_bytes=24 * 1024, high_bytes=8 * 1024, low_bytes=2 * 1024, hard_messages=40, age_s=5.0
+        hard_bytes=40 * 1024, high_bytes=8 * 1024, low_bytes=2 * 1024, hard_messages=16, age_s=5.0
     ),
     echo_limits=Limits(message_bytes=128 * 1024),
     messaging_limits=Limits(message_bytes=MESSAGE_BYTES),

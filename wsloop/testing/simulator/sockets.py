@@ -87,7 +87,6 @@ class SimulatedSocket(MemorySocket):
             count = self._short_read.random.randrange(1, count)
         data = bytes(arrived) if count == len(arrived) else bytes(arrived[:count])
         del arrived[:count]
-        self._note("recv", self.number, count)
         self.peer.touch()
         return data
 
@@ -132,7 +131,11 @@ class SimulatedSocket(MemorySocket):
 
     def on_data(self, data: bytes) -> None:
         """See `MemorySocket.on_data`."""
-        super().on_data(data)
+        if self._is_closed or self._has_vanished or self._is_reset or self.peer._is_aborted:
+            super().on_data(data)
+            return
+        self._incoming_bytes -= len(data)
+        self._arrived += data
         if self.poller is not None:
             self.poller.maybe[self._fd] = None
         if self._hang_up is not None and self._hang_up.strikes():

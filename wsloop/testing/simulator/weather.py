@@ -28,6 +28,9 @@ STOPS_S = (0.05, 1.0, 6.0, 35.0)
 PARTITIONS_S = (0.5, 3.0, 8.0, 45.0)
 """How long a link is parted: the same limits, and a question's `answer_s`."""
 
+WAYS = ((0,), (1,), (0, 1))
+"""Of a link's two ends, those that hear nothing."""
+
 SUSPENDS_S = (1.0, 15.0, 100.0, 4000.0)
 WALL_JUMPS_S = (1.0, 3600.0, 86_400.0 * 400)
 CRASHED_S = (0.0, 0.1, 2.0)
@@ -203,11 +206,10 @@ class Weather:
                 end.bytes_per_s = random.choice((0.0, 20_000.0))
 
     def part_a_link(self, random: Random) -> None:
-        """Hold what is said, in one direction or both."""
-        link = self._any_link(random)
-        if link is not None:
-            ends = random.choice(((link,), (link.peer,), (link, link.peer)))
-            duration_s = random.choice(PARTITIONS_S)
-            for end in ends:
-                self._world.cable.hold(end)
-                self._later(duration_s, self._world.cable.let_go, end)
+        """Hold what a worker and the hub process say, in one direction or both; a new link does not help."""
+        worker = random.choice(self._world.doors)
+        ways, duration_s = random.choice(WAYS), random.choice(PARTITIONS_S)
+        if worker.house is not None:
+            ends = [(link, link.peer)[way] for link in worker.links() for way in ways]
+            worker.network.part(ends)
+            self._later(duration_s, worker.network.reunite)

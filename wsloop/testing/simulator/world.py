@@ -109,7 +109,7 @@ class World:
     def _act(self, actor: Actor) -> None:
         actor.act(self)
         for process in self.processes:
-            process.look_again()  # an operator may have meddled with it
+            process.due_s = None  # an operator may have meddled with it
 
     def dial(
         self,
@@ -131,7 +131,7 @@ class World:
         reactor, clock = process.reactor, self.clock
         deadline_s = reactor.next_deadline()
         reactor.run_once()
-        process.look_again()
+        process.due_s = None
         reported = process.poller.reported
         if reported or (deadline_s is not None and deadline_s <= reactor.now):
             self.turns_worked += 1
@@ -151,7 +151,7 @@ class World:
             if weather.next_s <= now_s:
                 weather.run()
                 for process in self.processes:
-                    process.look_again()
+                    process.due_s = None
             if agenda.next_s() <= now_s:
                 agenda.run(now_s)
             if len(self.processes) == 1 and self.processes[0].is_running(now_s):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsloop.testing.simulator.checkers.budgets import most_commands
+
 if TYPE_CHECKING:
     from wsloop.server.assembly import House
     from wsloop.server.connection import Connection
@@ -19,15 +21,15 @@ TIMERS_APART = 6
 """Of what comes and goes besides connections: a listener's pause, refusals, a drain, links and attempts."""
 
 
-def check_connection(scene: Scene, name: str, connection: Connection, hard_messages: int) -> None:
-    """Judge what waits for one peer."""
+def check_connection(scene: Scene, name: str, connection: Connection, most_messages: int) -> None:
+    """Judge what waits for one peer; of others' messages `most_messages` at most."""
     queued, most = connection.queued_bytes, connection._send_limit_bytes + SLACK_BYTES
     if queued > most:
         scene.broken("bounds", f"connection {connection.id} of {name} has {queued} bytes waiting, not {most}")
     mailbox = connection._mailbox
     if mailbox is None:
         return
-    if mailbox.messages > 2 * hard_messages:
+    if mailbox.messages > most_messages:
         scene.broken(
             "bounds", f"connection {connection.id} of {name} has {mailbox.messages} messages waiting"
         )
@@ -40,10 +42,11 @@ def check_connection(scene: Scene, name: str, connection: Connection, hard_messa
 def check_house(scene: Scene, name: str, house: House) -> None:
     """Judge one process: each of its connections, then what they share."""
     server = house.server
-    hard_messages = server.outbox.hard_messages
+    # Room is asked for before what one turn has published is queued, all of it together.
+    most = server.outbox.hard_messages + most_commands(len(server.registry))
     rings = 0
     for connection in server.registry.snapshot():
-        check_connection(scene, name, connection, hard_messages)
+        check_connection(scene, name, connection, most)
         waiting = connection._waiting
         rings += waiting is not None and not isinstance(waiting, bytes)
     if server.pool.lent != rings:

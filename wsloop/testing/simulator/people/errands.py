@@ -30,8 +30,11 @@ AT_ONCE = 6
 WAITING = 12
 """With more without an answer, nobody publishes further."""
 
-RUSH = 50
+RUSH = 24
 """Messages of a rush: more than may wait for a peer."""
+
+GLANCES_S = (0.05, 0.2, 0.3, 0.5, 0.8, 1.5, 4.0, 12.0)
+"""How long one looks away: mostly less than a server waits, seldom more."""
 
 BURSTS = (1,) * 24 + (2, 2, 4, 20)
 PADDINGS = (0,) * 20 + (10, 60, 120, 700, 3000, 12_000)
@@ -92,9 +95,11 @@ def rush(person: Person, phone: Phone) -> None:
     """Say a great deal at once where somebody does not read at this moment: they fall behind."""
     away = [each for each in person.town.people if each.line is not None and not each.line.reads]
     if away and not person.writer.waiting:
-        channel = _any(person.chance.choice(away)).channel
-        channel = person.chance.choice(CHANNELS) if channel.startswith("#") else channel
-        padding = person.chance.choice((0, 0, 60, 400))
+        chance = person.chance
+        theirs = [each for each in chance.choice(away).memberships.values() if not each.is_server_side]
+        lossy = [each for each in theirs if each.reader.book.rules.is_lossy]
+        channel = chance.choice(lossy or theirs).channel
+        padding = chance.choice((0, 0, 0, 60, 400))
         _submit(person, phone, [person.writer.compose(channel, "", padding) for _ in range(RUSH)])
 
 
@@ -172,7 +177,7 @@ def answer_unasked(_person: Person, phone: Phone) -> None:
 def look_away(person: Person, _phone: Phone) -> None:
     """Read nothing for a while."""
     if person.line is not None:
-        socket.look_away(person.town, person.line, person.chance.choice((0.05, 0.5, 2.0, 4.0, 9.0)))
+        socket.look_away(person.town, person.line, person.chance.choice(GLANCES_S))
 
 
 def leave(_person: Person, phone: Phone) -> None:
@@ -192,7 +197,7 @@ def _any(person: Person) -> Membership:
 ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (700, publish),
     (20, publish_twice),
-    (12, rush),
+    (40, rush),
     (40, unsubscribe),
     (30, read_history),
     (20, look_around),

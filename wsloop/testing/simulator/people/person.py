@@ -90,7 +90,7 @@ class Person:
 
     def _begin(self, channel: str, *, is_server_side: bool) -> None:
         book, options = self.town.ledger.book(channel), namespace_of(channel)
-        counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.5)
+        counts = options.force_recovery or (options.allow_recovery and self.chance.random() < 0.3)
         kind: type[Reader] = PlainReader if not book.rules.size else CountingReader if counts else LooseReader
         membership = Membership(
             channel, kind(self.town.scene, self.name, book), is_server_side=is_server_side

@@ -114,14 +114,20 @@ class Phone(Socket):
             if self._lines < 0:
                 self._lines = WHOLE_EVERY
                 self._check_whole(line)
-            if line.startswith(PUSH):
-                self._take_push(line)
-            elif line.startswith(REPLY):
-                self._take_reply(line)
-            elif line == b"{}":
-                self._listener.on_beat()
-            else:
-                self._take_other(line)
+            try:
+                self._take_line(line)
+            except ValueError as error:  # what is sliced is not where it should be
+                self.scene.broken("speech", f"{self.who} was told {line[:80]!r}: {error}")
+
+    def _take_line(self, line: bytes) -> None:
+        if line.startswith(PUSH):
+            self._take_push(line)
+        elif line.startswith(REPLY):
+            self._take_reply(line)
+        elif line == b"{}":
+            self._listener.on_beat()
+        else:
+            self._take_other(line)
 
     def on_open(self) -> None:
         """See `Socket.on_open`."""
@@ -177,16 +183,16 @@ class Phone(Socket):
 
     def _decoded(self, line: bytes) -> Reply:
         try:
-            found: Reply = msgspec.json.decode(line)
+            found = msgspec.json.decode(line)
         except msgspec.DecodeError as error:
             self.scene.broken("speech", f"{self.who} was told {line[:80]!r}: {error}")
+        if not isinstance(found, dict):
+            self.scene.broken("speech", f"{self.who} was told {line[:80]!r}, which is no object")
         return found
 
     def _check_whole(self, line: bytes) -> None:
         """Read a line as JSON: it is an object, and who published is told as the payload says itself."""
         found = self._decoded(line)
-        if not isinstance(found, dict):
-            self.scene.broken("speech", f"{self.who} was told {line[:80]!r}, which is no object")
         info = found.get("push", {}).get("pub", {}).get("info")
         if info is not None and not ("client" in info and "user" in info):
             self.scene.broken("speech", f"{self.who} was told of the publisher {info}")

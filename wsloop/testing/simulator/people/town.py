@@ -28,10 +28,11 @@ GRIDS_S = (0.0, 0.0, 0.01, 0.1)
 
 
 class Town:
-    """The people of `world`. `is_over`: they have gone home, and do nothing any more.
+    """The people of `world`.
 
-    `capacity_bytes`: at most so much is under way to anybody. `grid_s`: between two strokes of its clock, 0 if it has none. `calm_since_s`: when faults stopped,
-    infinity before. `chance` is for what concerns all of them.
+    `is_over`: they have gone home, and do nothing any more. `calm_since_s`: when faults stopped, infinity
+    before. `capacity_bytes`: so much is under way to anybody, at most. `grid_s`: between two strokes of the
+    town's clock, 0 if it has none. `chance` is for what concerns all of them.
     """
 
     def __init__(self, world: World) -> None:
