@@ -128,7 +128,7 @@ class Watch:
                     self._follow(life, life.probe)
         if not steps % LOOK_EVERY:
             self._look()
-            if not steps % PROBE_EVERY // LOOK_EVERY:
+            if steps % PROBE_EVERY < LOOK_EVERY:
                 self._begin_probe()
         # What happens from here on belongs to the next step.
         scene.step = steps + 1
