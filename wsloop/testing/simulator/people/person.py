@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 8.0
 """How long one waits for an answer before one hangs up; SDKs 5 s for a reply."""
 
+NODS_CHANCE = 0.1
+"""Before each errand, of somebody who nods off all the time."""
+
 SILENCE_S = 10.0
 """How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
 
@@ -41,17 +44,20 @@ KNOWN_ENDS = frozenset(
 class Temper:
     """What distinguishes one person from another in what they do; drawn once.
 
-    `pause_s` between two errands; `capacity_bytes` of what is under way to them;
-    `token_s`: how long their tokens are good, 0 for ever, and whether they renew them in time.
+    `pause_s` between two errands; `capacity_bytes` of what is under way to them; `token_s`: how long their
+    tokens are good, 0 for ever, and whether they renew them in time. `nods`: they read nothing every now and
+    then.
     """
 
     __slots__ = (
-        "answers", "capacity_bytes", "deflates", "pause_s", "plain_share", "renews", "seq_share", "token_s",
+        "answers", "capacity_bytes", "deflates", "nods", "pause_s", "plain_share", "renews", "seq_share",
+        "token_s",
     )  # fmt: skip
 
     def __init__(self, chance: Random) -> None:
         self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0, 9.0))
         self.capacity_bytes = chance.choice((1_500, 65_536, 65_536))
+        self.nods = chance.random() < 0.25
         self.renews = chance.random() < 0.8
         self.token_s = chance.choice((0, 0, 15))
         self.answers = chance.random() < 0.9
@@ -128,6 +134,8 @@ class Person:
         elif self._is_out_of_patience(now_s):
             self.hang_up()
         elif self.client:
+            if self.temper.nods and self.chance.random() < NODS_CHANCE and not town.is_quiet:
+                errands.nod_off(self, self.phone)
             errands.run(self, self.phone)
 
     def _is_out_of_patience(self, now_s: float) -> bool:
