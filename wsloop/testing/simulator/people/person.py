@@ -131,7 +131,7 @@ class Person:
         if self.phone is None:
             if now_s >= self.dialled_s + min(1.0, 10 * pause_s):
                 self.dial()
-        elif self._is_out_of_patience(now_s):
+        elif self._is_out_of_patience(now_s) or (town.world.is_calm and self._is_on_a_bad_line()):
             self.hang_up()
         elif self.client:
             if self.temper.nods and self.chance.random() < NODS_CHANCE and not town.is_quiet:
@@ -146,6 +146,11 @@ class Person:
         if self.ping_s and now_s > phone.heard_s + self.ping_s + SILENCE_S:
             return True
         return bool(phone.under_way) and now_s > self.asked_s + PATIENCE_S
+
+    def _is_on_a_bad_line(self) -> bool:
+        """Tell whether the line was made slow or narrow for good: in the calm one takes another."""
+        line = self.line
+        return line is not None and bool(line.delay_s or line.bytes_per_s)
 
     def dial(self) -> None:
         """Connect, and say so."""
