@@ -34,7 +34,17 @@ ACTS = st.one_of(
     st.tuples(st.just("publish"), st.integers(1, 4)),
     st.tuples(st.just("turn"), st.integers(1, 3)),
     st.tuples(
-        st.sampled_from(["server closes", "client closes", "client breaks a rule", "pause", "go on", "ping"]),
+        st.sampled_from(
+            [
+                "server closes",
+                "client closes",
+                "client resets",
+                "client breaks a rule",
+                "pause",
+                "go on",
+                "ping",
+            ]
+        ),
         st.just(1),
     ),
 )
@@ -103,6 +113,8 @@ def test_a_close_frame_is_the_last_and_comes_once_and_nothing_is_left_of_who_is_
                 client.resume_reading()
             elif verb == "ping":
                 client.send_ping(b"?")
+            elif verb == "client resets":
+                client.reset()
             elif verb == "client closes":
                 client.send_close()
             else:
@@ -111,6 +123,8 @@ def test_a_close_frame_is_the_last_and_comes_once_and_nothing_is_left_of_who_is_
         house.run_for(6.0)
         opcodes = [opcode for opcode, _ in frames(client.wire)]
         assert OPCODE_CLOSE not in opcodes[:-1], "something follows the close frame"
+        if not house.server.registry.snapshot():
+            assert house.reactor.statistics().timers == timers_at_rest
         if not client.is_gone:
             client.vanish()
         house.run_for(GIVEN_UP_S)

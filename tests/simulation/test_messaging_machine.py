@@ -269,6 +269,11 @@ class Messaging(RuleBasedStateMachine):
         """Let the server trim, expire and forget."""
         self._run(duration_s)
 
+    @rule(by_s=st.sampled_from([-7200.0, 3600.0]))
+    def set_the_clock(self, by_s: float) -> None:
+        """Set the calendar's clock, by which nothing here may go."""
+        self.house.clock.set_wall_clock(by_s)
+
     @precondition(lambda self: self.history.lives)
     @rule()
     def remove_history(self) -> None:

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         verdicts = list(pool.map(lambda bug: _hunt(bug, options.hunter), bugs))
     killers = sorted({verdict.killer for verdict in verdicts if verdict.killer})
-    false_alarms = {} if options.no_control else control(killers)
+    false_alarms = {} if options.no_control else control(killers, options.jobs)
     false_alarms = {name: catch for name, catch in false_alarms.items() if catch.found}
     if options.json:
         print(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))

@@ -13,10 +13,11 @@ class FakeClock:
     given instead of sleeping, so a test that "waits" ten minutes takes no time.
     """
 
-    __slots__ = ("_now_s",)
+    __slots__ = ("_now_s", "_wall_s")
 
     def __init__(self, start_s: float = 1000.0) -> None:
         self._now_s = start_s
+        self._wall_s = UNIX_START_S
 
     def now(self) -> float:
         """Return the virtual time in seconds."""
@@ -24,7 +25,11 @@ class FakeClock:
 
     def unix_s(self) -> float:
         """Return the virtual time as Unix seconds: 2026 has begun when the clock is made."""
-        return UNIX_START_S + self._now_s
+        return self._wall_s + self._now_s
+
+    def set_wall_clock(self, by_s: float) -> None:
+        """Move what `unix_s` shows, forwards or back, as somebody does who sets the machine's clock."""
+        self._wall_s += by_s
 
     def advance(self, delta_s: float) -> None:
         """Move time forward by `delta_s` seconds; raises ValueError if it is negative."""
