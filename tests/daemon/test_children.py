@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from wsloop.daemon import children
 from wsloop.daemon.forks import Forks
+from wsloop.daemon.logs import STDERR
 from wsloop.errors import StartupError
 
 if TYPE_CHECKING:
@@ -122,3 +124,24 @@ def test_who_has_not_ended_is_not_reaped() -> None:
     while not found:
         found = forks.reap([pid])
     assert found == [(pid, 4)]
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_complaint_that_nobody_takes_is_lost_and_nothing_else(is_read: bool) -> None:
+    """A reader that is there and reads no more: nobody waits for it. One that is gone: no error."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, bytes(4096)):
+            pass
+    os.set_blocking(writer, True)
+    if not is_read:
+        os.close(reader)
+    before = os.dup(STDERR)
+    try:
+        os.dup2(writer, STDERR)
+        children.complain("worker-7: a bug")
+    finally:
+        os.dup2(before, STDERR)
+        for descriptor in (before, writer, *([reader] if is_read else [])):
+            os.close(descriptor)

@@ -16,8 +16,8 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
-import click
-
+from wsloop.daemon.log_sink import Sink
+from wsloop.daemon.logs import STDERR
 from wsloop.errors import StartupError
 
 if TYPE_CHECKING:
@@ -80,8 +80,11 @@ def reason_of(error: BaseException) -> str:
 
 
 def complain(line: str) -> None:
-    """Write that a process could not start, in one line, to standard error."""
-    click.echo(f"error: {line}", err=True)
+    """Write that a process could not start, in one line, to standard error.
+
+    Lost where nobody takes it: a supervisor must neither wait for a reader nor fail for want of one.
+    """
+    Sink(STDERR, may_block=False).write(f"error: {line}\n".encode(errors="backslashreplace"))
 
 
 def _end(code: int) -> NoReturn:
