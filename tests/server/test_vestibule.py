@@ -144,6 +144,22 @@ def test_who_says_half_of_it_waits_no_longer_than_for_a_handshake_and_counts_mea
         assert house.come().is_open
 
 
+@given(st.lists(st.sampled_from([ONE, TWO, ONE[:20], b""]), max_size=10), st.booleans())
+def test_who_waits_and_who_is_in_are_never_more_than_may_be(said: list[bytes], comes_at_once: bool) -> None:
+    with House(max_connections=3, max_per_host=0) as house:
+        listeners = house.server.listeners
+        for listener in listeners if comes_at_once else ():
+            listener.pause()
+        for each in said:
+            house.say(each)
+        for listener in listeners if comes_at_once else ():
+            listener.resume()
+        house.run_for(0.1)
+        assert house.server.arriving() == min(3, len(said))
+        assert house.server.accepted_total == len(said)
+        assert house.server.refusals()["full"] == max(0, len(said) - 3)
+
+
 @pytest.mark.parametrize("is_reset", [True, False])
 def test_who_goes_before_it_has_said_all_is_forgotten(is_reset: bool) -> None:
     with House() as house:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from wsloop.loop.reactor import Reactor
     from wsloop.server.app import App
-    from wsloop.transport.base import SocketAddress, SocketLike, Transport
+    from wsloop.server.vestibule import Make
+    from wsloop.transport.base import Transport
     from wsloop.transport.bind import Bind, Network
     from wsloop.transport.certificates import Certificates
 
@@ -137,7 +138,7 @@ class Server:
         self._admin_listeners: list[Listener] = []
         self._has_left_operator = False
         self._drain: Drain | None = None
-        self._vestibule = Vestibule(self, self._on_accept)
+        self._vestibule = Vestibule(self, self._let_in)
         self._admin_ids: set[int] = set()
         self._on_drained: Callable[[], object] | None = None
         self._accepted_total = 0
@@ -189,11 +190,11 @@ class Server:
     ) -> Listener:
         """Listen; without `on_accept` for clients, whom proxies may bring."""
         sock = self._network.listen(bind, self._backlog)
-        make_transport: Callable[[SocketLike, SocketAddress], Transport] = accepted
+        make_transport: Make = accepted
         if secure and self.certificates is not None and sock.family != socket.AF_UNIX:
             make_transport = self.certificates.wrap
         if on_accept is None and self.proxies.speak_first:
-            on_accept = functools.partial(self._vestibule.receive, make_transport)
+            on_accept = functools.partial(self._on_accept_before, make_transport)
             make_transport = accepted
         listener = Listener(
             self.reactor,
@@ -206,15 +207,24 @@ class Server:
         return listener
 
     def _on_accept(self, transport: Transport) -> None:
-        """Make a connection of an accepted transport, or refuse it."""
+        """Take an accepted transport."""
         self._accepted_total += 1
+        self._let_in(transport)
+
+    def _on_accept_before(self, make: Make, transport: Transport) -> None:
+        """Take one on which a proxy may speak before the client; `make` is how it goes on."""
+        self._accepted_total += 1
+        self._vestibule.receive(make, transport)
+
+    def _let_in(self, transport: Transport) -> None:
+        """Make a connection of a client's transport, or refuse it."""
         if self.is_short_of_memory:
             self._refuser.refuse(transport, Refusal.MEMORY)
             return
         host = transport.peer_host
         # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
         key = "" if self.proxies.lists(host) else key_of(host)
-        refusal = self._admission.judge(key, self.clients, self.reactor.now)
+        refusal = self._admission.judge(key, self.clients + len(self._vestibule), self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
         elif (connection := self._add(transport, self.app)) is not None:
@@ -222,9 +232,9 @@ class Server:
             if self.on_accepted is not None:
                 self.on_accepted(connection)
 
-    def has_room_for(self, more: int) -> bool:
-        """Whether one client may come, if `more` are counted besides those who are in."""
-        return self._admission.has_room(self.clients + more)
+    def has_room(self) -> bool:
+        """Whether one more may come, of whom it is not known yet who that is."""
+        return self._admission.has_room(self.clients + len(self._vestibule))
 
     def turn_away(self, transport: Transport) -> None:
         """Refuse somebody for whom there is no room, before it is known who that is."""

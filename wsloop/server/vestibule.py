@@ -105,7 +105,7 @@ class Vestibule:
         if visitor in self._waiting:
             return
         server, transport = self._server, visitor.transport
-        if not server.has_room_for(len(self._waiting)):
+        if not server.has_room():
             server.turn_away(visitor.make(*transport.release()))
             return
         server.reactor.register(transport.fileno(), READ, functools.partial(self._on_ready, visitor))
