@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wsloop.daemon.channel import MAX_MESSAGE_BYTES
+from wsloop.daemon.bounds import MAX_WORKERS
+from wsloop.daemon.channel import MAX_MESSAGE_BYTES, Answer, encode
 from wsloop.daemon.crew_steering import ROSTER_EVERY_S, CrewSteering, Helm, Roster
+from wsloop.daemon.heartbeat import MAX_REASON
 from wsloop.daemon.reload import Change, Outcome
 from wsloop.daemon.steering import SteeringError, WorkerRow
 from wsloop.testing.server import MemoryServer
@@ -80,12 +82,22 @@ def test_a_reload_tells_what_has_changed_or_what_is_wrong(ship: Ship) -> None:
     lines = told(ship.steering.reload)
     assert lines[0].startswith("namespaces.a0: added")
     assert lines[-1] == "and 4800 more: see the log"
-    assert sum(map(len, lines)) < MAX_MESSAGE_BYTES // 4
+    assert sum(map(len, lines)) < MAX_MESSAGE_BYTES // 32
     ship.outcome = refusal
     refused = told(ship.steering.reload)
     assert isinstance(refused, SteeringError)
     assert refused.message == "wsloop.toml:3: unknown key 'prot'; nothing was changed"
     assert refused.hint == "did you mean 'port'?"
+
+
+def test_the_longest_roster_is_no_message_that_the_line_refuses(ship: Ship) -> None:
+    """Characters of the worst kind, from as many workers as there may be, and as many that drain."""
+    text = "\x01" * MAX_REASON
+    row = WorkerRow("worker-1023", 2**31, "not ready", 2**31, 2**31, 1e9 + 0.001, 2**31, text, text)
+    ship.roster = Roster((row,) * (2 * MAX_WORKERS), 2**31, text)
+    answers: list[str] = []
+    ship.ask("roster", "", lambda _, answer: answers.append(answer))
+    assert len(encode(Answer(2**31, is_done=True, text=answers[0]))) > MAX_MESSAGE_BYTES // 2
 
 
 def test_a_restart_tells_its_line(ship: Ship) -> None:

@@ -13,7 +13,8 @@ from tests.daemon.reload_kit import Reloadable
 from tests.hub.token_kit import SECRET, public_jwk, public_pem
 from tests.transport.tls_kit import write_pair
 from wsloop.daemon import logs
-from wsloop.daemon.reload import judge
+from wsloop.daemon.heartbeat import MAX_REASON
+from wsloop.daemon.reload import MAX_ERROR, Outcome, Record, judge
 from wsloop.daemon.settings import LogSettings, Settings
 from wsloop.daemon.table import all_keys, namespace_keys
 from wsloop.daemon.units import spell
@@ -318,6 +319,14 @@ def test_how_reloads_went_is_counted_and_a_failed_one_is_a_warning_until_a_good_
         assert record.numbers(is_first=False) == good
         name = "wsloop_last_reload_success_timestamp_seconds"
         assert record.numbers(is_first=True)[name] == began[name] + 60.0
+
+
+def test_a_mistake_as_long_as_a_file_makes_a_short_warning() -> None:
+    record = Record(lambda: 1.0)
+    record.note(Outcome(error="unknown key '" + "x" * 2_000_000))
+    assert record.warning().startswith("reload: unknown key 'xxx")
+    assert len(record.warning()) < MAX_REASON
+    assert len(record.error) == MAX_ERROR
 
 
 def test_tls_is_neither_switched_on_nor_off(base: dict[str, str]) -> None:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from wsloop.loop.reactor import Reactor
 
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""A beat has some 30 bytes; the longest is the roster, 200 for each of 512 workers. Longer is a fault."""
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""A beat has some 30 bytes; the longest is the roster. Each of 512 workers, and of as many that drain, has
+200 in it, and two texts of 1,024 characters (`heartbeat.MAX_REASON`), at worst 6 bytes each: 13 MB. Longer is
+a fault: it would end the line, and with it the process at its other end."""
 
 MAX_QUEUED = 64
 """Messages that wait for a process that does not read, which is soon killed for it; more are dropped."""

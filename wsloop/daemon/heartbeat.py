@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from wsloop.daemon import process
 from wsloop.daemon.channel import (
-    MAX_MESSAGE_BYTES,
     Answer,
     Ask,
     Beat,
@@ -49,7 +48,7 @@ READY_EVERY_S = 0.05
 MAX_REASON = 1024
 """Characters of what a process says about itself; all there are at once take some 200."""
 
-MAX_KEPT_BYTES = MAX_MESSAGE_BYTES - 1024
+MAX_KEPT_BYTES = 1024 * 1024
 """Enough for the counters of 500 workers."""
 
 BEAT_EVERY_S = 1.0

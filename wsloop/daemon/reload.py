@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsloop.daemon")
 
 
+MAX_ERROR = 512
+"""Characters of a mistake that are told for as long as it lasts. It may name what stands in a file, however
+long that is; in full it is in the log."""
+
+
 class Change(msgspec.Struct, frozen=True):
     """What is otherwise than before: `path`, the key, or a table that has come or gone, and how.
 
@@ -65,9 +70,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Record:
-    """How the reloads of one process went: `failures` of them, and `error`, the last one's mistake, if any.
+    """How the reloads of one process went.
 
-    `good_unix_s` is when the settings that hold were read; `unix_s` is the time now.
+    `failures` is how many failed, `error` the last one's mistake, "" if it was none. `good_unix_s` is
+    when the settings that hold were read; `unix_s` is the time now.
     """
 
     __slots__ = ("_unix_s", "error", "failures", "good_unix_s")
@@ -80,7 +86,7 @@ class Record:
 
     def note(self, outcome: Outcome) -> None:
         """Take note of what a reload came to."""
-        self.error = outcome.error
+        self.error = outcome.error[:MAX_ERROR]
         if outcome.error:
             self.failures += 1
         else:
