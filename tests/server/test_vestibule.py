@@ -94,6 +94,20 @@ def test_a_limit_by_address_counts_whom_the_proxy_brings_before_it_has_asked_for
         assert house.come().is_open
 
 
+def test_a_client_whose_own_address_is_listed_is_a_client_like_others() -> None:
+    """There may be clients in the proxies' network; and a list of all networks lists everybody."""
+    with House() as house:
+        said = line("TCP4", "10.9.9.9", PROXY, 4711, 443)
+        first, _ = house.come(said), house.come(said)
+        assert house.say(said).http.startswith(b"HTTP/1.1 429 ")
+        assert house.peers() == ["10.9.9.9:4711", "10.9.9.9:4711"]
+        house.server.limit_admission(100, 2, 0)
+        assert house.say(said).http.startswith(b"HTTP/1.1 429 ")
+        first.close()
+        house.run_until(lambda: len(house.peers()) == 1)
+        assert house.come(said).is_open
+
+
 @given(st.integers(0, 2**32), st.sampled_from([ONE, TWO, LOCAL]))
 def test_however_the_bytes_come_the_client_is_served(seed: int, said: bytes) -> None:
     with House(seed) as house:

@@ -88,6 +88,10 @@ class Proxies:
         """Tell whether a peer is listed, by its `Transport.peer_host`."""
         return self._is_asked and self._lists(host)
 
+    def hides(self, host: str) -> bool:
+        """Tell whether somebody else is behind a peer, by `peer_host`, of whom only requests tell."""
+        return not self.speak_first and self.lists(host)
+
     def _look_up(self, host: str) -> bool:
         if host == UNIX:
             return self._has_unix
@@ -105,7 +109,7 @@ class Proxies:
         It is the peer itself unless that is listed, and where the header is absent or malformed. Never
         raises for what a peer sent.
         """
-        if self.speak_first or not self.lists(peer_host):
+        if not self.hides(peer_host):
             return Sender(peer_host, is_secure)
         value = request.header(self._header)
         by_forwarded = self._header == b"forwarded"

@@ -215,7 +215,7 @@ class HttpPhase:
         server, peer_host, sender = self._server, connection.peer_host, self._sender
         route = pages.route(self._app, request, peer_host, is_secure=sender.is_secure)
         server.check_draining()
-        if server.proxies.lists(peer_host):
+        if server.proxies.hides(peer_host):
             server.admit_behind(connection, sender.host)
         if route.gate is not None:
             route = route.gate.open(route, request, sender.host)

@@ -132,7 +132,7 @@ class Recording:
         if order.address and order.address != connection.peer_host:
             # Behind a listed proxy the address is known when the request is.
             is_early = connection.state in (State.ACCEPTING, State.HANDSHAKING)
-            return None if is_early and self._server.proxies.lists(connection.peer_host) else False
+            return None if is_early and self._server.proxies.hides(connection.peer_host) else False
         if not (order.user or order.client):
             return True
         client, user = connection.member.identity if connection.member is not None else ("", "")

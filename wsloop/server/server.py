@@ -223,7 +223,7 @@ class Server:
             return
         host = transport.peer_host
         # Who is behind a listed proxy is known when a request has told: `admit_behind` counts then.
-        key = "" if self.proxies.lists(host) else key_of(host)
+        key = "" if self.proxies.hides(host) else key_of(host)
         refusal = self._admission.judge(key, self.clients + len(self._vestibule), self.reactor.now)
         if refusal is not None:
             self._refuser.refuse(transport, refusal)
@@ -340,7 +340,7 @@ class Server:
 
     def _key_of(self, connection: Connection) -> str:
         """Return what a client's connection was counted by, "" if it was not."""
-        is_counted = connection.sender or not self.proxies.lists(connection.peer_host)
+        is_counted = connection.sender or not self.proxies.hides(connection.peer_host)
         return key_of(connection.peer_host) if is_counted else ""
 
     def _end_drain_if_empty(self) -> None:
