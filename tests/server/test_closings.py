@@ -34,7 +34,17 @@ ACTS = st.one_of(
     st.tuples(st.just("publish"), st.integers(1, 4)),
     st.tuples(st.just("turn"), st.integers(1, 3)),
     st.tuples(
-        st.sampled_from(["server closes", "client closes", "client resets", "client breaks a rule", "pause", "go on", "ping"]),
+        st.sampled_from(
+            [
+                "server closes",
+                "client closes",
+                "client resets",
+                "client breaks a rule",
+                "pause",
+                "go on",
+                "ping",
+            ]
+        ),
         st.just(1),
     ),
 )
