@@ -295,7 +295,7 @@ def test_every_two_bytes_behind_a_full_message_give_one_code() -> None:
 
 
 FIXED_BLOCK, LITERAL_A, NO_SYMBOL = "010", "10010001", "11000110"
-"""RFC 1951 section 3.2.6: how a block with fixed codes begins; the code of `a`; that of 286, which is nothing."""
+"""RFC 1951 section 3.2.6: how a block of fixed codes begins; the code of `a`; that of 286, no symbol."""
 
 
 @pytest.mark.parametrize(("limit", "code"), [(3, 1009), (4, 1007), (5, 1007)])

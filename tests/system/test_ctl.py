@@ -174,7 +174,6 @@ def test_of_several_processes_the_first_is_the_one_for_signals(place: str) -> No
         (r"< <(printf '1\n\xff\n')", 1, "error: line 2: the data is not JSON; 1 published before it"),
     ],
 )
-@pytest.mark.usefixtures("measured")
 def test_an_input_that_cannot_be_read_is_told(redirected: str, code: int, told: str) -> None:
     with Daemon() as daemon:
         url = daemon.url("").rstrip("/")
@@ -249,7 +248,6 @@ def test_a_stopped_daemon_is_told_from_a_dead_one(place: str, monkeypatch: pytes
 # -- pub, sub, chat -----------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("measured")
 def test_what_is_published_is_printed_through_a_restart_of_the_connection(place: str) -> None:
     with Daemon("--control", place) as daemon:
         url = daemon.url("").rstrip("/")
@@ -268,7 +266,6 @@ def test_what_is_published_is_printed_through_a_restart_of_the_connection(place:
             assert listener.end() == 0
 
 
-@pytest.mark.usefixtures("measured")
 def test_a_daemon_that_is_started_anew_is_found_again_and_a_lost_stream_is_told(place: str) -> None:
     with Daemon("--control", place) as daemon:
         url = daemon.url("").rstrip("/")

@@ -108,7 +108,6 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
     os.close(reader)
 
 
-@pytest.mark.usefixtures("measured")
 def test_usr2_tells_the_state_of_the_loop() -> None:
     with Daemon() as daemon, open_echo(daemon) as peer:
         daemon.send_signal(signal.SIGUSR2)

@@ -53,7 +53,6 @@ def test_a_standard_error_that_nobody_reads_does_not_keep_the_process_after_term
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.usefixtures("measured")
 def test_closed_standard_streams_do_not_matter(closed: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s"

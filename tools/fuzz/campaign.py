@@ -30,8 +30,9 @@ TIMEOUT_S = 20
 MEMORY_MIB = 1024
 """Of the process, which lives through many thousand inputs: what leaks ends here."""
 
-BUGS = "bug-"
-"""How the name of an input begins that was a bug once: it stays, whatever else reaches the same."""
+STAYING = ("bug-", "hand-")
+"""How the names of inputs begin that stay, whatever else reaches the same: what was a bug once, and what
+somebody has thought of."""
 
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 
@@ -61,14 +62,14 @@ def minimise(target: Target) -> int:
     """Let the corpus be few, short inputs that reach what it and the last runs have reached.
 
     First those that reach every line together, then others that reach lines more often, as far as there is
-    room. Those that were bugs stay. Returns how many there are.
+    room; some stay anyway. Returns how many there are.
     """
-    bugs = [path.read_bytes() for path in target.kept() if path.name.startswith(BUGS)]
+    staying = [path.read_bytes() for path in target.kept() if path.name.startswith(STAYING)]
     chosen = few(_merged(target, "-use_counters=0"), _merged(target))
     for path in target.kept():
-        if not path.name.startswith(BUGS):
+        if not path.name.startswith(STAYING):
             path.unlink()
-    return keep(target.corpus, (each for each in chosen if each not in bugs)) + len(bugs)
+    return keep(target.corpus, (each for each in chosen if each not in staying)) + len(staying)
 
 
 def _merged(target: Target, *options: str) -> list[bytes]:
@@ -81,7 +82,7 @@ def _merged(target: Target, *options: str) -> list[bytes]:
 
 
 def few(*groups: Iterable[bytes]) -> list[bytes]:
-    """Return as many different inputs as a corpus may have, the shortest of each group; bugs find room."""
+    """Return as many different inputs as a corpus may have, the shortest of each group; room is left."""
     chosen: dict[bytes, None] = {}
     left_bytes = CORPUS_BYTES * 9 // 10
     for data in (data for group in groups for data in sorted(group, key=lambda data: (len(data), data))):

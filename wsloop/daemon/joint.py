@@ -174,6 +174,6 @@ def _snapshot(answer: bytes) -> Snapshot | None:
     """Return a worker's numbers; None, and a line in the log, for what is none."""
     try:
         return msgspec.msgpack.decode(answer, type=Snapshot)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         log.error("a worker's numbers cannot be read: %s", error)
         return None

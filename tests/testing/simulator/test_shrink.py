@@ -34,7 +34,7 @@ def failure(monkeypatch: pytest.MonkeyPatch) -> Failure:
 
 def test_what_does_not_matter_is_left_away(failure: Failure) -> None:
     ticks = itertools.count()
-    shrinker = Shrinker(failure, lambda: next(ticks), 60)
+    shrinker = Shrinker(failure, lambda: next(ticks), 100)
     best = shrinker.run()
     assert best.name == "allergic"
     assert sum(name == "short-write" for name, _ in best.single) == 3

@@ -20,6 +20,7 @@ LISTED = ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32", "unix")
 PROXIES = (Proxies(LISTED, "x-forwarded-for"), Proxies(LISTED, "forwarded"))
 NOBODY = Proxies()
 PROXY_PROTOCOL = 8
+SHORTEST = b"PROXY UNKNOWN\r\n"
 PEERS = ("10.0.0.1", "unix")
 
 
@@ -46,8 +47,10 @@ def _proxy_header(data: bytes, choice: int) -> tuple[object, int] | str:
                 piece = piece[len(taken) :]
                 offset += len(taken)
     except ProxyHeaderError as error:
+        promise(not data.startswith(SHORTEST), "a line that names nobody is refused")
         return str(error)
     promise(header.is_done or header.wanted > 0, "neither done nor in want of more")
+    promise(header.is_done or not data.startswith(SHORTEST), "a whole line, and more is wanted")
     if header.is_done:
         end = data.index(b"\r\n") + 2 if data.startswith(PREFIX) else 16 + int.from_bytes(data[14:16], "big")
         agree(offset, end, "not a byte more than the header is read")

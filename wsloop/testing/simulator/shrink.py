@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+MOST_SINGLE = 100
+
 SHRINK_S = 60.0
 """Real seconds spent on it at most: some hundred attempts."""
 
@@ -69,11 +71,15 @@ class Shrinker:
     def _fewer_kinds(self) -> None:
         fired = {name for name, _ in self.best.single}
         kinds = [kind.name for kind in KINDS if kind.name in fired]
+        self._try_plan(kinds=frozenset(kinds))
         _smallest(kinds, lambda few: self._try_plan(kinds=frozenset(few)))
 
     def _fewer_single(self) -> None:
-        single = list(self.best.single)
-        _smallest(single, lambda few: self._try_plan(only=frozenset(few)))
+        """Leave single faults away; a list of more than `MOST_SINGLE` would tell nobody anything."""
+        before = self.best
+        _smallest(list(before.single), lambda few: self._try_plan(only=frozenset(few)))
+        if len(self.best.single) > MOST_SINGLE:
+            self.best = before
 
     def _try_plan(self, **changes: object) -> bool:
         history = self.best.history
@@ -89,7 +95,6 @@ def _smallest(items: Sequence[Item], still_fails: Callable[[Sequence[Item]], boo
     """
     if still_fails(()):
         return ()
-    still_fails(items)
     size = len(items)
     while size > 1:
         size = (size + 1) // 2

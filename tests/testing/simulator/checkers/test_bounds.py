@@ -41,7 +41,7 @@ def house(*connections: Any, lent: int = 0, sends: int = 0, clients: int = 0, ti
 def test_what_is_within_its_bounds_passes() -> None:
     ring: Any = object()
     made = house(connection(1000, mailbox()), connection(0, None, ring), lent=1, clients=2)
-    bounds.check_house(scene(), "server", made)
+    bounds.check_house(scene(), "server", made, 0)
     bounds.check_timers(scene(), "server", house(connection(), timers=2), 1)
 
 
@@ -60,10 +60,10 @@ def test_a_mailbox_that_counts_wrong_is_found(box: Any) -> None:
 
 def test_what_is_shared_is_bounded_as_well() -> None:
     with broken("bounds", "server has lent 2 rings, and its connections hold 0"):
-        bounds.check_house(scene(), "server", house(connection(), lent=2))
+        bounds.check_house(scene(), "server", house(connection(), lent=2), 0)
     with broken("bounds", "server counts -1 sends to come"):
-        bounds.check_house(scene(), "server", house(sends=-1))
+        bounds.check_house(scene(), "server", house(sends=-1), 0)
     with broken("bounds", "server knows 3 clients with 1 connections"):
-        bounds.check_house(scene(), "server", house(connection(), clients=3))
+        bounds.check_house(scene(), "server", house(connection(), clients=3), 0)
     with broken("bounds", "server has 12 timers with 1 connections"):
         bounds.check_timers(scene(), "server", house(connection(), timers=12), 1)

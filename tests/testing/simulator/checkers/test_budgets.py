@@ -16,7 +16,7 @@ from wsloop.testing.simulator.checkers.budgets import Budgets, Probe, most_comma
 def house(connections: int = 2) -> Any:
     tally = SimpleNamespace(messages_received=100)
     server = SimpleNamespace(tally=tally, registry=range(connections))
-    return SimpleNamespace(hub=SimpleNamespace(commands_total=50), server=server)
+    return SimpleNamespace(hub=SimpleNamespace(commands_total=50, _publications_total=7), server=server)
 
 
 def test_what_is_within_the_budget_passes() -> None:
@@ -25,7 +25,9 @@ def test_what_is_within_the_budget_passes() -> None:
     for _ in range(3):
         made.hub.commands_total += most_commands(2)
         made.server.tally.messages_received += most_messages(2)
+        made.hub._publications_total += 4
         budgets.check()
+    assert budgets.peak == 4
 
 
 def test_too_many_commands_or_messages_in_a_turn_are_found() -> None:

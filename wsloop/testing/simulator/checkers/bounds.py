@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.testing.simulator.checkers.budgets import most_commands
-
 if TYPE_CHECKING:
     from wsloop.server.assembly import House
     from wsloop.server.connection import Connection
     from wsloop.testing.simulator.model.scene import Scene
 
-SLACK_BYTES = 128 * 1024
+SLACK_BYTES = 64 * 1024
 """A message that was let in with little room left, the answers to one read, control frames."""
+
+JOINS = 32
+"""Comings and goings that one turn tells of: everybody's, when a server drains."""
 
 TIMERS_APART = 6
 """Of what comes and goes besides connections: a listener's pause, refusals, a drain, links and attempts."""
@@ -39,11 +40,14 @@ def check_connection(scene: Scene, name: str, connection: Connection, most_messa
         )
 
 
-def check_house(scene: Scene, name: str, house: House) -> None:
-    """Judge one process: each of its connections, then what they share."""
+def check_house(scene: Scene, name: str, house: House, peak: int) -> None:
+    """Judge one process: each of its connections, then what they share.
+
+    `peak`: most publications that one turn has handed out so far.
+    """
     server = house.server
     # Room is asked for before what one turn has published is queued, all of it together.
-    most = server.outbox.hard_messages + most_commands(len(server.registry))
+    most = server.outbox.hard_messages + peak + JOINS
     rings = 0
     for connection in server.registry.snapshot():
         check_connection(scene, name, connection, most)

@@ -38,9 +38,19 @@ def most_messages(connections: int) -> int:
 
 
 class Budgets:
-    """Those of one process's life."""
+    """Those of one process's life. `peak`: most publications that one of its turns has handed out."""
 
-    __slots__ = ("_commands", "_hub", "_messages", "_name", "_registry", "_scene", "_tally")
+    __slots__ = (
+        "_commands",
+        "_hub",
+        "_messages",
+        "_name",
+        "_publications",
+        "_registry",
+        "_scene",
+        "_tally",
+        "peak",
+    )
 
     def __init__(self, scene: Scene, name: str, house: House) -> None:
         self._scene = scene
@@ -48,11 +58,17 @@ class Budgets:
         self._hub = house.hub
         self._tally = house.server.tally
         self._registry = house.server.registry
+        self.peak = 0
+        self._publications = house.hub._publications_total
         self._commands = house.hub.commands_total
         self._messages = house.server.tally.messages_received
 
     def check(self) -> None:
         """Judge the turn that has ended; nothing if it was another process's."""
+        publications = self._hub._publications_total
+        if publications != self._publications:
+            self.peak = max(self.peak, publications - self._publications)
+            self._publications = publications
         commands, messages = self._hub.commands_total, self._tally.messages_received
         if commands != self._commands or messages != self._messages:
             done, self._commands = commands - self._commands, commands

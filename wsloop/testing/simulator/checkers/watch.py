@@ -128,7 +128,7 @@ class Watch:
                     self._follow(life, life.probe)
         if not steps % LOOK_EVERY:
             self._look()
-            if not steps % PROBE_EVERY // LOOK_EVERY:
+            if steps % PROBE_EVERY < LOOK_EVERY:
                 self._begin_probe()
         # What happens from here on belongs to the next step.
         scene.step = steps + 1
@@ -140,7 +140,7 @@ class Watch:
         for life in self._lives.values():
             if life.process.house is life.house:
                 life.states.look()
-                bounds.check_house(self._scene, life.name, life.house)
+                bounds.check_house(self._scene, life.name, life.house, life.budgets.peak)
                 if life.probe is None and self._scene.is_orderly:
                     bounds.check_timers(self._scene, life.name, life.house, life.own_timers)
         if town.is_quiet and not town.is_over:

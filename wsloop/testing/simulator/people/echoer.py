@@ -28,6 +28,9 @@ PING_EVERY_S = 0.25
 
 PATIENCE_S = 40.0
 
+LEAVE_S = 12.0
+"""In the calm nobody waits longer for an echo: a narrow line may need minutes for what is under way."""
+
 KNOWN_ENDS = frozenset({1000, 1001, 1005, 1012, 1013})
 
 REASONS = (NO_PONG, TOO_LONG, "slow q=")
@@ -105,7 +108,8 @@ class Echoer:
             if not town.is_quiet:
                 self._dial()
         elif self.socket.has_closed or not self.socket.is_open or town.is_quiet:
-            if now_s > self._dialled_s + PATIENCE_S or (town.is_quiet and not self.socket.expected):
+            is_done = town.is_quiet and (not self.socket.expected or now_s > town.calm_since_s + LEAVE_S)
+            if is_done or now_s > self._dialled_s + PATIENCE_S:
                 self.hang_up()
         else:
             self._talk(self.socket)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wsloop.testing.simulator.checkers import p3_order, p5_window
 from wsloop.testing.simulator.model.ledger import Place
 from wsloop.testing.simulator.people import socket
-from wsloop.testing.simulator.people.channels import CHANNELS, MESSAGE_BYTES
+from wsloop.testing.simulator.people.channels import CHANNELS, EVERYBODY, MESSAGE_BYTES
 from wsloop.testing.simulator.people.member import IN, OUT, Question
 from wsloop.testing.simulator.people.reader import CountingReader
 from wsloop.testing.simulator.people.tokens import token
@@ -29,6 +29,9 @@ AT_ONCE = 6
 
 WAITING = 12
 """With more without an answer, nobody publishes further."""
+
+TOPIC_SHARE = 0.95
+"""Of what is published goes to the one channel of the day; so the others are quiet."""
 
 RUSH = 24
 """Messages of a rush: more than may wait for a peer."""
@@ -74,8 +77,7 @@ def publish(person: Person, phone: Phone) -> None:
     if len(person.writer.waiting) >= WAITING:
         return
     count = chance.choice(BURSTS)
-    channel = chance.choice(tuple(person.memberships.values())).channel if chance.random() < 0.8 else ""
-    channel = channel if channel and not channel.startswith("#") else chance.choice(CHANNELS)
+    channel = person.town.topic if chance.random() < TOPIC_SHARE else chance.choice((*CHANNELS, EVERYBODY))
     key: KeyKind = "idem"
     if temper.plain_share and chance.random() < temper.plain_share:
         key = ""
@@ -180,6 +182,12 @@ def look_away(person: Person, _phone: Phone) -> None:
         socket.look_away(person.town, person.line, person.chance.choice(GLANCES_S))
 
 
+def nod_off(person: Person, _phone: Phone) -> None:
+    """Read nothing for a moment, long enough to fall behind, and too short to be given up."""
+    if person.line is not None:
+        socket.look_away(person.town, person.line, person.chance.uniform(0.2, 1.2))
+
+
 def leave(_person: Person, phone: Phone) -> None:
     """Close as one should; what is under way still comes."""
     phone.say_close()
@@ -197,7 +205,7 @@ def _any(person: Person) -> Membership:
 ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (700, publish),
     (20, publish_twice),
-    (40, rush),
+    (60, rush),
     (40, unsubscribe),
     (30, read_history),
     (20, look_around),

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 8.0
 """How long one waits for an answer before one hangs up; SDKs 5 s for a reply."""
 
+NODS_CHANCE = 0.1
+"""Before each errand, of somebody who nods off all the time."""
+
 SILENCE_S = 10.0
 """How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
 
@@ -41,17 +44,20 @@ KNOWN_ENDS = frozenset(
 class Temper:
     """What distinguishes one person from another in what they do; drawn once.
 
-    `pause_s` between two errands; `capacity_bytes` of what is under way to them;
-    `token_s`: how long their tokens are good, 0 for ever, and whether they renew them in time.
+    `pause_s` between two errands; `capacity_bytes` of what is under way to them; `token_s`: how long their
+    tokens are good, 0 for ever, and whether they renew them in time. `nods`: they read nothing every now and
+    then.
     """
 
     __slots__ = (
-        "answers", "capacity_bytes", "deflates", "pause_s", "plain_share", "renews", "seq_share", "token_s",
+        "answers", "capacity_bytes", "deflates", "nods", "pause_s", "plain_share", "renews", "seq_share",
+        "token_s",
     )  # fmt: skip
 
     def __init__(self, chance: Random) -> None:
         self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0, 9.0))
         self.capacity_bytes = chance.choice((1_500, 65_536, 65_536))
+        self.nods = chance.random() < 0.25
         self.renews = chance.random() < 0.8
         self.token_s = chance.choice((0, 0, 15))
         self.answers = chance.random() < 0.9
@@ -125,9 +131,11 @@ class Person:
         if self.phone is None:
             if now_s >= self.dialled_s + min(1.0, 10 * pause_s):
                 self.dial()
-        elif self._is_out_of_patience(now_s):
+        elif self._is_out_of_patience(now_s) or (town.world.is_calm and self._is_on_a_bad_line()):
             self.hang_up()
         elif self.client:
+            if self.temper.nods and self.chance.random() < NODS_CHANCE and not town.is_quiet:
+                errands.nod_off(self, self.phone)
             errands.run(self, self.phone)
 
     def _is_out_of_patience(self, now_s: float) -> bool:
@@ -138,6 +146,11 @@ class Person:
         if self.ping_s and now_s > phone.heard_s + self.ping_s + SILENCE_S:
             return True
         return bool(phone.under_way) and now_s > self.asked_s + PATIENCE_S
+
+    def _is_on_a_bad_line(self) -> bool:
+        """Tell whether the line was made slow or narrow for good: in the calm one takes another."""
+        line = self.line
+        return line is not None and bool(line.delay_s or line.bytes_per_s)
 
     def dial(self) -> None:
         """Connect, and say so."""

@@ -129,7 +129,7 @@ def noise(rogue: Rogue, socket: RogueSocket) -> None:
 def flood(rogue: Rogue, socket: RogueSocket) -> None:
     """Send pings, or pongs, more than anybody may."""
     opcode = rogue.chance.choice((PING, PONG))
-    socket.send(frames.masked(opcode, b"flood") * rogue.chance.choice((5, 60, 2000)))
+    socket.send(frames.masked(opcode, b"flood") * rogue.chance.choice((5, 60, 60, 600)))
 
 
 def drip(rogue: Rogue, socket: RogueSocket) -> None:
@@ -140,7 +140,7 @@ def drip(rogue: Rogue, socket: RogueSocket) -> None:
 
 def shred(rogue: Rogue, socket: RogueSocket) -> None:
     """Send a message in more fragments than anybody may, or empty ones."""
-    count = rogue.chance.choice((3, 1100))
+    count = rogue.chance.choice((3, 3, 3, 3, 1100))
     socket.send(
         frames.masked(BINARY, b"", flags=0)
         + frames.masked(0, b"z"[: rogue.chance.randrange(2)], flags=0) * count
@@ -177,10 +177,7 @@ def talk_nonsense(rogue: Rogue, socket: RogueSocket) -> None:
 def chatter(rogue: Rogue, socket: RogueSocket) -> None:
     """Connect, and ask far more than there is time for in a turn."""
     lines = [b'{"id":1,"connect":{}}']
-    lines += [
-        b'{"id":%d,"presence":{"channel":"s:a"}}' % number
-        for number in range(2, rogue.chance.choice((5, 900)))
-    ]
+    lines += [b'{"id":%d}' % number for number in range(2, rogue.chance.choice((5, 5, 700)))]
     socket.send(frames.masked(TEXT, b"\n".join(lines)))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.model.ledger import Ledger
 from wsloop.testing.simulator.model.scene import Scene
-from wsloop.testing.simulator.people.channels import rules_of
+from wsloop.testing.simulator.people.channels import CHANNELS, rules_of
 
 if TYPE_CHECKING:
     from wsloop.testing.simulator.actors import Actor
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 KEY_WINDOW_S = 300.0
 """How long the broker remembers keys: its default."""
 
-QUIET_AFTER_S = (0.0, 0.0, 4.0)
+QUIET_AFTER_S = (0.0, 4.0)
 """So long into the calm people still publish: what they say last is waited for as everything else. With 0
 nothing is said any more that would show what was lost before."""
+
+TOPIC_S = (0.5, 8.0)
+"""How long people talk in one channel, before they go on in another. What was lost in the first stays lost
+then, unless the server finds out by itself."""
+
+LAST_TOPIC_S = (0.1, 0.5)
+"""The same in the calm: something is said in each channel, so that who does not hear of it is found out."""
 
 CAPACITIES = (1_500, 65_536)
 """Of the network towards each of the people, in bytes: a narrow one is full when somebody looks away."""
@@ -32,7 +39,8 @@ class Town:
 
     `is_over`: they have gone home, and do nothing any more. `calm_since_s`: when faults stopped, infinity
     before. `capacity_bytes`: so much is under way to anybody, at most. `grid_s`: between two strokes of the
-    town's clock, 0 if it has none. `chance` is for what concerns all of them.
+    town's clock, 0 if it has none. `topic`: the channel that is talked in now. `chance` is for what concerns
+    all of them.
     """
 
     def __init__(self, world: World) -> None:
@@ -45,6 +53,8 @@ class Town:
         self.is_over = False
         self.calm_since_s = float("inf")
         self.capacity_bytes = self.chance.choice(CAPACITIES)
+        self.topic = self.chance.choice(CHANNELS)
+        self._topic_until_s = 0.0
         self.grid_s = self.chance.choice(GRIDS_S)
         self._quiet_after_s = self.chance.choice(QUIET_AFTER_S)
 
@@ -65,5 +75,10 @@ class Town:
         """Take note of the time, and of the calm when it comes."""
         world, scene = self.world, self.scene
         scene.now_s = world.clock.now()
+        if scene.now_s > self._topic_until_s:
+            self._topic_until_s = scene.now_s + self.chance.uniform(
+                *(LAST_TOPIC_S if world.is_calm else TOPIC_S)
+            )
+            self.topic = self.chance.choice(CHANNELS)
         if world.is_calm and scene.now_s < self.calm_since_s:
             self.calm_since_s = scene.now_s
