@@ -197,6 +197,20 @@ def test_the_oldest_go_first_and_one_flag_tells_how_many() -> None:
     assert mailbox.dropped == 3
 
 
+@given(st.lists(st.sampled_from((LANES[1], LANES[3])), max_size=12), st.integers(0, 12))
+def test_behind_the_last_frame_no_gap_is_told(lanes: list[Lane], kept: int) -> None:
+    mailbox = Mailbox()
+    for number, lane in enumerate(lanes):
+        made = packet(lane, b'{"n":%d}' % number)
+        mailbox.add_packet(made.data, made, 0.0)
+    mailbox.shed(Room(10**6, kept, -math.inf), must_be_whole)
+    mailbox.add(frame_of((b'{"end":true}',), JSON))
+    mailbox.end()
+    told = drained(mailbox)
+    assert told[-1] == {"end": True}
+    assert not mailbox
+
+
 def test_conflation_leaves_the_newest_of_each_channel_and_of_a_shared_frame_its_last() -> None:
     mailbox = Mailbox()
     one, two = LANES[3], Lane("other", "conflate", JSON)

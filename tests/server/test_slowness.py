@@ -22,7 +22,7 @@ from wsloop.hub.fan_out import Packet, kept
 from wsloop.hub.namespaces import Namespace, dev_namespaces
 from wsloop.hub.options import HubOptions
 from wsloop.protocol.deflate import DeflateOptions
-from wsloop.protocol.frames import Opcode, encode_frame
+from wsloop.protocol.frames import Opcode, encode_frame, frame_ends
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import CONNECTION_PATH, Options
 from wsloop.server.echo import EchoHandler
@@ -604,6 +604,39 @@ def test_a_drain_sends_what_waits_in_a_mailbox(house: MemoryServer) -> None:
     house.run_until(lambda: slow.is_gone)
     assert numbers(slow, "oldest:c") == list(range(1, 16))
     assert slow.close_frame == (3001, "shutdown")
+
+
+class KeepingClient(MessagingMemoryClient):
+    """Keeps the bytes behind the upgrade: wsproto does not look at what comes behind a close frame."""
+
+    stream = b""
+
+    def _receive(self, data: bytes) -> None:
+        was_open = self.is_open
+        super()._receive(data)
+        if was_open:
+            self.stream += data
+
+
+def test_what_was_dropped_is_not_told_behind_the_close_frame() -> None:
+    with make_house(outbox=replace(MARKS, age_s=5.0)) as house:
+        slow = house.dial(KeepingClient)
+        slow.upgrade(CONNECTION_PATH)
+        slow.command(connect={})
+        slow.command(subscribe={"channel": "oldest:c"})
+        house.run_until(lambda: len(slow.replies) == 2)
+        slow.stop_reading()
+        publish(house, "oldest:c", 1, 20)
+        house.run_for(7.0)  # what waited is dropped, and nothing comes behind it
+        connection = connection_of(house, slow)
+        assert connection.dropped
+        assert connection.queued_messages == 0
+        house.server.drain(lambda: None)
+        slow.resume_reading()
+        house.run_until(lambda: slow.is_gone)
+    assert slow.close_frame == (3001, "shutdown")
+    ends = [0, *frame_ends(slow.stream)]
+    assert slow.stream[ends[-2]] & 0x0F == Opcode.CLOSE
 
 
 # -- frames --------------------------------------------------------------------------------------

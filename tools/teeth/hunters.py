@@ -157,6 +157,7 @@ HUNTERS: dict[str, Hunter] = {
     "who is there": Property("tests/cluster/test_presence_properties.py"),
     "expiring clients": Property("tests/hub/test_lease_properties.py"),
     "rings": Property("tests/server/test_rings.py"),
+    "wall clock": Property("tests/server/test_wall_clock.py"),
     "closings": Property("tests/server/test_closings.py"),
     "conversations": Property("tests/server/test_conversations.py"),
     "link": Property("tests/cluster/test_link.py::test_everything_comes_in_order_over_any_network"),

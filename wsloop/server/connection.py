@@ -447,7 +447,7 @@ class Connection(Upkeep):
 
     def finish(self) -> None:
         """Enter CLOSING: flush, then wait for the peer's half, no longer than `close_s`."""
-        self._end_cork()
+        self._end_queue()
         if self.state in (State.HANDSHAKING, State.OPEN):
             self.state = step(self.state, Step.FINISH)
             self._http = None

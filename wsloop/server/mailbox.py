@@ -137,6 +137,14 @@ class Mailbox:
                 outbox.append(self._frame(lane.gap(count), lane))
             self._gaps.clear()
 
+    def end(self) -> None:
+        """Let what waits now be the last: a gap is told in front of a message of its lane, or not at all.
+
+        Behind a close frame nothing may be sent (RFC 6455 section 5.5.1).
+        """
+        waiting = {entry.lane for entry in self._entries if entry.frame is not None}
+        self._gaps = {lane: count for lane, count in self._gaps.items() if lane in waiting}
+
     # -- dropping ---------------------------------------------------------------------------
 
     def shed(self, room: Room, must_be_whole: Callable[[Lane], bool]) -> bool:

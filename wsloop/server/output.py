@@ -398,3 +398,9 @@ class Output:
         if cork:
             self._server.tally.messages_sent += len(cork)
             self.enqueue(cork)
+
+    def _end_queue(self) -> None:
+        """Say nothing more: what is queued by now, a close frame at its end, is the last."""
+        self._end_cork()
+        if self._mailbox is not None:
+            self._mailbox.end()
