@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 WHOLE = ("wsloop/protocol/", "wsloop/buffers/", "wsloop/hub/", "wsloop/loop/wheel.py")
 """Pure code: whatever it can do, a test can make it do. Every line and every branch."""
 
-LEAST_PERCENT = 95.0
-"""Of lines and branches together, in each other module. The rest is mostly what a kernel or a machine would
-have to do first; a module below this has a part that no test knows."""
+LEAST_PERCENT = 75.0
+"""Of lines and branches together, in each other module; all together have to reach what setup.cfg says, 95 %.
+A small module of which a kernel or a machine has to call the half is no fault; one that no test knows is."""
 
 SOURCES = Path("wsloop")
 

@@ -46,6 +46,10 @@ HISTORY_GONE_S = 7200.0
 TOLERATED_OBJECTS = COUNT // 2
 """Caches and free lists move a little: far less than one object a connection."""
 
+TRIES = 3
+"""What a connection leaves behind it leaves each time; what the tests' own process keeps once, such as the lines
+that coverage sees for the first time, it does not."""
+
 TOLERATED_RSS_BYTES = 1024 * COUNT
 """The kernel's count, in whole pages, of what an allocator keeps: less than a kilobyte a connection."""
 
@@ -167,11 +171,16 @@ def test_a_thousand_connections_leave_nothing_behind(
         assert census(house) == empty
 
     live_and_be_forgotten()
-    with no_collector():
-        blocks = sys.getallocatedblocks()
-        live_and_be_forgotten()
-        assert gc.collect() < TOLERATED_OBJECTS, "a cycle in every connection"
-        assert sys.getallocatedblocks() - blocks < TOLERATED_OBJECTS
+    kept_blocks = []
+    for _ in range(TRIES):
+        with no_collector():
+            blocks = sys.getallocatedblocks()
+            live_and_be_forgotten()
+            assert gc.collect() < TOLERATED_OBJECTS, "a cycle in every connection"
+            kept_blocks.append(sys.getallocatedblocks() - blocks)
+        if kept_blocks[-1] < TOLERATED_OBJECTS:
+            break
+    assert min(kept_blocks) < TOLERATED_OBJECTS, f"each thousand keeps something: {kept_blocks} blocks"
 
 
 def resident_bytes(daemon: Daemon) -> int:
