@@ -47,8 +47,8 @@ TOLERATED_OBJECTS = COUNT // 2
 """Caches and free lists move a little: far less than one object a connection."""
 
 TRIES = 3
-"""What a connection leaves behind it leaves each time; what the tests' own process keeps once, such as the lines
-that coverage sees for the first time, it does not."""
+"""What a connection leaves behind it leaves each time. What the tests' own process keeps once, such as the
+lines that coverage sees for the first time, it does not."""
 
 TOLERATED_RSS_BYTES = 1024 * COUNT
 """The kernel's count, in whole pages, of what an allocator keeps: less than a kilobyte a connection."""
