@@ -1,7 +1,7 @@
 """`make show-workers`: the fan-out of two workers beside that of one, on two cores.
 
 One process in C holds the subscribers and publishes, so many messages at a time, to all of them. It needs
-the same cores as the daemon: it reads seldom and much, and what it takes is measured and told. The result
+the same cores as the daemon: it reads at intervals, and what it takes is measured and told. The result
 has two ratios: of what was delivered a second, and of what the daemon's processes could deliver if they had
 both cores to themselves, which follows from the CPU time that they need for a delivery.
 
@@ -131,9 +131,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--channels", type=int, default=32, help="that the messages go to in turn")
     parser.add_argument("--inflight", type=int, default=32, help="messages to everybody at a time")
-    parser.add_argument("--pause", type=float, default=0.4, help="seconds between the generator's reads")
-    parser.add_argument("--warm-up", type=float, default=4.0, help="seconds before it is measured")
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds between the generator's reads")
+    parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before it is measured")
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--wanted", type=float, default=WANTED, help="the least ratio")
     options = parser.parse_args(arguments)
