@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from marked import write_or_check
 from msgspec import inspect as types
 
 from wsloop.hub.operations import table
@@ -123,17 +124,5 @@ def tables() -> str:
     return "\n".join([*lines, "| any other | 500 |", ""])
 
 
-def main() -> int:
-    """Write, or check, the page; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    made = f"{before}{BEGIN}\n{tables()}\n{END}{after}"
-    if "--check" in sys.argv:
-        return int(made != text)
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, BEGIN, END, tables()))

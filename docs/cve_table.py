@@ -13,6 +13,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from marked import write_or_check
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "cve-pack.md"
 BEGIN, END = "<!-- cve pack: generated -->\n", "<!-- cve pack: end -->\n"
@@ -49,17 +51,5 @@ def tables() -> str:
     return "\n".join([head, "", *lines])
 
 
-def main() -> int:
-    """Write, or check, the page; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    made = f"{before}{BEGIN}\n{tables()}\n{END}{after}"
-    if "--check" in sys.argv:
-        return int(made != text)
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, BEGIN, END, tables()))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from marked import write_or_check
+
 from wsloop.testing.simulator.faults import KINDS, Per
 from wsloop.testing.simulator.world import SHAPES
 
@@ -26,17 +28,5 @@ def table() -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> int:
-    """Write, or check, the page; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    fresh = f"{before}{BEGIN}\n{table()}\n{END}{after}"
-    if "--check" in sys.argv:
-        return int(fresh != text)
-    PAGE.write_text(fresh, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, BEGIN, END, table()))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from marked import write_or_check
+
 from wsloop.loop.histogram import BOUNDS_S
 from wsloop.observe.metrics import GROUPS, Merge
 
@@ -30,17 +32,5 @@ def tables() -> str:
     return "\n".join([*lines, f"The buckets of histograms end at {bounds} seconds.", ""])
 
 
-def main() -> int:
-    """Write, or check, the page; return the exit code."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    fresh = f"{before}{BEGIN}\n{tables()}\n{END}{after}"
-    if "--check" in sys.argv:
-        return int(fresh != text)
-    PAGE.write_text(fresh, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, BEGIN, END, tables()))
