@@ -25,8 +25,8 @@ SEED = 8
 TIMEOUT_S = 600.0
 """For one hunter; what has not ended by then has found nothing."""
 
-SIMULATED_STEPS = 60_000
-"""How long the simulator looks for a bug: fifteen histories, or half a minute."""
+SIMULATED_STEPS = 200_000
+"""How long the simulator looks for a bug: sixteen histories, or ten seconds."""
 
 MESSAGING_STEPS, CLUSTER_STEPS = 6000, 1500
 """The same for the state machines of tests/simulation, of which a step is a whole scene."""

@@ -10,7 +10,7 @@ from wsloop.testing.simulator.people.operator import DOINGS, Operator
 from wsloop.testing.simulator.people.reader import CountingReader
 from wsloop.testing.simulator.world import World
 
-STEPS = 4000
+TURNS = 4000
 
 
 def town_of(world: World) -> Operator:
@@ -22,12 +22,12 @@ def town_of(world: World) -> Operator:
 @pytest.mark.parametrize("shape", ["one", "cluster"])
 def test_much_is_published_heard_and_acknowledged(shape: str) -> None:
     world = World("7", shape, NO_FAULTS)
-    while world.steps < STEPS:
-        world.step()
+    while world.turns < TURNS:
+        world.turn()
     people = town_of(world).town.people
     readers = [reader for person in people for reader in person.readers.values()]
-    assert sum(person.writer.acknowledged for person in people) > STEPS // 20
-    assert sum(reader.seen for reader in readers) > STEPS // 20
+    assert sum(person.writer.acknowledged for person in people) > TURNS // 20
+    assert sum(reader.seen for reader in readers) > TURNS // 20
     assert sum(isinstance(reader, CountingReader) and bool(reader.offset) for reader in readers) > len(people)
     assert world.cable.dialled >= len(people)
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class Strict:
-    """Says that nothing may happen after the step `last`, at rest, or at the end; or raises another error."""
+    """Says that nothing may happen after the turn `last`, at rest, or at the end; or raises another error."""
 
-    def __init__(self, last: int = 10**9, where: str = "step", error: Exception | None = None) -> None:
+    def __init__(self, last: int = 10**9, where: str = "turn", error: Exception | None = None) -> None:
         self.last = last
         self.where = where
         self.error = error or Violation("strict", "something happened")
 
-    def after_step(self, here: World) -> None:
-        if self.where == "step" and here.steps >= self.last:
+    def after_turn(self, here: World) -> None:
+        if self.where == "turn" and here.turns >= self.last:
             raise self.error
 
     def at_rest(self, _world: World) -> None:
@@ -60,19 +60,20 @@ def test_shapes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [words[3] for words in kinds] == ["one", "cluster"]
 
 
-@pytest.mark.parametrize("where", ["step", "rest", "end"])
+@pytest.mark.parametrize("where", ["turn", "rest", "end"])
 def test_a_violation_ends_the_run(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     look_with(monkeypatch, Strict(70, where))
     outcome = simulate(5, 200, plan=NO_FAULTS)
     assert outcome.violation == "strict: something happened"
     assert outcome.failure is not None
-    assert (outcome.failure.step == 70) == (where == "step")
+    assert (outcome.turns == 70) == (where == "turn")
+    assert outcome.failure.step == outcome.steps >= outcome.turns
     assert outcome.failure.lines[-1].startswith("violation")
 
 
 def test_a_history_that_fails_fails_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     look_with(monkeypatch, Strict(120))
-    found = simulate(5, 200, first_history=3, is_single=True, shape="cluster").failure
+    found = simulate(5, 600, first_history=3, is_single=True, shape="cluster").failure
     assert found is not None
     history = found.history
     again = simulate(
@@ -90,7 +91,7 @@ def test_an_unforeseen_exception_is_a_violation_that_says_where(monkeypatch: pyt
     look_with(monkeypatch, Strict(10, error=KeyError("oops")))
     outcome = simulate(1, 100)
     assert outcome.violation is not None
-    assert "KeyError('oops') in after_step" in outcome.violation
+    assert "KeyError('oops') in after_turn" in outcome.violation
 
 
 @pytest.mark.parametrize("error", [None, ValueError("our fault"), Violation("P4", "seen by an actor")])
@@ -98,8 +99,8 @@ def test_what_the_program_logs_as_its_own_fault_is_one(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     class Logs(Strict):
-        def after_step(self, here: World) -> None:
-            if here.steps == 20:
+        def after_turn(self, here: World) -> None:
+            if here.turns == 20:
                 logging.getLogger("wsloop.server").error("it broke", exc_info=error)
 
     look_with(monkeypatch, Logs())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Allergic(Strict):
     """Cannot bear the third write that was cut short."""
 
-    def after_step(self, here: World) -> None:
+    def after_turn(self, here: World) -> None:
         if sum(name == "short-write" for name, _ in here.marks.single) >= 3:
             raise Violation("allergic", "short-write")
 

@@ -26,13 +26,13 @@ def world(shape: str = "cluster", plan: FaultPlan = NO_FAULTS, seed: int = 1) ->
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_step_is_one_turn_of_one_process(shape: str) -> None:
+def test_a_turn_is_one_of_one_process(shape: str) -> None:
     here = world(shape)
     for _ in range(200):
         before = sum(each.reactor.statistics().turns for each in here.processes)
-        here.step()
+        here.turn()
         assert sum(each.reactor.statistics().turns for each in here.processes) == before + 1
-    assert here.steps == 200
+    assert here.turns == 200
     assert here.turns_worked > 50
 
 
@@ -42,7 +42,7 @@ def test_one_seed_is_one_history_and_another_is_another(shape: str) -> None:
     for seed in (1, 1, 2):
         here = world(shape, FaultPlan(), seed)
         for _ in range(500):
-            here.step()
+            here.turn()
         digests.append(here.trace.digest)
     assert digests[0] == digests[1] != digests[2]
 
@@ -51,7 +51,7 @@ def test_time_passes_only_while_everybody_waits() -> None:
     here = world("one")
     for _ in range(300):
         before_s = here.clock.now()
-        here.step()
+        here.turn()
         assert here.clock.now() > before_s
     assert here.lasted_s > 0.1
 
@@ -60,7 +60,7 @@ def test_time_passes_only_while_everybody_waits() -> None:
 def test_after_the_calm_nothing_is_open(shape: str) -> None:
     here = world(shape, FaultPlan(), 3)
     for _ in range(300):
-        here.step()
+        here.turn()
     here.calm()
     assert here.is_calm
     assert [len(each.network.descriptors) for each in here.processes] == [0] * len(here.processes)
@@ -70,14 +70,14 @@ def test_a_process_that_is_killed_makes_no_turn_and_comes_back_with_nothing() ->
     here = world()
     hub = here.process(HUB)
     for _ in range(100):
-        here.step()
+        here.turn()
     before = hub.reactor
     hub.kill()
     hub.kill()
     turns = before.statistics().turns
     assert (hub.house, hub.wake_s(0.0), hub.is_running(0.0)) == (None, math.inf, False)
     for _ in range(100):
-        here.step()
+        here.turn()
     assert before.statistics().turns == turns
     hub.start()
     hub.start()
@@ -91,7 +91,7 @@ def test_a_process_that_is_stopped_makes_no_turn_until_it_goes_on() -> None:
     (server,) = here.processes
     until_s = here.clock.now() + 5.0
     server.stopped_until_s = until_s
-    here.step()
+    here.turn()
     assert here.clock.now() >= until_s
 
 
@@ -103,7 +103,7 @@ def test_the_weather_does_what_the_table_says_and_ends(name: str) -> None:
     for _ in range(20):
         here.weather.actions[name](random)
         for _ in range(20):
-            here.step()
+            here.turn()
     here.calm()
     for each in here.processes:
         assert each.network.descriptors.limit >= 1024
@@ -122,7 +122,7 @@ def test_a_world_in_which_nothing_can_happen_is_a_violation() -> None:
     here.processes[0].kill()
     here.agenda.entries.clear()
     with pytest.raises(Violation, match="deadlock"):
-        here.step()
+        here.turn()
 
 
 def test_a_refused_connection_is_none() -> None:
@@ -149,3 +149,23 @@ def test_a_worker_that_is_parted_links_again_when_it_is_reunited() -> None:
     assert link.peer in here.process(HUB).network.sockets()
     assert worker.house is not None
     assert worker.house.domain.link_up  # type: ignore[attr-defined]
+
+
+class Idler:
+    """Wakes up again and again, and does nothing."""
+
+    def act(self, here: World) -> None:
+        here.wake(self, 0.001)
+
+
+def test_arrivals_acts_and_turns_are_steps_and_those_who_do_nothing_take_none() -> None:
+    here = world("one")
+    here.run_for(1.0)
+    arrivals_and_acts = here.steps - here.turns
+    assert arrivals_and_acts > 0
+    idle = world("one")
+    for actor in (Idler(), Idler()):
+        idle.wake(actor, 0.0)
+    idle.run_for(1.0)
+    assert idle.agenda.called > here.agenda.called + 1000
+    assert idle.steps - idle.turns == arrivals_and_acts

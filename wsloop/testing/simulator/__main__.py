@@ -22,7 +22,9 @@ from wsloop.testing.simulator.world import SHAPES
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", default=1, show_default=True, help="The first seed.")
 @click.option("--seeds", type=int, help="How many, which share the steps.  [default: with several jobs many]")
-@click.option("--steps", default=100_000, show_default=True, help="Turns in all, or of the history.")
+@click.option(
+    "--steps", default=100_000, show_default=True, help="In all, or of the history: turns, arrivals, acts."
+)
 @click.option("--shape", type=click.Choice([*SHAPES, MIXED]), default=MIXED, show_default=True)
 @click.option("--jobs", default=1, show_default=True, help="Processes; 0 for one on each core.")
 @click.option(

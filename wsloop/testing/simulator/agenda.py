@@ -14,13 +14,14 @@ class Agenda:
     """Calls in the order of their times, those of one time in the order in which they were entered.
 
     `entries` is the heap, to be looked at only: its first item's first is when something is due next.
+    `called` counts what was due so far.
     """
 
-    __slots__ = ("_sequence", "entries")
+    __slots__ = ("_sequence", "called", "entries")
 
     def __init__(self) -> None:
         self.entries: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
-        self._sequence = 0
+        self._sequence = self.called = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -39,4 +40,5 @@ class Agenda:
         entries = self.entries
         while entries and entries[0][0] <= now_s:
             _, _, action, arguments = heapq.heappop(entries)
+            self.called += 1
             action(*arguments)

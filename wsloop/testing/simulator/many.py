@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 HASH_SEEDS = ("1", "20061")
 """Two that order small sets differently."""
 
-SEED_STEPS = 100_000
+SEED_STEPS = 300_000
 """Of a seed where many share the work: some seconds, so that no core is idle for long at the end."""
 
-SAME_STEPS = 300
+SAME_STEPS = 1000
 """Of each seed that is compared with itself, before its calm."""
 
 

@@ -28,6 +28,7 @@ class Report(msgspec.Struct, frozen=True):
     marks: dict[str, int]
     missing: tuple[str, ...]
     histories: int
+    turns: int
     turns_worked: int
     messages: int
     connects: int
@@ -58,6 +59,7 @@ def summed(outcomes: Sequence[Outcome], shape: str, cpu_s: float, *, has_all_fau
         marks=marks,
         missing=tuple(missing(marks, shapes)) if has_all_faults and steps >= ENOUGH_STEPS else (),
         histories=sum(each.histories for each in outcomes),
+        turns=sum(each.turns for each in outcomes),
         turns_worked=sum(each.turns_worked for each in outcomes),
         messages=sum(each.messages for each in outcomes),
         connects=sum(each.connects for each in outcomes),
@@ -76,8 +78,9 @@ def in_words(report: Report) -> list[str]:
     lines = [
         f"{named}, {report.shape}: {report.steps:,} steps, {report.histories:,} histories, "
         f"{report.virtual_s:,.0f} s of virtual time",
-        f"{report.steps / report.cpu_s:,.0f} steps a second of CPU time ({report.cpu_s:.1f} s)",
-        f"{report.turns_worked / report.steps:.0%} of the turns had work; in 1,000 steps "
+        f"{report.steps / report.cpu_s:,.0f} steps a second of CPU time ({report.cpu_s:.1f} s), "
+        f"{report.turns / report.cpu_s:,.0f} of them turns of a reactor",
+        f"{report.turns_worked / report.turns:.0%} of the turns had work; in 1,000 steps "
         f"{report.messages / thousand:.0f} messages, {report.connects / thousand:.1f} connects, "
         f"{faults / thousand:.1f} faults",
         "faults: " + ", ".join(f"{name} {count:,}" for name, count in report.marks.items()),

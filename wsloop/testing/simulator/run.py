@@ -18,7 +18,7 @@ from wsloop.testing.simulator.world import SHAPES, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-HISTORY_STEPS = 4000
+HISTORY_STEPS = 12_000
 """Of each history, before its calm: long enough for several crashes, short enough to look at."""
 
 MIXED = "mixed"
@@ -53,7 +53,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What a run came to. `digest` is the hash of all its histories.
 
     `violation` None: nothing was broken; else it says what, and `failure` how to see it again.
-    `turns_worked` had a ready descriptor or a due timer; `virtual_s` passed in the worlds.
+    Of `turns` of reactors `turns_worked` had a ready descriptor or a due timer; `virtual_s` passed in all
+    worlds.
     """
 
     seed: int
@@ -61,6 +62,7 @@ class Outcome(msgspec.Struct, frozen=True):
     digest: str
     marks: dict[str, int]
     histories: int
+    turns: int
     turns_worked: int
     messages: int
     connects: int
@@ -112,7 +114,7 @@ def simulate(
     """
     marks, trace = Marks(), Trace(log)
     number = first_history
-    done = worked = messages = connects = 0
+    done = turns = worked = messages = connects = 0
     virtual_s = 0.0
     failure = None
     with _still_heap():
@@ -126,6 +128,7 @@ def simulate(
             )
             failure, world = play(history, marks, trace)
             done += world.steps
+            turns += world.turns
             worked += world.turns_worked
             messages += world.messages
             connects += world.cable.dialled
@@ -139,6 +142,7 @@ def simulate(
         digest=trace.digest,
         marks=dict(marks.fired),
         histories=number - first_history,
+        turns=turns,
         turns_worked=worked,
         messages=messages,
         connects=connects,
@@ -172,7 +176,7 @@ def play(history: History, marks: Marks, trace: Trace) -> tuple[Failure | None, 
 def _play(world: World, steps: int, own_faults: OwnFaults) -> Violation | None:
     try:
         while world.steps < steps:
-            world.step()
+            world.turn()
             if own_faults.found is not None:
                 return own_faults.found
         world.calm()

@@ -41,6 +41,7 @@ class Trace:
         self._encode = msgspec.msgpack.Encoder().encode
         self._fresh: list[Note] = []
         self._kept: deque[Note] = deque(maxlen=KEPT)
+        self._taken_in = 0
 
     def note(self, *note: str | int | float | bytes | None) -> None:
         """Take note: a kind, such as "send", then its values."""
@@ -48,6 +49,11 @@ class Trace:
         fresh.append(note)
         if len(fresh) >= BATCH:
             self._take_in()
+
+    @property
+    def noted(self) -> int:
+        """How many notes were taken so far."""
+        return self._taken_in + len(self._fresh)
 
     @property
     def digest(self) -> str:
@@ -66,6 +72,7 @@ class Trace:
         header_bytes = 1 if len(fresh) < 16 else 3
         self._hash.update(memoryview(self._encode(fresh))[header_bytes:])
         self._kept.extend(fresh)
+        self._taken_in += len(fresh)
         if self._log is not None:
             for note in fresh:
                 self._log(line(note))

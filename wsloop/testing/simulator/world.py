@@ -1,8 +1,8 @@
-"""A world: clock, network, processes, people, weather; and what makes all of it take one step.
+"""A world: clock, network, processes, people, weather; and what moves all of it.
 
-Nothing here has a will of its own. `step` makes one turn of one process's real reactor; while that
+Nothing here has a will of its own. `turn` makes one turn of one process's real reactor; while that
 sleeps in its poll, the world moves: bytes arrive, people act, time passes. Where several processes have
-something to do, chance decides who is first.
+something to do, chance decides who is first. Each of these is a step.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ CALM_S = 30.0
 class World:
     """One history. Arguments: `seed` of everything; `shape`; the faults that `plan` allows.
 
-    `processes` are all, `doors` those that take clients. `is_calm` once faults have stopped. `turns_worked`
-    counts turns with a ready descriptor or a due timer.
+    `processes` are all, `doors` those that take clients. `is_calm` once faults have stopped. `turns` counts
+    those of all reactors, `turns_worked` those of them with a ready descriptor or a due timer.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class World:
         self.storm = Storm(self.choices, plan or FaultPlan(), shape, self.marks, self.trace)
         self.agenda = Agenda()
         self.cable = Cable(self.clock, self.agenda, self.storm, self.trace)
-        self.steps = self.turns_worked = 0
+        self.turns = self.turns_worked = self._idle_acts = 0
         self.is_calm = False
         self._order = self.choices.stream("order of processes")
         self._slow_turn = self.storm.by_call("slow-turn")
@@ -77,7 +77,12 @@ class World:
         self._began_s = self.clock.now()
         self.actors: list[Actor] = actors.people(self)
         self.checkers: list[Checker] = checkers.checkers(self)
-        self._looks = [each.after_step for each in self.checkers]
+        self._looks = [each.after_turn for each in self.checkers]
+
+    @property
+    def steps(self) -> int:
+        """How much has happened: turns, what arrived or was due to be said, and people who did something."""
+        return self.turns + self.agenda.called - self._idle_acts
 
     @property
     def messages(self) -> int:
@@ -107,7 +112,10 @@ class World:
         self.agenda.at(self.clock.now_s + delay_s, self._act, (actor,))
 
     def _act(self, actor: Actor) -> None:
+        noted = self.trace.noted
         actor.act(self)
+        if self.trace.noted == noted:
+            self._idle_acts += 1
         for process in self.processes:
             process.due_s = None  # an operator may have meddled with it
 
@@ -121,13 +129,13 @@ class World:
         """Return a new connection to a process, None if it is refused. See `Line` for the callbacks."""
         return self.cable.dial(door.bind, host, on_bytes, on_end)
 
-    # -- steps -------------------------------------------------------------------------------
+    # -- turns -------------------------------------------------------------------------------
 
-    def step(self) -> None:
+    def turn(self) -> None:
         """Make one turn of one process, then let the checkers look. Raises Violation."""
-        self.steps += 1
-        self.storm.step = self.steps
+        self.turns += 1
         process = self._next_process()
+        self.storm.step = self.steps
         reactor, clock = process.reactor, self.clock
         deadline_s = reactor.next_deadline()
         reactor.run_once()
@@ -135,7 +143,7 @@ class World:
         reported = process.poller.reported
         if reported or (deadline_s is not None and deadline_s <= reactor.now):
             self.turns_worked += 1
-        self.trace.note("turn", self.steps, process.name, reported, reactor.now)
+        self.trace.note("turn", self.turns, process.name, reported, reactor.now)
         lasted_s = TURN_S
         if self._slow_turn is not None and self._slow_turn.strikes():
             lasted_s = self._slow_turn.random.choice(SLOW_TURNS_S)
@@ -204,10 +212,10 @@ class World:
         return any(process is not sleeper and process.wake_s(now_s) <= time_s for process in self.processes)
 
     def run_for(self, duration_s: float) -> None:
-        """Take steps for so much virtual time."""
+        """Go on for so much virtual time."""
         end_s = self.clock.now() + duration_s
         while self.clock.now() < end_s:
-            self.step()
+            self.turn()
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 P1 to P5 and P7 are functions that are told of one event (an append, an acknowledgement, a push) and raise a
 `Violation`; so is what is judged of single connections. `watch.py` calls what looks at the world after each
-step, at rest and at the end. None walks over the whole world after a step: what costs more than a
-comparison is done every so many steps, and says so.
+turn, at rest and at the end: between two turns nothing of a server's can change. None walks over the whole
+world after a turn: what costs more than a comparison is done every so many turns, and says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Checker(Protocol):
     """Looks at a world; raises `Violation` if a promise is broken."""
 
-    def after_step(self, world: World) -> None:
+    def after_turn(self, world: World) -> None:
         """Look after each turn: must cost next to nothing."""
         ...
 

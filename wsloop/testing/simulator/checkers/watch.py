@@ -1,4 +1,4 @@
-"""What is looked at when: after every step, every so many, in the calm, at rest, and at the end."""
+"""What is looked at when: after every turn, every so many, in the calm, at rest, and at the end."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.world import World
 
 LOOK_EVERY = 64
-"""Steps between two walks over all connections, and in the calm over all people."""
+"""Turns between two walks over all connections, and in the calm over all people."""
 
 PROBE_EVERY = 1500
-"""Steps between two probes of the loop's budgets."""
+"""Turns between two probes of the loop's budgets."""
 
 GOING_S = 8.0
 """After everybody has gone home, nothing of them is left within this time."""
 
-SETTLING_STEPS = 100
+SETTLING_TURNS = 100
 """Turns within which the loops have nothing queued for once."""
 
 HUB = "hub"
@@ -110,11 +110,11 @@ class Watch:
 
         sock.close = closed  # type: ignore[method-assign]
 
-    # -- steps ---------------------------------------------------------------------------------
+    # -- turns ---------------------------------------------------------------------------------
 
-    def after_step(self, world: World) -> None:
-        """See `Checker.after_step`."""
-        scene, steps = self._scene, world.steps
+    def after_turn(self, world: World) -> None:
+        """See `Checker.after_turn`."""
+        scene, turns = self._scene, world.turns
         if scene.found is not None:
             raise scene.found
         if self._cuts:
@@ -126,12 +126,12 @@ class Watch:
                 life.budgets.check()
                 if life.probe is not None:
                     self._follow(life, life.probe)
-        if not steps % LOOK_EVERY:
+        if not turns % LOOK_EVERY:
             self._look()
-            if steps % PROBE_EVERY < LOOK_EVERY:
+            if turns % PROBE_EVERY < LOOK_EVERY:
                 self._begin_probe()
-        # What happens from here on belongs to the next step.
-        scene.step = steps + 1
+        # What happens from here on belongs to the next turn.
+        scene.step = world.steps
 
     def _look(self) -> None:
         """Walk over all connections; in the calm, over all people."""
@@ -192,10 +192,10 @@ class Watch:
 
     def _settle(self) -> None:
         """Let what was begun in this moment, such as a ping, be ended."""
-        for _ in range(SETTLING_STEPS):
+        for _ in range(SETTLING_TURNS):
             if all(self._is_still(life) for life in self._lives.values()):
                 break
-            self._world.step()
+            self._world.turn()
         self._town.moment()
 
     @staticmethod
