@@ -30,7 +30,7 @@ from wsloop.server import api, pages
 from wsloop.server.app import App, Page, Route
 from wsloop.server.auth import TokenGate, UpgradeAuth
 from wsloop.server.echo import EchoHandler
-from wsloop.server.fan_out import PacedFanOut
+from wsloop.server.fan_out import BACKLOG_SENDS, SENDS_PER_TURN, PacedFanOut
 from wsloop.server.forwarded import Proxies
 from wsloop.server.framing import MESSAGES_PER_FRAME
 from wsloop.server.health import Health
@@ -172,6 +172,7 @@ class Options:
     one without asking for it.
     `verifier` judges tokens (None: none is good), and with `auth` those in upgrade requests too;
     `rate_limits` of what clients ask for (None: none).
+    `sends_per_turn` and `backlog_sends` are those of the fan-out.
     Turns that last `slow_turn_s` or longer are counted and logged; 0: turns are not measured.
     `proxies`: whose word on their clients counts.
     `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
@@ -184,6 +185,8 @@ class Options:
     outbox: OutboxMarks = field(default_factory=OutboxMarks)
     messages_per_frame: int = MESSAGES_PER_FRAME
     batch_delay_s: float = 0.0
+    sends_per_turn: int = SENDS_PER_TURN
+    backlog_sends: int = BACKLOG_SENDS
     echo_limits: Limits = field(default_factory=Limits)
     messaging_limits: Limits = field(default_factory=lambda: Limits(message_bytes=64 * 1024))
     echo_deflate: DeflateOptions | None = None
@@ -243,7 +246,11 @@ def assemble(ports: Ports, options: Options) -> House:
         return reactor.now
 
     fan_out = PacedFanOut(
-        reactor, messages_per_frame=options.messages_per_frame, delay_s=options.batch_delay_s
+        reactor,
+        options.sends_per_turn,
+        options.backlog_sends,
+        messages_per_frame=options.messages_per_frame,
+        delay_s=options.batch_delay_s,
     )
     health = Health()
     outside = options.outside(reactor, ports) if options.outside is not None else None

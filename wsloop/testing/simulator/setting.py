@@ -19,6 +19,12 @@ BROKER_LIMITS = BrokerLimits(memory_bytes=10 * STREAM_BYTES + 160 * (PUBLICATION
 LINK_LIMITS = LinkLimits(queue_bytes=100_000)
 """So small that a worker that is stopped for a while is cut off."""
 
+SENDS_PER_TURN = 3
+"""Fewer than there are people in most channels: a fan-out takes several turns, in which others talk."""
+
+BACKLOG_SENDS = 30
+"""With more to come, whoever publishes is held: a few dozen publications to everybody."""
+
 OPTIONS = Options(
     dev=True,
     namespaces=NAMESPACES,
@@ -36,6 +42,8 @@ OPTIONS = Options(
     outbox=OutboxMarks(
         hard_bytes=40 * 1024, high_bytes=8 * 1024, low_bytes=2 * 1024, hard_messages=16, age_s=5.0
     ),
+    sends_per_turn=SENDS_PER_TURN,
+    backlog_sends=BACKLOG_SENDS,
     echo_limits=Limits(message_bytes=128 * 1024),
     messaging_limits=Limits(message_bytes=MESSAGE_BYTES),
     echo_deflate=DeflateOptions(),

@@ -31,6 +31,18 @@ def test_a_book_knows_every_place() -> None:
     assert room.life("other") is None
 
 
+def test_what_stands_between_two_places_of_one_life_or_of_several() -> None:
+    room = book(3)
+    for epoch, count in (("f", 2), ("g", 4)):
+        life = room.begin(epoch)
+        for number in range(count):
+            room.append(life, text(number).encode(), text(number), 0.0)
+    assert room.between(at(1), at(3)) == 1
+    assert room.between(at(1), at(1, "f")) == 2
+    assert room.between(at(3), at(3, "g")) == 2 + 2
+    assert room.between(at(2, "f"), at(1, "g")) == 0
+
+
 def test_a_store_that_is_lost_is_an_excuse_for_all() -> None:
     books = ledger()
     one, two = books.book("one"), books.book("two")

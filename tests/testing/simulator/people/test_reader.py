@@ -124,6 +124,7 @@ def test_a_loose_reader_is_told_what_is_left_out() -> None:
     reader.received(*pubs(7)[0])
     new = reader.book.begin("new")
     reader.book.append(new, text(20).encode(), text(20), 20.0)
+    reader.left_out(2)  # of the life that is over
     reader.received(1, text(20).encode())
     assert reader.seen == 4
 
@@ -131,7 +132,7 @@ def test_a_loose_reader_is_told_what_is_left_out() -> None:
 def test_a_loose_reader_notices_what_it_is_not_told() -> None:
     reader = loose()
     reader.received(*pubs(2)[0])
-    with broken("P4", "offset 4 of room behind 2"):
+    with broken("P4", "offset 4 of room with 1 left out before it, told of 0"):
         reader.received(*pubs(4)[0])
     with broken("P3", "offset 2 of room behind 2"):
         reader.received(*pubs(2)[0])

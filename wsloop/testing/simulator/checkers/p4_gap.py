@@ -23,8 +23,8 @@ def check_subscribed(scene: Scene, who: str, book: Book, *, is_live: bool) -> No
         scene.broken("P4", f"{who} was given a publication of {book.name} without a subscription")
 
 
-def check_told(scene: Scene, who: str, book: Book, before: int, offset: int, dropped: int) -> None:
-    """Judge a publication of a channel that may leave some out, `dropped` of which it has told."""
-    if offset != before + 1 + dropped:
-        told = f"told of {dropped} left out"
-        scene.broken("P4", f"{who} was given offset {offset} of {book.name} behind {before}, {told}")
+def check_told(scene: Scene, who: str, book: Book, offset: int, missed: int, dropped: int) -> None:
+    """Judge a publication of a channel that may leave some out: `missed` before it, told of `dropped`."""
+    if missed != dropped:
+        told = f"with {missed} left out before it, told of {dropped}"
+        scene.broken("P4", f"{who} was given offset {offset} of {book.name} {told}")

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from wsloop.testing.simulator.model.ledger import Book, Place
     from wsloop.testing.simulator.model.scene import Scene
 
-RECOVERY_LIMIT = 300
-"""Publications that a subscribe reply holds at most (client protocol, "defaults")."""
-
 
 def is_held(book: Book, asked: Place, top: Place, now_s: float) -> bool:
     """Tell whether all behind `asked` up to `top` was certainly kept at any time up to now."""
@@ -30,7 +27,7 @@ def is_held(book: Book, asked: Place, top: Place, now_s: float) -> bool:
         return False
     if rules.is_cache:
         oldest_s = life.times_s[top.offset - 1]
-    elif top.offset - asked.offset > min(rules.size, RECOVERY_LIMIT):
+    elif top.offset - asked.offset > min(rules.size, rules.most_recovered):
         return False
     else:
         oldest_s = life.times_s[asked.offset]

@@ -91,7 +91,8 @@ class Life:
 class Rules(NamedTuple):
     """What a channel keeps: `size` publications for `ttl_s`, its position for `meta_ttl_s` more without use.
 
-    `is_lossy`: who reads slowly and does not count may lose some, and is told how many.
+    `is_lossy`: who reads slowly and does not count may lose some, and is told how many. `most_recovered`:
+    publications that a subscribe reply holds at most; the default is the client protocol's.
     """
 
     size: int = 0
@@ -99,6 +100,7 @@ class Rules(NamedTuple):
     meta_ttl_s: float = 3600.0
     is_cache: bool = False
     is_lossy: bool = False
+    most_recovered: int = 300
 
 
 class Book:
@@ -136,6 +138,18 @@ class Book:
     def top(self) -> Place:
         """Where the last publication was appended, ("", 0) before that."""
         return NOWHERE if self.current is None else Place(self.current.epoch, self.current.top)
+
+    def between(self, first: Place, last: Place) -> int:
+        """Return how many publications stand between two, of one life or of two."""
+        count = last.offset - first.offset - 1
+        begun = False
+        for life in self.lives.values():
+            begun = begun or life.epoch == first.epoch
+            if life.epoch == last.epoch:
+                break
+            if begun:
+                count += life.top
+        return count
 
     def append(self, life: Life, payload: bytes, text: Text, now_s: float) -> None:
         """Take note of what was appended to a life."""

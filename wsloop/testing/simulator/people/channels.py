@@ -60,11 +60,15 @@ EVERYBODY = "s:all"
 MESSAGE_BYTES = 16 * 1024
 """Of one message to the server: so little that a peer who reads slowly is soon far behind."""
 
+MOST_RECOVERED = 16
+"""Publications of one recovery: more than most channels keep, and far less than the large one does."""
+
 HUB = HubOptions(
     allow_anonymous=True,
     personal_channel=True,
     broadcast_channel=EVERYBODY,
     expired_grace_s=5.0,
+    recovery_limit=MOST_RECOVERED,
 )
 
 
@@ -83,6 +87,7 @@ def rules_of(channel: str) -> Rules:
         options.history_meta_ttl_s,
         is_cache=options.recovery_mode == "cache",
         is_lossy=options.slow_policy != "close",
+        most_recovered=MOST_RECOVERED,
     )
 
 

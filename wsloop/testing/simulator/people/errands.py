@@ -12,7 +12,7 @@ from wsloop.testing.simulator.checkers import p3_order, p5_window
 from wsloop.testing.simulator.model.ledger import Place
 from wsloop.testing.simulator.people import socket
 from wsloop.testing.simulator.people.channels import CHANNELS, EVERYBODY, MESSAGE_BYTES
-from wsloop.testing.simulator.people.member import IN, OUT, Question
+from wsloop.testing.simulator.people.member import IN, LEAVING, OUT, Question
 from wsloop.testing.simulator.people.reader import CountingReader
 from wsloop.testing.simulator.people.tokens import token
 
@@ -36,6 +36,16 @@ TOPIC_SHARE = 0.95
 RUSH = 24
 """Messages of a rush: more than may wait for a peer."""
 
+MUCH = (65, 130, 250)
+"""Commands in one message: more than may be carried out in a turn, up to what a message holds."""
+
+DROP_IN_SHARE = 0.1
+"""Of those who come into a channel, who leave it in the same breath."""
+
+LAST_WORD_SHARE = 0.4
+BACK_AT_ONCE_SHARE = 0.3
+"""Of those who leave, who say something first, and who ask to be let in again in the same breath."""
+
 GLANCES_S = (0.05, 0.2, 0.3, 0.5, 0.8, 1.5, 4.0, 12.0)
 """How long one looks away: mostly less than a server waits, seldom more."""
 
@@ -48,8 +58,8 @@ def run(person: Person, phone: Phone) -> None:
     """Do what is due, or else what comes to mind."""
     if person.is_restless:
         for membership in person.memberships.values():
-            if membership.state == OUT and not membership.is_server_side:
-                person.subscribe(phone, membership)
+            if membership.state == OUT and not membership.is_server_side and not membership.asks:
+                come_in(person, phone, membership)
                 return
         person.is_restless = False
     if person.writer.waiting and send_again(person, phone):
@@ -116,11 +126,41 @@ def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
             phone.say(line)
 
 
+def come_in(person: Person, phone: Phone, membership: Membership) -> None:
+    """Ask to be let into a channel; some only drop in: they ask, say a word and leave, all at once."""
+    lines = [person.command_to_subscribe(phone, membership)]
+    if not person.town.is_quiet and person.chance.random() < DROP_IN_SHARE:
+        lines += _a_word(person, phone, membership)
+        lines.append(person.command_to_leave(phone, membership))
+    phone.say(b"\n".join(lines))
+
+
 def unsubscribe(person: Person, phone: Phone) -> None:
-    """Leave a channel; they will want to be back."""
+    """Leave a channel, with a last word or without; they will want to be back, some at once."""
+    membership, chance = _any(person), person.chance
+    if membership.state != IN or membership.is_server_side:
+        return
+    lines = _a_word(person, phone, membership) if chance.random() < LAST_WORD_SHARE else []
+    lines.append(person.command_to_leave(phone, membership))
+    if chance.random() < BACK_AT_ONCE_SHARE:
+        lines.append(person.command_to_subscribe(phone, membership))
+    phone.say(b"\n".join(lines))
+
+
+def _a_word(person: Person, phone: Phone, membership: Membership) -> list[bytes]:
+    message = person.writer.compose(membership.channel, "idem", 0)
+    return [person.command_to_publish(phone, message)]
+
+
+def ask_much(person: Person, phone: Phone) -> None:
+    """Ask more in one message, and something behind it, than there is time for in a turn."""
     membership = _any(person)
-    if membership.state == IN and not membership.is_server_side:
-        person.unsubscribe(phone, membership)
+    if membership.is_server_side or phone.under_way:
+        return
+    person.asked_s = person.town.scene.now_s
+    lines = [_head_count(phone, membership) for _ in range(person.chance.choice(MUCH))]
+    phone.say(b"\n".join(lines))
+    phone.say(_head_count(phone, membership))
 
 
 def read_history(person: Person, phone: Phone) -> None:
@@ -146,8 +186,12 @@ def count_heads(person: Person, phone: Phone) -> None:
     """Ask how many are in a channel."""
     membership = _any(person)
     if not membership.is_server_side:
-        number = phone.number(Question("presence_stats", membership))
-        phone.say(b'{"id":%d,"presence_stats":{"channel":"%b"}}' % (number, membership.name))
+        phone.say(_head_count(phone, membership))
+
+
+def _head_count(phone: Phone, membership: Membership) -> bytes:
+    number = phone.number(Question("presence_stats", membership))
+    return b'{"id":%d,"presence_stats":{"channel":"%b"}}' % (number, membership.name)
 
 
 def acknowledge(person: Person, phone: Phone) -> None:
@@ -208,6 +252,7 @@ ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (60, rush),
     (40, unsubscribe),
     (30, read_history),
+    (3, ask_much),
     (20, look_around),
     (10, count_heads),
     (20, acknowledge),
@@ -240,8 +285,9 @@ def on_reply(person: Person, command: Question, reply: Reply) -> None:
     membership = command.membership
     if command.method == "leave":
         membership.reader.ended()
-        membership.state = OUT
-        person.is_restless = True
+        if membership.state == LEAVING:
+            membership.state = OUT
+            person.is_restless = True
     elif command.method == "history":
         _check_history(person, command, reply["history"])
     elif command.method == "presence":

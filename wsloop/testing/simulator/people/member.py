@@ -13,15 +13,19 @@ OUT, ASKING, IN, LEAVING = "out", "asking", "in", "leaving"
 
 
 class Membership:
-    """One channel that somebody is, or wants to be, in; `state` as the person knows it."""
+    """One channel that somebody is, or wants to be, in; `state` as the person knows it.
 
-    __slots__ = ("channel", "is_positioned", "is_server_side", "name", "reader", "state")
+    It is where the last command that was said will lead to. `asks`: subscribe commands without an answer.
+    """
+
+    __slots__ = ("asks", "channel", "is_positioned", "is_server_side", "name", "reader", "state")
 
     def __init__(self, channel: str, reader: Reader, *, is_server_side: bool) -> None:
         self.channel = channel
         self.name = channel.encode()
         self.reader = reader
         self.state = OUT
+        self.asks = 0
         self.is_positioned = reader.is_positioned
         self.is_server_side = is_server_side
 

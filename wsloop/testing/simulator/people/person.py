@@ -178,21 +178,22 @@ class Person:
         wanted = f'{shown}"flag":{EXTENSIONS},"subs":{{{",".join(remembered)}}}'
         phone.say(f'{{"id":{phone.number(self)},"connect":{{{wanted}}}}}'.encode())
 
-    def subscribe(self, phone: Phone, membership: Membership) -> None:
-        """Ask to be let into a channel, from where one was before."""
+    def command_to_subscribe(self, phone: Phone, membership: Membership) -> bytes:
+        """Return the line that asks to be let into a channel, from where one was before."""
         membership.state = ASKING
+        membership.asks += 1
         place = membership.reader.ask()
         number = phone.number(membership)
         wish = b',"positioned":true,"recoverable":true' if membership.is_positioned else b""
         if place is not None:
             wish += b',"recover":true,"epoch":"%b","offset":%d' % (place.epoch.encode(), place.offset)
-        phone.say(b'{"id":%d,"subscribe":{"channel":"%b"%b}}' % (number, membership.name, wish))
+        return b'{"id":%d,"subscribe":{"channel":"%b"%b}}' % (number, membership.name, wish)
 
-    def unsubscribe(self, phone: Phone, membership: Membership) -> None:
-        """Leave a channel; publications may come until the answer."""
+    def command_to_leave(self, phone: Phone, membership: Membership) -> bytes:
+        """Return the line that leaves a channel, of which publications may come until the answer."""
         membership.state = LEAVING
         number = phone.number(Question("leave", membership))
-        phone.say(b'{"id":%d,"unsubscribe":{"channel":"%b"}}' % (number, membership.name))
+        return b'{"id":%d,"unsubscribe":{"channel":"%b"}}' % (number, membership.name)
 
     def command_to_publish(self, phone: Phone, message: Message) -> bytes:
         """Return the line that submits a message, on its way from here on."""
@@ -240,6 +241,7 @@ class Person:
         self.is_restless = True
         for membership in self.memberships.values():
             membership.state = OUT
+            membership.asks = 0
             membership.reader.ended()
         self.writer.disconnected()
 
@@ -298,7 +300,12 @@ class Person:
         elif command is self:
             self._on_connected(reply["connect"])
         elif isinstance(command, Membership):
-            command.state = IN
+            command.asks -= 1
+            if command.state == OUT:
+                what = f"{self.name} was let into {command.channel}, which they have left since"
+                self.town.scene.broken("speech", what)
+            if command.state == ASKING:
+                command.state = IN
             self._on_subscribed(command, reply["subscribe"])
         else:
             assert isinstance(command, Question)
@@ -323,7 +330,9 @@ class Person:
     def _on_error(self, command: object, error: Reply) -> None:
         code, scene = error["code"], self.town.scene
         if isinstance(command, Membership):
-            command.state = OUT
+            command.asks -= 1
+            if command.state == ASKING:
+                command.state = OUT
             self.is_restless = True
             allowed = {100} if not scene.is_lossless else set()
         elif command is self:

@@ -180,12 +180,11 @@ class LooseReader(Reader):
             scene.broken(
                 "P3", f"{who} was given {payload!r} of {book.name}, whose epoch {life.epoch} was over"
             )
-        if life is not before:
-            self._offset = 0
-        if self._offset and offset <= self._offset:
+        if life is before and offset <= self._offset:
             scene.broken("P3", f"{who} was given offset {offset} of {book.name} behind {self._offset}")
-        if scene.is_lossless and (self._offset or before is not None):
-            p4_gap.check_told(scene, who, book, self._offset, offset, self._dropped)
+        if scene.is_lossless and before is not None:
+            missed = book.between(Place(before.epoch, self._offset), Place(life.epoch, offset))
+            p4_gap.check_told(scene, who, book, offset, missed, self._dropped)
         self._life, self._offset, self._dropped = life, offset, 0
         self.seen += 1
 
