@@ -37,14 +37,24 @@ CRASHED_S = (0.0, 0.1, 2.0)
 SHORTAGES_S = (0.1, 1.0, 10.0)
 
 
+TROUBLES = frozenset(
+    {"emfile", "suspend", "stop", "crash", "hub-crash", "link-down", "link-slow", "link-partition"}
+)
+"""Kinds that keep processes from doing what they promise in time; while they last, and for a moment after."""
+
+
 class Weather:
-    """What happens to a world by itself. `next_s`: when to call `run`, between two turns."""
+    """What happens to a world by itself. `next_s`: when to call `run`, between two turns.
+
+    `troubled_s`: when one of `TROUBLES`, or a turn that was slow, last began or ended.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._agenda = Agenda()
         self._repairs: dict[int, tuple[Callable[..., object], tuple[object, ...]]] = {}
         self._repair_number = 0
+        self.troubled_s = world.clock.now()
         self.actions: dict[str, Callable[[Random], object]] = {
             "emfile": self.run_short_of_descriptors,
             "reset": self.reset_a_line,
@@ -72,6 +82,12 @@ class Weather:
         self._agenda.run(self._world.clock.now_s)
         self.next_s = self._agenda.next_s()
 
+    def gust(self) -> None:
+        """Cut a link once more, if that may happen: what is lost now is nobody's talk in a moment."""
+        chance = self._world.storm["link-down"]
+        if chance.is_on and chance.strike():
+            self.cut_a_link(chance.random)
+
     def end(self) -> None:
         """Repair everything now; nothing more happens by itself."""
         self._agenda = Agenda()
@@ -92,6 +108,8 @@ class Weather:
         chance = self._world.storm[name]
         if chance.strike():
             self.actions[name](chance.random)
+            if name in TROUBLES:
+                self.troubled_s = self._world.clock.now()
         self._plan(name)
 
     def _later(self, delay_s: float, repair: Callable[..., object], *arguments: object) -> None:
@@ -105,6 +123,7 @@ class Weather:
         if found is not None:
             repair, arguments = found
             repair(*arguments)
+            self.troubled_s = self._world.clock.now()
 
     # -- clients -----------------------------------------------------------------------------
 

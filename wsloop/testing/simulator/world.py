@@ -147,6 +147,7 @@ class World:
         lasted_s = TURN_S
         if self._slow_turn is not None and self._slow_turn.strikes():
             lasted_s = self._slow_turn.random.choice(SLOW_TURNS_S)
+            self.weather.troubled_s = clock.now_s + lasted_s
         clock.move_to(clock.now_s + lasted_s)
         for look in self._looks:
             look(self)
@@ -221,6 +222,7 @@ class World:
 
     def calm(self) -> None:
         """Stop all faults, give everybody half a minute, and let the checkers look; then close all."""
+        self.weather.gust()
         self.storm.is_over = self.is_calm = True
         self.weather.end()
         for process in self.processes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.testing.simulator.checkers.by_hand import broken, scene
 from wsloop.server.connection import READ_BYTES
 from wsloop.server.lifecycle import State
-from wsloop.testing.simulator.checkers.wire import WireTap
+from wsloop.testing.simulator.checkers.wire import BEAT, FRAME_PING, WireTap
 from wsloop.transport.base import flush
 
 PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
@@ -58,7 +58,9 @@ class Transport:
 def tapped(takes: list[int | None] | None = None) -> tuple[WireTap, Sock, Any]:
     sock = Sock(takes)
     outbox = SimpleNamespace(high_bytes=1000, low_bytes=100)
-    connection: Any = SimpleNamespace(id=9, peer="10.0.0.1:1", state=State.OPEN, _outbox=outbox)
+    connection: Any = SimpleNamespace(
+        id=9, peer="10.0.0.1:1", state=State.OPEN, _outbox=outbox, _paused=False
+    )
     made: Any = sock
     return WireTap(scene(), connection, made, {}), sock, connection
 
@@ -181,3 +183,60 @@ def test_one_read_in_a_turn() -> None:
     tap._scene.step = 78
     with pytest.raises(Exception, match=f"{READ_BYTES + 1} bytes were read in one turn"):
         sock.recv(READ_BYTES + 1)
+
+
+GIVEN_UP = b"\x88\x09\x0b\xc4no pong"
+
+
+@pytest.mark.parametrize("ping", [BEAT, FRAME_PING])
+def test_who_answers_is_pinged_again_and_who_does_not_is_given_up(ping: bytes) -> None:
+    tap, sock, _ = tapped()
+    for turn in range(3):
+        tap.queue.append(ping)
+        tap._scene.step = turn
+        sock.recv(10)
+    tap.queue.append(ping)
+    tap.queue.append(b"\x81\x01x")
+    tap.queue.append(GIVEN_UP)
+    assert tap.queue.size
+
+
+def test_who_does_not_answer_is_not_pinged_again() -> None:
+    tap, sock, connection = tapped()
+    tap.queue.append(BEAT)
+    with broken("pulse", "connection 9", "a second ping was sent, with nothing heard since the first"):
+        tap.queue.append(BEAT)
+    sock.recv(10)
+    connection._paused = True
+    tap.queue.append(BEAT)
+    connection._paused = False
+    tap.queue.append(BEAT)  # it was not read when it was pinged
+    with broken("pulse", "a second ping"):
+        tap.queue.append(BEAT)
+
+
+def test_who_could_not_be_heard_in_between_may_be_pinged_again() -> None:
+    tap, _, connection = tapped()
+    tap.queue.append(BEAT)
+    connection._paused = True
+    tap._taken = 4
+    tap.queue.advance(4)
+    connection._paused = False
+    tap.queue.append(BEAT)
+    assert tap.is_pinged
+
+
+def test_nobody_is_given_up_who_was_not_pinged_or_has_answered() -> None:
+    tap, sock, connection = tapped()
+    with broken("pulse", "connection 9", "no ping waited"):
+        tap.queue.append(GIVEN_UP)
+    tap.queue.append(BEAT)
+    connection.state = State.CLOSING
+    tap._scene.step = 76
+    sock.recv(10)  # too late
+    tap.queue.append(GIVEN_UP)
+    connection.state = State.OPEN
+    tap._scene.step = 77
+    sock.recv(10)
+    with broken("pulse", "no ping waited"):
+        tap.queue.append(GIVEN_UP)

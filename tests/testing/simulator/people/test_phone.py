@@ -35,6 +35,9 @@ class Ear:
     def on_reply(self, command: object, reply: dict[str, Any]) -> None:
         self.heard.append(("reply", command, reply))
 
+    def on_heard(self, phone: Phone) -> None:
+        self.heard.append(("heard", len(phone.under_way)))
+
     def on_beat(self) -> None:
         self.heard.append(("beat",))
 
@@ -65,6 +68,13 @@ INFO = b',"info":{"user":"a","client":"c"}'
 def test_publications_are_read_in_each_form() -> None:
     heard = Desk().hear(PUSH % b',"offset":7', PUSH % (b',"offset":12' + INFO), PUSH % b"", PUSH % INFO)
     assert heard == [("pub", offset, b'"a.1.1."') for offset in (7, 12, 0, 0)]
+
+
+def test_who_is_quick_hears_when_all_is_taken() -> None:
+    desk = Desk()
+    desk.phone.is_quick = True
+    heard = desk.hear(PUSH % b',"offset":7', PUSH % b',"offset":8')
+    assert heard == [("pub", 7, b'"a.1.1."'), ("pub", 8, b'"a.1.1."'), ("heard", 0)]
 
 
 def test_acknowledgements_are_read_in_each_form() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.presence import MemoryPresence
-from wsloop.testing.simulator.checkers import bounds, p6_detection, p8_liveness, rest
+from wsloop.testing.simulator.checkers import bounds, p6_detection, p6_positions, p8_liveness, rest
 from wsloop.testing.simulator.checkers.budgets import Budgets, Probe
 from wsloop.testing.simulator.checkers.states import States, check_freed
 from wsloop.testing.simulator.checkers.taps import BrokerTap
@@ -40,10 +40,11 @@ HUB = "hub"
 class Life:
     """What is watched of one life of a process. `own_timers`: those of the server itself."""
 
-    __slots__ = ("budgets", "house", "name", "own_timers", "probe", "process", "states", "tap")
+    __slots__ = ("budgets", "health", "house", "name", "own_timers", "probe", "process", "states", "tap")
 
-    def __init__(self, town: Town, process: Process, house: House) -> None:
+    def __init__(self, world: World, town: Town, process: Process, house: House) -> None:
         self.process = process
+        self.health = p6_positions.Health(world, process, house)
         self.house = house
         self.name = process.name
         self.budgets = Budgets(town.scene, process.name, house)
@@ -94,7 +95,7 @@ class Watch:
         had_broker = process.life > 1 and broker_of(house) is not None
         if had_broker:
             town.ledger.excuse_all()
-        self._lives[process.name] = Life(town, process, house)
+        self._lives[process.name] = Life(self._world, town, process, house)
         house.server.on_accepted = partial(self._on_accepted, process)
 
     def _on_accepted(self, process: Process, connection: Connection) -> None:
@@ -143,8 +144,18 @@ class Watch:
                 bounds.check_house(self._scene, life.name, life.house, life.budgets.peak)
                 if life.probe is None and self._scene.is_orderly:
                     bounds.check_timers(self._scene, life.name, life.house, life.own_timers)
+        if self._scene.is_orderly:
+            self._look_at_positions()
         if town.is_quiet and not town.is_over:
             self._look_for_losses()
+
+    def _look_at_positions(self) -> None:
+        """P6 at the servers."""
+        late_s = p6_positions.SPIKE_S if self._world.storm["spike"].is_on else 0.0
+        for life in self._lives.values():
+            if life.process.house is life.house:
+                since_s = life.health.since_s() + late_s
+                p6_positions.check_house(self._scene, self._town.ledger, life.name, life.house, since_s)
 
     def _look_for_losses(self) -> None:
         """P6: everybody who is in stands at the top, once nothing has been in the way for long enough."""

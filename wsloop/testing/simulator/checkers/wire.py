@@ -6,7 +6,9 @@ without queueing may only be said while nothing is queued; and what the kernel d
 queued before the turn is over. So the bytes on the wire are a prefix of the bytes that were said, byte for
 byte.
 
-The same taps judge what else is judged at a socket: no output after the close, bytes read per turn.
+The same taps judge what else is judged at a socket: no output after the close, bytes read per turn, and the
+pulse: nobody is pinged again who has not been heard since the last ping, and nobody closed for want of a pong
+to a ping that was answered, or never sent.
 """
 
 from __future__ import annotations
@@ -15,15 +17,30 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from wsloop.buffers.outbox import Outbox, Piece
+from wsloop.hub.codec import JSON
 from wsloop.server.connection import READ_BYTES
 from wsloop.server.lifecycle import State
+from wsloop.server.messaging import ping
 
 if TYPE_CHECKING:
     from wsloop.server.connection import Connection
     from wsloop.testing.simulator.model.scene import Scene
     from wsloop.testing.simulator.sockets import SimulatedSocket
 
-_CLOSED = State.CLOSED
+_CLOSED, _OPEN = State.CLOSED, State.OPEN
+
+BEAT = ping(JSON)
+"""A ping of the messaging protocol; one object for all connections."""
+
+FRAME_PING = b"\x89\x00"
+CLOSE = 0x88
+"""A ping frame, as the server says it; the first byte of a close frame."""
+
+NO_PONG = b"no pong"
+"""The reason of a close for want of a pong."""
+
+PULSE_BYTES = 4 + len(NO_PONG)
+"""Of the longest of these frames, the close."""
 
 
 class QueueTap(Outbox):
@@ -38,13 +55,22 @@ class QueueTap(Outbox):
 
     def append(self, data: Piece) -> None:
         """See `Outbox.append`."""
-        if len(data):
-            self.owed.append(data)
+        size = len(data)
+        if size <= PULSE_BYTES:
+            if not size:
+                return
+            if data is BEAT or data == FRAME_PING:
+                self.wire.check_ping()
+            elif data[0] == CLOSE and bytes(data[4:]) == NO_PONG:
+                self.wire.check_given_up()
+        self.owed.append(data)
         super().append(data)
 
     def advance(self, count_bytes: int) -> None:
         """See `Outbox.advance`."""
         self.wire.check_advance(count_bytes)
+        if self.wire.is_pinged and self.wire.is_unheard:
+            self.wire.is_excused = True
         super().advance(count_bytes)
         left, owed = count_bytes, self.owed
         while left:
@@ -79,9 +105,15 @@ class QueueTap(Outbox):
 
 
 class WireTap:
-    """Around the socket of `connection`, which was just accepted. `cuts` collects those that owe a rest."""
+    """Around the socket of `connection`, which was just accepted. `cuts` collects those that owe a rest.
 
-    __slots__ = ("_connection", "_cuts", "_recv", "_scene", "_send", "_taken", "_turn", "cut", "queue")
+    `is_pinged`: a ping was said, and nothing has been read since. `is_excused`: nor could be, for a while.
+    """
+
+    __slots__ = (
+        "_connection", "_cuts", "_recv", "_scene", "_send", "_taken", "_turn", "cut", "is_excused",
+        "is_pinged", "queue",
+    )  # fmt: skip
 
     def __init__(
         self, scene: Scene, connection: Connection, sock: SimulatedSocket, cuts: dict[WireTap, None]
@@ -92,6 +124,7 @@ class WireTap:
         self._cuts = cuts
         self._taken = 0
         self._turn = -1
+        self.is_pinged = self.is_excused = False
         self._send, self._recv = sock.send, sock.recv
         sock.send = self.send  # type: ignore[method-assign]
         sock.recv = self.recv  # type: ignore[method-assign]
@@ -155,6 +188,25 @@ class WireTap:
         if self.cut is not None and self._connection.state is not _CLOSED:
             self.broken(f"{len(self.cut)} bytes that were not taken are queued nowhere")
 
+    # -- the pulse -----------------------------------------------------------------------------
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether the server does not read at this moment: then it need not take silence for death."""
+        return self._connection._paused
+
+    def check_ping(self) -> None:
+        """Judge that a ping is queued: none before it waits for an answer."""
+        is_unheard = self.is_unheard
+        if self.is_pinged and not (self.is_excused or is_unheard):
+            self.broken("a second ping was sent, with nothing heard since the first", "pulse")
+        self.is_pinged, self.is_excused = True, is_unheard
+
+    def check_given_up(self) -> None:
+        """Judge that the peer is closed for want of a pong: it was pinged, and has not been heard since."""
+        if not self.is_pinged:
+            self.broken("no pong was missed, since no ping waited for one", "pulse")
+
     # -- input ---------------------------------------------------------------------------------
 
     def recv(self, max_bytes: int, /) -> bytes:
@@ -164,6 +216,8 @@ class WireTap:
         if self._turn == step:
             self.broken("was read from twice in one turn", "budget")
         self._turn = step
+        if data and self._connection.state is _OPEN:
+            self.is_pinged = False
         if len(data) > READ_BYTES:
             self.broken(f"{len(data)} bytes were read in one turn", "budget")
         return data

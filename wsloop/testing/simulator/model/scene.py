@@ -17,6 +17,7 @@ PROMISES = {
     "P8": "when faults stop, everybody is at the top within 30 s",
     "wire": "what goes on the wire is the head of what was queued",
     "close": "nothing follows a close",
+    "pulse": "who is pinged answers, or is closed for want of a pong",
     "states": "a connection's states follow its table",
     "budget": "a turn's work is within its budget",
     "bounds": "every queue has an end",

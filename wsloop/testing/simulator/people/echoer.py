@@ -38,14 +38,20 @@ REASONS = (NO_PONG, TOO_LONG, "slow q=")
 
 
 class EchoSocket(Socket):
-    """A connection to `/echo`. `expected`: what was said and has not come back, opcode and payload."""
+    """A connection to `/echo`.
 
-    __slots__ = ("expected", "pinged")
+    `expected`: what was said and has not come back, opcode and payload, and how many pings were said before.
+    `pinged`: the pings that were said, from the first on that may still be answered; `pings`: how many in
+    all.
+    """
+
+    __slots__ = ("expected", "pinged", "pings")
 
     def __init__(self, scene: Scene, who: str) -> None:
         super().__init__(scene, who)
-        self.expected: deque[tuple[int, bytes]] = deque()
+        self.expected: deque[tuple[int, bytes, int]] = deque()
         self.pinged: deque[bytes] = deque()
+        self.pings = 0
 
     def on_text(self, payload: bytes) -> None:
         """See `Socket.on_text`."""
@@ -60,11 +66,16 @@ class EchoSocket(Socket):
             self.scene.broken(
                 "speech", f"{self.who} was echoed {payload[:40]!r} without having said anything"
             )
-        said_opcode, said = self.expected.popleft()
+        said_opcode, said, pings = self.expected.popleft()
         if (opcode, payload) != (said_opcode, said):
             self.scene.broken(
                 "speech",
                 f"{self.who} said {len(said)} bytes {said[:40]!r} and was echoed {payload[:40]!r}",
+            )
+        if self.pinged and pings == self.pings:
+            # Of several pings the last is answered at least, before what is said behind it.
+            self.scene.broken(
+                "speech", f"{self.who} was echoed {payload[:40]!r} before its ping was answered"
             )
 
     def on_pong(self, payload: bytes) -> None:
@@ -152,7 +163,7 @@ class Echoer:
         opcode = chance.choice((TEXT, TEXT, BINARY))
         size = chance.choice(SIZES[: chance.choice((6, 8, len(SIZES)))])
         payload = (b"%d " % self._said * (size // 3 + 1))[:size]
-        socket.expected.append((opcode, payload))
+        socket.expected.append((opcode, payload, socket.pings))
         flags = 0
         if socket.is_deflated and chance.random() < 0.7:
             payload, flags = frames.deflated(payload), RSV1
@@ -175,4 +186,5 @@ class Echoer:
             self._pinged_s = now_s
             payload = b"%d" % len(socket.pinged) + self.chance.randbytes(self.chance.choice((0, 4, 120)))
             socket.pinged.append(payload)
+            socket.pings += 1
             socket.send(frames.masked(PING, payload, self.chance.randbytes(4)))

@@ -36,7 +36,13 @@ TOPIC_SHARE = 0.95
 RUSH = 24
 """Messages of a rush: more than may wait for a peer."""
 
-MUCH = (65, 130, 250)
+RESTLESS_SHARE = 0.3
+"""Of what is done when the calm begins: coming and going, in the middle of the last that is said."""
+
+ANSWER_CHANCE = 0.2
+"""Of somebody quick, to answer what was heard: so seldom that a talk among them ends."""
+
+MUCH = (70, 130, 250)
 """Commands in one message: more than may be carried out in a turn, up to what a message holds."""
 
 DROP_IN_SHARE = 0.1
@@ -66,7 +72,11 @@ def run(person: Person, phone: Phone) -> None:
         return
     if person.is_due_to_renew:
         refresh(person, phone)
-    elif not person.town.is_quiet:
+    elif person.town.is_quiet:
+        return
+    elif person.town.world.is_calm and person.chance.random() < RESTLESS_SHARE:
+        unsubscribe(person, phone)
+    else:
         _drawn(person)(person, phone)
 
 
@@ -87,7 +97,8 @@ def publish(person: Person, phone: Phone) -> None:
     if len(person.writer.waiting) >= WAITING:
         return
     count = chance.choice(BURSTS)
-    channel = person.town.topic if chance.random() < TOPIC_SHARE else chance.choice((*CHANNELS, EVERYBODY))
+    town = person.town
+    channel = town.topic if chance.random() < TOPIC_SHARE else town.elsewhere((*CHANNELS, EVERYBODY), chance)
     key: KeyKind = "idem"
     if temper.plain_share and chance.random() < temper.plain_share:
         key = ""
@@ -97,9 +108,17 @@ def publish(person: Person, phone: Phone) -> None:
     _submit(person, phone, [person.writer.compose(channel, key, padding) for _ in range(count)])
 
 
+def answer_at_once(person: Person, phone: Phone) -> None:
+    """Say something, now and then, where something may have been heard just now."""
+    membership = _any(person)
+    if membership.state == IN and person.chance.random() < ANSWER_CHANCE and not membership.is_server_side:
+        channel = person.town.elsewhere((membership.channel,), person.chance)
+        _submit(person, phone, [person.writer.compose(channel, "", 0)])
+
+
 def publish_twice(person: Person, phone: Phone) -> None:
     """Publish something with a key, and the same again before there can be an answer."""
-    message = person.writer.compose(person.chance.choice(CHANNELS), "idem", 0)
+    message = person.writer.compose(person.town.elsewhere(CHANNELS, person.chance), "idem", 0)
     _submit(person, phone, [message, message])
 
 
@@ -110,7 +129,7 @@ def rush(person: Person, phone: Phone) -> None:
         chance = person.chance
         theirs = [each for each in chance.choice(away).memberships.values() if not each.is_server_side]
         lossy = [each for each in theirs if each.reader.book.rules.is_lossy]
-        channel = chance.choice(lossy or theirs).channel
+        channel = person.town.elsewhere([each.channel for each in lossy or theirs], chance)
         padding = chance.choice((0, 0, 0, 60, 400))
         _submit(person, phone, [person.writer.compose(channel, "", padding) for _ in range(RUSH)])
 
@@ -135,6 +154,14 @@ def come_in(person: Person, phone: Phone, membership: Membership) -> None:
     phone.say(b"\n".join(lines))
 
 
+def say_much(person: Person, phone: Phone) -> None:
+    """Publish more in one message than there is time for in a turn."""
+    if not person.writer.waiting and not phone.under_way:
+        messages = [person.writer.compose(person.town.topic, "", 0) for _ in range(MUCH[0])]
+        person.asked_s = person.town.scene.now_s
+        phone.say(b"\n".join([person.command_to_publish(phone, each) for each in messages]))
+
+
 def unsubscribe(person: Person, phone: Phone) -> None:
     """Leave a channel, with a last word or without; they will want to be back, some at once."""
     membership, chance = _any(person), person.chance
@@ -148,6 +175,8 @@ def unsubscribe(person: Person, phone: Phone) -> None:
 
 
 def _a_word(person: Person, phone: Phone, membership: Membership) -> list[bytes]:
+    if person.town.elsewhere((membership.channel,), person.chance) != membership.channel:
+        return []
     message = person.writer.compose(membership.channel, "idem", 0)
     return [person.command_to_publish(phone, message)]
 
@@ -253,6 +282,7 @@ ERRANDS: tuple[tuple[int, Callable[[Person, Phone], None]], ...] = (
     (40, unsubscribe),
     (30, read_history),
     (3, ask_much),
+    (2, say_much),
     (20, look_around),
     (10, count_heads),
     (20, acknowledge),

@@ -130,13 +130,15 @@ def _restart(process: Process) -> None:
 
 def publish(operator: Operator, process: Process) -> None:
     """Publish to a channel."""
-    channel = operator.chance.choice((*CHANNELS, EVERYBODY))
+    channel = operator.town.elsewhere((*CHANNELS, EVERYBODY), operator.chance)
     operator.call(process, "publish", channel=channel, data=operator.text())
 
 
 def broadcast(operator: Operator, process: Process) -> None:
     """Publish the same to many channels."""
     channels = operator.chance.sample(CHANNELS, operator.chance.randrange(1, len(CHANNELS)))
+    if operator.town.is_focused:
+        channels = [operator.town.topic]
     operator.call(process, "broadcast", channels=channels, data=operator.text())
 
 

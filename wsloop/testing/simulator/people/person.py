@@ -46,12 +46,12 @@ class Temper:
 
     `pause_s` between two errands; `capacity_bytes` of what is under way to them; `token_s`: how long their
     tokens are good, 0 for ever, and whether they renew them in time. `nods`: they read nothing every now and
-    then.
+    then. `is_quick`: they answer some of what they hear before the server has told the others.
     """
 
     __slots__ = (
-        "answers", "capacity_bytes", "deflates", "nods", "pause_s", "plain_share", "renews", "seq_share",
-        "token_s",
+        "answers", "capacity_bytes", "deflates", "is_quick", "nods", "pause_s", "plain_share", "renews",
+        "seq_share", "token_s",
     )  # fmt: skip
 
     def __init__(self, chance: Random) -> None:
@@ -64,6 +64,7 @@ class Temper:
         self.deflates = chance.random() < 0.2
         self.plain_share = chance.choice((0.0, 0.2))
         self.seq_share = chance.choice((0.0, 0.5))
+        self.is_quick = chance.random() < 0.3
 
 
 class Person:
@@ -161,6 +162,7 @@ class Person:
         self.line = call(town, self.door, phone, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")
         if self.line is not None:
             self.phone = phone
+            phone.is_quick = self.temper.is_quick
             self.line.capacity_bytes = min(self.temper.capacity_bytes, town.capacity_bytes)
             phone.upgrade(CONNECTION_PATH, offers=self.temper.deflates)
 
@@ -281,6 +283,11 @@ class Person:
         if membership.state == IN:
             membership.state = OUT
             self.is_restless = True
+
+    def on_heard(self, phone: Phone) -> None:
+        """See `Listener.on_heard`."""
+        if self.client and not phone.under_way and not self.town.is_quiet:
+            errands.answer_at_once(self, phone)
 
     def on_beat(self) -> None:
         """See `Listener.on_beat`."""

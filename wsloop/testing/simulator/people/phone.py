@@ -53,6 +53,10 @@ class Listener(Protocol):
         """Hear any other reply."""
         ...
 
+    def on_heard(self, phone: Phone) -> None:
+        """Hear that all that has arrived was taken; only of a phone that `is_quick`."""
+        ...
+
     def on_beat(self) -> None:
         """Hear the server's ping."""
         ...
@@ -65,11 +69,12 @@ class Listener(Protocol):
 class Phone(Socket):
     """A messaging connection of `listener`'s; `readers`, by channel, are given the publications.
 
-    `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came. `chance` draws the
-    mask: none on most connections, for a mask costs 1 us with every message.
+    `under_way` are the commands without an answer yet, by id; `heard_s`: when bytes came. `is_quick`: the
+    listener may answer in the very moment in which it hears something. `chance` draws the mask: none on most
+    connections, for a mask costs 1 us with every message.
     """
 
-    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "readers", "under_way")
+    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "is_quick", "readers", "under_way")
 
     def __init__(
         self, scene: Scene, who: str, listener: Listener, readers: Mapping[bytes, Reader], chance: Random
@@ -78,6 +83,7 @@ class Phone(Socket):
         self.readers = readers
         self.under_way: dict[int, object] = {}
         self.heard_s = scene.now_s
+        self.is_quick = False
         self._listener = listener
         self._last_id = 0
         self._lines = chance.randrange(WHOLE_EVERY)
@@ -106,6 +112,8 @@ class Phone(Socket):
         """See `Socket.take`."""
         self.heard_s = self.scene.now_s
         super().take(data)
+        if self.is_quick:
+            self._listener.on_heard(self)
 
     def on_text(self, payload: bytes) -> None:
         """See `Socket.on_text`."""

@@ -9,6 +9,9 @@ from wsloop.testing.simulator.model.scene import Scene
 from wsloop.testing.simulator.people.channels import CHANNELS, rules_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
     from wsloop.testing.simulator.actors import Actor
     from wsloop.testing.simulator.people.person import Person
     from wsloop.testing.simulator.world import World
@@ -16,13 +19,17 @@ if TYPE_CHECKING:
 KEY_WINDOW_S = 300.0
 """How long the broker remembers keys: its default."""
 
-QUIET_AFTER_S = (0.0, 4.0)
-"""So long into the calm people still publish: what they say last is waited for as everything else. With 0
-nothing is said any more that would show what was lost before."""
+QUIET_AFTER_S = (0.0, 0.4, 4.0)
+"""So long into the calm people still publish, come and go: what they say last is waited for as everything
+else. With 0 nothing is said any more that would show what was lost before; with 0.4 what is said while a link
+begins anew is the last."""
 
 TOPIC_S = (0.5, 8.0)
 """How long people talk in one channel, before they go on in another. What was lost in the first stays lost
 then, unless the server finds out by itself."""
+
+FOCUSED_SHARE = 0.5
+"""Of towns, in which all else is quiet."""
 
 LAST_TOPIC_S = (0.1, 0.5)
 """The same in the calm: something is said in each channel, so that who does not hear of it is found out."""
@@ -40,7 +47,8 @@ class Town:
     `is_over`: they have gone home, and do nothing any more. `calm_since_s`: when faults stopped, infinity
     before. `capacity_bytes`: so much is under way to anybody, at most. `grid_s`: between two strokes of the
     town's clock, 0 if it has none. `topic`: the channel that is talked in now. `chance` is for what concerns
-    all of them.
+    all of them. `is_focused`: nobody talks of anything else than the topic, so that what was lost in another
+    channel stays lost there, unless the server finds out by itself.
     """
 
     def __init__(self, world: World) -> None:
@@ -54,6 +62,7 @@ class Town:
         self.calm_since_s = float("inf")
         self.capacity_bytes = self.chance.choice(CAPACITIES)
         self.topic = self.chance.choice(CHANNELS)
+        self.is_focused = self.chance.random() < FOCUSED_SHARE
         self._topic_until_s = 0.0
         self.grid_s = self.chance.choice(GRIDS_S)
         self._quiet_after_s = self.chance.choice(QUIET_AFTER_S)
@@ -62,6 +71,10 @@ class Town:
     def is_quiet(self) -> bool:
         """Whether nobody begins anything new any more."""
         return self.scene.now_s >= self.calm_since_s + self._quiet_after_s
+
+    def elsewhere(self, channels: Sequence[str], chance: Random) -> str:
+        """Return what somebody talks in who does not think of the topic: any of `channels`, if one may."""
+        return self.topic if self.is_focused else chance.choice(channels)
 
     def wake(self, actor: Actor, pause_s: float) -> None:
         """Call `actor` in about `pause_s`, or when the town's clock strikes next after that."""
