@@ -19,7 +19,7 @@ BROKER_LIMITS = BrokerLimits(memory_bytes=10 * STREAM_BYTES + 160 * (PUBLICATION
 LINK_LIMITS = LinkLimits(queue_bytes=100_000)
 """So small that a worker that is stopped for a while is cut off."""
 
-SENDS_PER_TURN = 3
+SENDS_PER_TURN = 2
 """Fewer than there are people in most channels: a fan-out takes several turns, in which others talk."""
 
 BACKLOG_SENDS = 30

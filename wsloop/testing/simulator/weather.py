@@ -43,6 +43,10 @@ TROUBLES = frozenset(
 """Kinds that keep processes from doing what they promise in time; while they last, and for a moment after."""
 
 
+GUST = ("link-down", "vanish")
+"""Kinds that strike once more right before the calm: it is the server that must find out."""
+
+
 class Weather:
     """What happens to a world by itself. `next_s`: when to call `run`, between two turns.
 
@@ -83,10 +87,11 @@ class Weather:
         self.next_s = self._agenda.next_s()
 
     def gust(self) -> None:
-        """Cut a link once more, if that may happen: what is lost now is nobody's talk in a moment."""
-        chance = self._world.storm["link-down"]
-        if chance.is_on and chance.strike():
-            self.cut_a_link(chance.random)
+        """Let strike once more what may: what is lost now is not talked of in a moment."""
+        for name in GUST:
+            chance = self._world.storm[name]
+            if chance.is_on and chance.strike():
+                self.actions[name](chance.random)
 
     def end(self) -> None:
         """Repair everything now; nothing more happens by itself."""

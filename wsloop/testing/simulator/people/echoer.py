@@ -113,7 +113,7 @@ class Echoer:
         if town.is_over:
             return
         town.moment()
-        world.wake(self, self.chance.expovariate(1) * self._pause_s)
+        world.wake(self, self.chance.expovariate(1) * self._pause_s * town.pace)
         now_s = town.scene.now_s
         if self.socket is None:
             if not town.is_quiet:

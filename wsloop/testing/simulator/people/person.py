@@ -13,12 +13,11 @@ from wsloop.testing.simulator.people.member import ASKING, IN, LEAVING, OUT, Mem
 from wsloop.testing.simulator.people.phone import Phone
 from wsloop.testing.simulator.people.reader import CountingReader, LooseReader, PlainReader, Reader
 from wsloop.testing.simulator.people.socket import TOO_LONG, call
+from wsloop.testing.simulator.people.temper import Temper
 from wsloop.testing.simulator.people.tokens import token
 from wsloop.testing.simulator.people.writer import Message, Writer
 
 if TYPE_CHECKING:
-    from random import Random
-
     from wsloop.testing.simulator.line import Line
     from wsloop.testing.simulator.people.phone import Reply
     from wsloop.testing.simulator.people.socket import Socket
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 8.0
 """How long one waits for an answer before one hangs up; SDKs 5 s for a reply."""
+
+CALM_PAUSE_S = 0.2
+"""In the calm nobody waits for longer between two errands."""
 
 NODS_CHANCE = 0.1
 """Before each errand, of somebody who nods off all the time."""
@@ -39,32 +41,6 @@ KNOWN_ENDS = frozenset(
     {0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502, 3503}
 )
 """How a connection may end of somebody who keeps to the protocol. 1013: no ring was left."""
-
-
-class Temper:
-    """What distinguishes one person from another in what they do; drawn once.
-
-    `pause_s` between two errands; `capacity_bytes` of what is under way to them; `token_s`: how long their
-    tokens are good, 0 for ever, and whether they renew them in time. `nods`: they read nothing every now and
-    then. `is_quick`: they answer some of what they hear before the server has told the others.
-    """
-
-    __slots__ = (
-        "answers", "capacity_bytes", "deflates", "is_quick", "nods", "pause_s", "plain_share", "renews",
-        "seq_share", "token_s",
-    )  # fmt: skip
-
-    def __init__(self, chance: Random) -> None:
-        self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0, 9.0))
-        self.capacity_bytes = chance.choice((1_500, 65_536, 65_536))
-        self.nods = chance.random() < 0.25
-        self.renews = chance.random() < 0.8
-        self.token_s = chance.choice((0, 0, 15))
-        self.answers = chance.random() < 0.9
-        self.deflates = chance.random() < 0.2
-        self.plain_share = chance.choice((0.0, 0.2))
-        self.seq_share = chance.choice((0.0, 0.5))
-        self.is_quick = chance.random() < 0.3
 
 
 class Person:
@@ -126,7 +102,9 @@ class Person:
         if town.is_over:
             return
         town.moment()
-        pause_s = self.temper.pause_s if not town.is_quiet else 0.2
+        pause_s = self.temper.pause_s * town.pace
+        if town.world.is_calm:
+            pause_s = CALM_PAUSE_S if town.is_quiet else min(pause_s, CALM_PAUSE_S)
         town.wake(self, self.chance.random() * 2 * pause_s)
         now_s = town.scene.now_s
         if self.phone is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.model.ledger import Ledger
 from wsloop.testing.simulator.model.scene import Scene
-from wsloop.testing.simulator.people.channels import CHANNELS, rules_of
+from wsloop.testing.simulator.people.channels import CHANNELS, EVERYBODY, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,12 @@ TOPIC_S = (0.5, 8.0)
 """How long people talk in one channel, before they go on in another. What was lost in the first stays lost
 then, unless the server finds out by itself."""
 
+TOPICS = (*CHANNELS, EVERYBODY, EVERYBODY)
+"""What is talked in: the channel that has the most listeners more often than the others."""
+
+PACES = (1.0, 1.0, 8.0)
+"""How much longer everybody's pauses are in one town: where little is said, more depends on timers."""
+
 FOCUSED_SHARE = 0.5
 """Of towns, in which all else is quiet."""
 
@@ -46,9 +52,10 @@ class Town:
 
     `is_over`: they have gone home, and do nothing any more. `calm_since_s`: when faults stopped, infinity
     before. `capacity_bytes`: so much is under way to anybody, at most. `grid_s`: between two strokes of the
-    town's clock, 0 if it has none. `topic`: the channel that is talked in now. `chance` is for what concerns
-    all of them. `is_focused`: nobody talks of anything else than the topic, so that what was lost in another
-    channel stays lost there, unless the server finds out by itself.
+    town's clock, 0 if it has none. `topic`: the channel that is talked in now. `pace`: by how much pauses are
+    longer than elsewhere. `is_focused`: nobody talks of anything else than the topic, so that what was lost
+    in another channel stays lost there, unless the server finds out by itself. `chance` is for what concerns
+    all of them.
     """
 
     def __init__(self, world: World) -> None:
@@ -61,7 +68,8 @@ class Town:
         self.is_over = False
         self.calm_since_s = float("inf")
         self.capacity_bytes = self.chance.choice(CAPACITIES)
-        self.topic = self.chance.choice(CHANNELS)
+        self.topic = self.chance.choice(TOPICS)
+        self.pace = self.chance.choice(PACES)
         self.is_focused = self.chance.random() < FOCUSED_SHARE
         self._topic_until_s = 0.0
         self.grid_s = self.chance.choice(GRIDS_S)
@@ -92,6 +100,6 @@ class Town:
             self._topic_until_s = scene.now_s + self.chance.uniform(
                 *(LAST_TOPIC_S if world.is_calm else TOPIC_S)
             )
-            self.topic = self.chance.choice(CHANNELS)
+            self.topic = self.chance.choice(TOPICS)
         if world.is_calm and scene.now_s < self.calm_since_s:
             self.calm_since_s = scene.now_s
