@@ -72,12 +72,14 @@ class Cable:
     """All that is under way in a world, and who listens where.
 
     `lines` are the clients' open ends, by the numbers of their connections; `dialled` counts all there were.
+    `link_delay_s`: how long bytes take from one process to another.
     """
 
     def __init__(self, clock: WorldClock, agenda: Agenda, storm: Storm, trace: Trace) -> None:
         self.storm = storm
         self.trace = trace
         self.capacity_bytes = 65_536
+        self.link_delay_s = 0.0
         self.listeners: dict[TcpBind | UnixBind, SimulatedListener] = {}
         self.lines: dict[int, Line] = {}
         self._clock = clock
@@ -168,6 +170,8 @@ class Cable:
     ) -> None:
         server = SimulatedSocket(self, listener.network, listener.bound, source, client.number)
         client.join(server)
+        if network is not None:
+            client.delay_s = server.delay_s = self.link_delay_s
         if network is not None and network.parted is not None:
             for end in (client, server):
                 self.hold(end)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.agenda import Agenda
-from wsloop.testing.simulator.faults import KINDS, Per
+from wsloop.testing.simulator.faults import KIND, KINDS, Per
 from wsloop.testing.simulator.network import DESCRIPTORS
 from wsloop.testing.simulator.process import HUB
 
@@ -45,6 +45,10 @@ TROUBLES = frozenset(
 
 GUST = ("link-down", "vanish")
 """Kinds that strike once more right before the calm: it is the server that must find out."""
+
+
+GUST_CHANCE = 0.6
+"""That each of them does, whether it is on in the history or not."""
 
 
 class Weather:
@@ -88,9 +92,10 @@ class Weather:
 
     def gust(self) -> None:
         """Let strike once more what may: what is lost now is not talked of in a moment."""
+        storm = self._world.storm
         for name in GUST:
-            chance = self._world.storm[name]
-            if chance.is_on and chance.strike():
+            chance, may = storm[name], storm.plan.allows(name) and self._world.shape in KIND[name].shapes
+            if may and chance.random.random() < GUST_CHANCE and chance.strike():
                 self.actions[name](chance.random)
 
     def end(self) -> None:

@@ -39,6 +39,9 @@ TURN_S = 20e-6
 
 SLOW_TURNS_S = (0.05, 0.5, 7.0)
 
+LINK_DELAYS_S = (0.0, 0.0, 0.03, 0.3)
+"""From one process to another, in one world: on one machine, in one building, across a continent."""
+
 CALM_S = 30.0
 """After the last fault, everybody is where they should be within this time (P8)."""
 
@@ -67,6 +70,7 @@ class World:
         self.storm = Storm(self.choices, plan or FaultPlan(), shape, self.marks, self.trace)
         self.agenda = Agenda()
         self.cable = Cable(self.clock, self.agenda, self.storm, self.trace)
+        self.cable.link_delay_s = self.choices.stream("links").choice(LINK_DELAYS_S)
         self.turns = self.turns_worked = self._idle_acts = 0
         self.is_calm = False
         self._order = self.choices.stream("order of processes")

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 KEY_WINDOW_S = 300.0
 """How long the broker remembers keys: its default."""
 
-QUIET_AFTER_S = (0.0, 0.4, 4.0)
+QUIET_AFTER_S = (0.0, 0.15, 0.15, 4.0)
 """So long into the calm people still publish, come and go: what they say last is waited for as everything
-else. With 0 nothing is said any more that would show what was lost before; with 0.4 what is said while a link
-begins anew is the last."""
+else. With 0 nothing is said any more that would show what was lost before; with 0.15 the last is said while a
+link begins anew."""
 
 TOPIC_S = (0.5, 8.0)
 """How long people talk in one channel, before they go on in another. What was lost in the first stays lost
