@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 8.0
 """How long one waits for an answer before one hangs up; SDKs 5 s for a reply."""
 
+LONGEST_PAUSE_S = 9.0
+"""Half of the longest between two errands: who went to sleep before the calm is up again in the midst of it."""
+
 CALM_PAUSE_S = 0.2
 """In the calm nobody waits for longer between two errands."""
 
@@ -102,7 +105,7 @@ class Person:
         if town.is_over:
             return
         town.moment()
-        pause_s = self.temper.pause_s * town.pace
+        pause_s = min(self.temper.pause_s * town.pace, LONGEST_PAUSE_S)
         if town.world.is_calm:
             pause_s = CALM_PAUSE_S if town.is_quiet else min(pause_s, CALM_PAUSE_S)
         town.wake(self, self.chance.random() * 2 * pause_s)
