@@ -138,6 +138,7 @@ class Echoer:
         self.line = call(town, chance.choice(town.world.doors), socket, self._on_end, "10.0.1.1")
         if self.line is not None:
             self.socket = socket
+            self.line.capacity_bytes = town.capacity_bytes
             socket.upgrade("/echo", offers=self._deflates)
 
     def _on_end(self, socket: Socket) -> None:

@@ -29,7 +29,7 @@ PATIENCE_S = 8.0
 """How long one waits for an answer before one hangs up; SDKs 5 s for a reply."""
 
 LONGEST_PAUSE_S = 9.0
-"""Half of the longest between two errands: who went to sleep before the calm is up again in the midst of it."""
+"""Half of the longest between two errands: who goes to sleep before the calm is up again in its midst."""
 
 CALM_PAUSE_S = 0.2
 """In the calm nobody waits for longer between two errands."""
