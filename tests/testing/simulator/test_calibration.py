@@ -22,7 +22,6 @@ from wsloop.loop.reactor import Reactor
 from wsloop.server.connection import Connection
 from wsloop.server.fan_out import PacedFanOut, _Job
 from wsloop.server.lifecycle import State
-from wsloop.server.messaging import MessagingHandler
 from wsloop.server.output import Output
 from wsloop.server.slowness import Slowness
 from wsloop.server.upkeep import Upkeep
@@ -136,15 +135,6 @@ def serve_all(real: Any) -> Any:
     return lambda self, job, _budget: real(self, job, len(job.receivers))
 
 
-def carry_out_all(real: Any) -> Any:
-    def may_go_on(self: Any) -> bool:
-        may: bool = real(self)
-        self._commands_left = 64
-        return may
-
-    return may_go_on
-
-
 def ping_nobody_who_is_behind(real: Any) -> Any:
     return lambda self, frame: None if self._mailbox is not None else real(self, frame)
 
@@ -156,17 +146,6 @@ def take_everybody_for_alive(real: Any) -> Any:
         return due_s
 
     return tend_pulse
-
-
-def add_to_the_last(real: Any) -> Any:
-    def send(self: Any, receivers: Any, message: bytes, lane: Any) -> None:
-        last = self._jobs[-1] if self._jobs else None
-        if last is not None and last.receivers is receivers and last.done and last.settled is None:
-            last.messages.append((message, lane))
-        else:
-            real(self, receivers, message, lane)
-
-    return send
 
 
 def _nothing(_real: Any) -> Any:
@@ -190,8 +169,6 @@ BUGS: dict[str, Bug] = {
     "timers are not cancelled": _bug(Reactor, "cancel", _nothing, "bounds", "faults", "own fault"),
     "who leaves stays present": _bug(MemoryPresence, "remove", _nothing, "rest"),
     "a fan-out takes one turn": _bug(PacedFanOut, "_serve", serve_all, "budget"),
-    "a fan-out grows while it is served": _bug(PacedFanOut, "send", add_to_the_last, "P3", "P4"),
-    "a message's commands take one turn": _bug(MessagingHandler, "may_go_on", carry_out_all, "budget"),
     "who is behind is not pinged": _bug(Output, "send_beat", ping_nobody_who_is_behind, "pulse"),
     "nobody is found dead": _bug(Upkeep, "_tend_pulse", take_everybody_for_alive, "pulse"),
     "nobody is pinged": _bug(Upkeep, "_tend_pulse", lambda _: lambda _: math.inf, "rest", "P8"),
