@@ -16,6 +16,7 @@ from wsloop.protocol.deflate_offers import parse_offer
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
 from wsloop.testing import commands as said_commands
+from wsloop.testing import requests as said_requests
 from wsloop.testing.commands import Command, Line
 from wsloop.testing.oracle import Binary, Fault, Text, read
 from wsloop.testing.requests import UpgradeRequest, accept_for, usual_request
@@ -136,9 +137,19 @@ def test_broken_handshakes_are_not(said: UpgradeRequest) -> None:
     assert request is None or not request.is_upgrade
 
 
+@given(handshakes() | broken_handshakes())
+def test_a_request_is_shown_as_it_is_made(said: UpgradeRequest) -> None:
+    assert eval(repr(said), vars(said_requests)) == said
+
+
+def test_a_header_may_be_any_line() -> None:
+    said = UpgradeRequest("GET / HTTP/1.1", ((" folded", None), ("X-Empty", "")))
+    assert eval(repr(said), vars(said_requests)) == said
+
+
 def test_the_key_of_the_rfc() -> None:
     assert accept_for("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    assert repr(usual_request("h")).startswith("UpgradeRequest('GET / HTTP/1.1', 'Host: h', ")
+    assert repr(usual_request("h")).startswith("upgrade_request('GET / HTTP/1.1', 'Host: h', ")
 
 
 @settings(max_examples=25, deadline=None)
