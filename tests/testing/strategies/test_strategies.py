@@ -7,11 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
 from wsloop.errors import HandshakeError
+from wsloop.hub.dispatcher import COMMANDS
 from wsloop.protocol.deflate_offers import parse_offer
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
@@ -22,10 +23,12 @@ from wsloop.testing.oracle import Binary, Fault, Text, read
 from wsloop.testing.requests import UpgradeRequest, accept_for, usual_request
 from wsloop.testing.server import MemoryServer
 from wsloop.testing.strategies import (
+    binary_payloads,
     broken_handshakes,
     broken_sequences,
     close_frames,
     command_sequences,
+    commands,
     compressed_messages,
     cuttings,
     deflate_offers,
@@ -35,6 +38,7 @@ from wsloop.testing.strategies import (
     invalid_utf8,
     messages,
     network_faults,
+    repetitive_payloads,
     schedules,
     shortest,
     text_payloads,
@@ -135,6 +139,29 @@ def test_broken_handshakes_are_not(said: UpgradeRequest) -> None:
     except HandshakeError:
         return
     assert request is None or not request.is_upgrade
+
+
+@given(st.data(), st.integers(4, 300))
+def test_sizes_are_kept(data: st.DataObject, size: int) -> None:
+    assert len(data.draw(binary_payloads(size))) <= size
+    assert len(data.draw(repetitive_payloads(size))) <= size
+    assert len(data.draw(compressed_messages(size)).data) <= size
+    assert len(data.draw(text_payloads(size)).decode()) <= size
+
+
+@given(st.data(), st.integers(1, 4))
+def test_fragments_are_counted(data: st.DataObject, most: int) -> None:
+    assert len(data.draw(messages(interleaved=False, max_fragments=most))) <= most
+
+
+def test_nothing_is_nothing() -> None:
+    assert find(text_payloads(0), lambda _: True) == find(binary_payloads(0), lambda _: True) == b""
+
+
+def test_every_method_is_said() -> None:
+    for name, _ in COMMANDS:
+        if name != "connect":
+            find(commands(), lambda each, name=name: each.method == name)  # type: ignore[misc]
 
 
 @given(handshakes() | broken_handshakes())
