@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsloop.protocol.frames import FIN, RSV1, encode_header
-from wsloop.protocol.redaction import Redactor, redacted_head, redacted_message
+from wsloop.protocol.redaction import NAMES, Redactor, redacted_head, redacted_message
 from wsloop.protocol.walk import frame_at
 from wsloop.testing.client import masked_frame
 
@@ -182,6 +182,12 @@ def test_behind_a_name_in_another_encoding_nothing_is_left() -> None:
     packed = b"\x81\xa5token\xa6abcdef\xa1z\x01"
     assert redacted_message(packed, is_text=False) == b"\x81\xa5token" + b"*" * 10
     assert redacted_message(b"\x00\x01 picture", is_text=False) == b"\x00\x01 picture"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_known_in_another_encoding(name: bytes) -> None:
+    packed = b"\x81\xa8" + name + b"\xb0" + SECRET.encode()
+    assert redacted_message(packed, is_text=False) == b"\x81\xa8" + name + b"*" * 17
 
 
 def test_the_answer_opens_the_other_direction() -> None:

@@ -121,9 +121,9 @@ def redacted_message(payload: bytes, *, is_text: bool) -> bytes:
         payload = _JWT.sub(_stars, payload)
     lowered = payload.lower()
     spans = [span for name in NAMES for span in _values_of(name, payload, lowered)]
-    if not is_text and not spans and (at := lowered.find(NAMES[0])) >= 0:
+    if not is_text and not spans:
         # Another encoding than JSON: where its strings end is not known here.
-        spans = [(at + len(NAMES[0]), len(payload))]
+        spans = [(at + len(name), len(payload)) for name in NAMES if (at := lowered.find(name)) >= 0]
     if not spans:
         return payload
     redacted = bytearray(payload)
