@@ -59,6 +59,12 @@ def test_a_planted_fault_is_found(fault: str, group: str, level: str, rule: str)
     assert (level, rule) in found
 
 
+def test_a_window_larger_than_agreed_is_found() -> None:
+    [case] = judge("compression", "larger window", count=200, most=1)
+    assert case.finding.rule == "the server's own frames: compressed data is damaged"
+    assert any("server_max_window_bits" in each for _, each in case.heard.answer.headers)
+
+
 def test_a_server_that_takes_any_handshake_is_told_each_rule() -> None:
     found = {case.finding.rule for case in judge("broken handshakes", "any handshake", most=8)}
     assert "a handshake is accepted though there is no Host" in found

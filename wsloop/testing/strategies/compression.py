@@ -10,6 +10,12 @@ from wsloop.testing.wire import BINARY, TEXT
 
 SENTENCE = b'{"push":{"channel":"chat:index","pub":{"data":{"text":"hello, hello, world"},"offset":17}}}'
 
+LEAST_SAID = 8
+"""Bytes that a compressor refers back to instead of saying them again."""
+
+FAR_BYTES = (0, 300, 600, 3000, 9000)
+"""Between what is said twice: within and beyond the windows from 9 to 13 bits."""
+
 
 def deflate_offers() -> st.SearchStrategy[DeflateParameters]:
     """Draw legal offers of a client's, all parameters on and off, windows from 8 to 15 bits."""
@@ -38,6 +44,13 @@ def repetitive_payloads(max_size: int = 20_000) -> st.SearchStrategy[bytes]:
     )
 
 
+def _coming_back(max_size: int) -> st.SearchStrategy[bytes]:
+    """Draw what is said, and said again behind something else."""
+    said = st.binary(min_size=LEAST_SAID, max_size=max(LEAST_SAID, min(50, max_size // 4)))
+    between = st.sampled_from([each for each in FAR_BYTES if each <= max_size // 2])
+    return st.builds(lambda said, between: said + b"-" * between + said, said, between)
+
+
 @st.composite
 def compressed_messages(draw: st.DrawFn, max_size: int = 20_000) -> Deflated:
     """Draw messages of at most `max_size` bytes (4 or more), to be sent compressed, in one or more frames."""
@@ -47,9 +60,9 @@ def compressed_messages(draw: st.DrawFn, max_size: int = 20_000) -> Deflated:
         st.text(min_size=1, max_size=min(12, widest)), st.integers(1, max(1, max_size // 50))
     )
     texts = text_payloads(min(90, widest)) | repeated.map(lambda pair: (pair[0] * pair[1]).encode())
-    data = draw(
-        texts if opcode == TEXT else binary_payloads(min(2100, max_size)) | repetitive_payloads(max_size)
-    )
+    others = binary_payloads(min(2100, max_size)) | repetitive_payloads(max_size)
+    comes_back = opcode == BINARY and max_size > 2 * LEAST_SAID and draw(st.booleans())
+    data = draw(_coming_back(max_size) if comes_back else texts if opcode == TEXT else others)
     cuts = tuple(draw(st.lists(st.integers(0, 500), max_size=3)))
     return Deflated(opcode, data, cuts, draw(st.sampled_from((False, False, False, True))))
 
