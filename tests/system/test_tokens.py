@@ -204,6 +204,8 @@ def test_the_official_sdk_renews_connection_and_subscription(daemon: Daemon) -> 
 
 
 def test_no_token_is_in_the_log(daemon: Daemon) -> None:
+    with pytest.raises(InvalidStatus):
+        dial(daemon, additional_headers={"Authorization": f"Bearer {sign({'sub': '42', 'exp': 1})}"})
     log = daemon.stderr()
     assert "401" in log
     assert SECRET not in log
