@@ -4,6 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from click.testing import CliRunner, Result
 
 from tests.testing.simulator.test_run import Strict, look_with
@@ -12,8 +13,6 @@ from wsloop.testing.simulator.__main__ import main
 from wsloop.testing.simulator.faults import KINDS
 
 if TYPE_CHECKING:
-    import pytest
-
     from wsloop.testing.simulator.run import Outcome
 
 
@@ -40,6 +39,28 @@ def test_kinds_can_be_left_away() -> None:
     found = msgspec.json.decode(run("--steps 300 --without short-read --json").stdout, type=report.Report)
     assert found.marks["short-read"] == 0
     assert sum(found.marks.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("--steps 0", "'--steps': 0 is not"),
+        ("--steps -5", "'--steps': -5 is not"),
+        ("--seeds 0", "'--seeds': 0 is not"),
+        ("--jobs -1", "'--jobs': -1 is not"),
+        ("--history -1", "'--history': -1 is not"),
+        ("--same -1", "'--same': -1 is not"),
+        ("--plan nonsense", "--plan is no fault plan: JSON is malformed"),
+        ("--plan 3", "--plan is no fault plan: Expected `object`"),
+        ("""--plan '{"kind":["reset"]}'""", "--plan is no fault plan: Object contains unknown field `kind`"),
+        ("""--plan '{"kinds":["reset","quake"]}'""", "--plan names 'quake'"),
+        ("""--plan '{"only":[["quake",1]]}'""", "--plan names 'quake'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_words(command: str, why: str) -> None:
+    result = run(command)
+    assert result.exit_code == 2
+    assert f"Error: {'Invalid value for ' if why[0] == chr(39) else ''}{why}" in result.stderr
 
 
 def test_a_violation_is_one_line_a_command_and_a_smaller_plan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ RATES = (0.3, 1.0, 1.0, 3.0)
 """How much more often than in the table a kind that is on strikes: drawn for each history."""
 
 
-class FaultPlan(msgspec.Struct, frozen=True):
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may go wrong. `kinds` None: all; `only`: single faults, (kind, number of that kind), None: all.
 
     A fault that is left away is drawn all the same, so the others stay what they were.
