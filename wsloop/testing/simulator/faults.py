@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import enum
 import math
+import random
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable, Mapping
 
     from wsloop.testing.simulator.choices import Choices
@@ -126,13 +126,19 @@ def missing(fired: Mapping[str, int], shapes: Iterable[str]) -> list[str]:
 
 
 class Chance:
-    """One kind in one history: `strikes` tells at each call whether it happens now, never unless `is_on`."""
+    """One kind in one history: `strikes` tells at each call whether it happens now, never unless `is_on`.
 
-    __slots__ = ("_left", "_mean", "_number", "_storm", "is_on", "name", "random")
+    `random` is for what a fault does. It begins anew with each, so that a fault that is left away changes
+    neither when the others of its kind come nor what they do.
+    """
 
-    def __init__(self, storm: Storm, name: str, mean: float, random: random.Random) -> None:
+    __slots__ = ("_left", "_mean", "_number", "_salt", "_storm", "_when", "is_on", "name", "random")
+
+    def __init__(self, storm: Storm, name: str, mean: float, when: random.Random) -> None:
         self.name = name
-        self.random = random
+        self._when = when
+        self._salt = when.getrandbits(64)
+        self.random = random.Random(self._salt)
         self._storm = storm
         self._mean = mean
         self.is_on = mean < math.inf
@@ -151,14 +157,17 @@ class Chance:
     def strike(self) -> bool:
         """Note that it is due now; return whether the plan lets it happen."""
         self._number += 1
-        return self._storm.lets(self.name, self._number)
+        if not self._storm.lets(self.name, self._number):
+            return False
+        self.random.seed(self._salt + self._number)
+        return True
 
     def _strike(self) -> bool:
         self._left = self._draw()
         return self.strike()
 
     def _draw(self) -> float:
-        return self.random.expovariate(1) * self._mean if self._mean < math.inf else math.inf
+        return self._when.expovariate(1) * self._mean if self._mean < math.inf else math.inf
 
 
 class Storm:
