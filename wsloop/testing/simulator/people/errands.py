@@ -106,8 +106,6 @@ def rush(person: Person, phone: Phone) -> None:
 
 
 def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
-    if not phone.under_way:
-        person.asked_s = person.town.scene.now_s
     lines = [person.command_to_publish(phone, message) for message in messages]
     if len(lines) == 1 or (sum(map(len, lines)) < MESSAGE_BYTES - 100 and person.chance.random() < 0.5):
         phone.say(b"\n".join(lines))
