@@ -162,6 +162,10 @@ class Chance:
         self.random.seed(self._salt + self._number)
         return True
 
+    def miss(self) -> None:
+        """Take back the fault that was let happen last: there was nothing that it could strike."""
+        self._storm.take_back(self.name)
+
     def _strike(self) -> bool:
         self._left = self._draw()
         return self.strike()
@@ -216,3 +220,10 @@ class Storm:
         self._marks.single.append((name, number))
         self._trace.note("fault", name, number, self.step)
         return True
+
+    def take_back(self, name: str) -> None:
+        """Count the last fault as none: it has changed nothing."""
+        if not KIND[name].is_felt:
+            self._marks.fired[name] -= 1
+        self._marks.single.pop()
+        self._trace.note("nothing", name)
