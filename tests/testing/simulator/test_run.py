@@ -126,3 +126,16 @@ def test_a_long_run_keeps_nothing_of_its_histories(monkeypatch: pytest.MonkeyPat
         gc.collect()
         counts.append(len(gc.get_objects()))
     assert counts[2] - counts[1] < 1000
+
+
+def test_what_histories_leave_is_collected_every_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict())
+    monkeypatch.setattr(run, "HISTORY_STEPS", 50)
+    counts = []
+    for every in (1000, 2):
+        monkeypatch.setattr(run, "COLLECT_EVERY", every)
+        before = gc.get_stats()[2]["collections"]
+        histories = simulate(1, 1000).histories
+        assert histories > 5
+        counts.append(gc.get_stats()[2]["collections"] - before)
+    assert counts[1] - counts[0] == histories // 2

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 HISTORY_STEPS = 12_000
 """Of each history, before its calm: long enough for several crashes, short enough to look at."""
 
+COLLECT_EVERY = 50
+"""Histories after which all that they left is collected. What outlives a few histories is old to the
+collector, which would look at it once in thousands: the process would grow by 10 MB in a million steps."""
+
 MIXED = "mixed"
 """The shape of a run whose histories have all shapes, one after the other."""
 
@@ -136,6 +140,9 @@ def simulate(
             number += 1
             if is_single:
                 break
+            if not (number - first_history) % COLLECT_EVERY:
+                del world
+                gc.collect()
     return Outcome(
         seed=seed,
         steps=done,
