@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -95,10 +97,25 @@ def test_the_same_seeds_twice_under_two_hash_seeds() -> None:
 
 
 def test_a_seed_that_is_not_the_same_twice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many, "compare", lambda _seeds: ([7], 100))
+    monkeypatch.setattr(many, "compare", lambda _seeds: many.Comparison([7], [], 100))
     result = run("--same 2")
     assert result.exit_code == 1
     assert "seed 7 was not the same twice" in result.stderr
+
+
+def test_a_seed_that_broke_a_promise_is_named_though_it_was_the_same_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_with(monkeypatch, Strict(20))
+    line = run("--digests 1 --seed 5").stdout
+    assert line.endswith(" broken\n")
+    process = SimpleNamespace(communicate=lambda: (line, ""), returncode=0)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_args, **_kwargs: process)
+    result = run("--same 1 --seed 5")
+    assert result.exit_code == 1
+    assert "seed 5 broke a promise" in result.stderr
+    again = run(result.stderr.partition("wsloop.testing.simulator ")[2] + " --no-shrink")
+    assert again.stderr.startswith("violation: strict: something happened")
 
 
 def test_digests_are_lines() -> None:

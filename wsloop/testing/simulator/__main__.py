@@ -125,11 +125,16 @@ def _tell(found: report.Report, *, shrinks: bool) -> None:
 
 def _compare(seeds: range) -> int:
     """Compare seeds with themselves; return the exit code."""
-    differing, steps = many.compare(seeds)
+    differing, broken, steps = many.compare(seeds)
     for each in differing:
         click.echo(f"seed {each} was not the same twice", err=True)
+    for each in broken:
+        again = f"--seed {each} --shape {SHAPES[each % len(SHAPES)]} --steps {many.SAME_STEPS}"
+        click.echo(
+            f"seed {each} broke a promise\n  see: python -m wsloop.testing.simulator {again}", err=True
+        )
     click.echo(f"{len(seeds)} seeds twice, {steps:,} steps each time: {len(differing)} differ")
-    return 1 if differing else 0
+    return 1 if differing or broken else 0
 
 
 if __name__ == "__main__":
