@@ -110,6 +110,16 @@ def test_what_the_program_logs_as_its_own_fault_is_one(
     assert told[type(error).__name__ if error else None] in outcome.violation
 
 
+def test_what_the_program_has_logged_comes_before_what_it_has_led_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logs(Strict):
+        def at_rest(self, _world: World) -> None:
+            logging.getLogger("wsloop.server").error("it broke")
+            raise self.error
+
+    look_with(monkeypatch, Logs())
+    assert simulate(1, 100).violation == "own fault: it broke"
+
+
 def test_a_run_leaves_logging_and_the_collector_as_they_were() -> None:
     log = logging.getLogger("wsloop")
     before = log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()

@@ -188,7 +188,8 @@ def _play(world: World, steps: int, own_faults: OwnFaults) -> Violation | None:
                 return own_faults.found
         world.calm()
     except Violation as violation:
-        return violation
+        # What went wrong in the server before is the cause, whatever it has led to.
+        return own_faults.found or violation
     except Exception as error:
         # Of an actor, a checker or the simulator itself: a seed to be looked at as well.
         return _told("unforeseen", error)
