@@ -267,6 +267,7 @@ def _check_history(person: Person, question: Question, found: Reply) -> None:
         p3_order.check_same(
             scene, person.name, book, Place(top.epoch, each["offset"]), b'"%b"' % each["data"].encode()
         )
+    p5_window.check_read(scene, person.name, book, top, offsets, limit)
     step = -1 if question.reverse else 1
     if offsets and offsets != list(range(offsets[0], offsets[0] + step * len(offsets), step)):
         scene.broken("P4", f"{person.name} read offsets {offsets} of {book.name}")
