@@ -106,8 +106,6 @@ def rush(person: Person, phone: Phone) -> None:
 
 
 def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
-    if not phone.under_way:
-        person.asked_s = person.town.scene.now_s
     lines = [person.command_to_publish(phone, message) for message in messages]
     if len(lines) == 1 or (sum(map(len, lines)) < MESSAGE_BYTES - 100 and person.chance.random() < 0.5):
         phone.say(b"\n".join(lines))
@@ -269,6 +267,7 @@ def _check_history(person: Person, question: Question, found: Reply) -> None:
         p3_order.check_same(
             scene, person.name, book, Place(top.epoch, each["offset"]), b'"%b"' % each["data"].encode()
         )
+    p5_window.check_read(scene, person.name, book, top, offsets, limit)
     step = -1 if question.reverse else 1
     if offsets and offsets != list(range(offsets[0], offsets[0] + step * len(offsets), step)):
         scene.broken("P4", f"{person.name} read offsets {offsets} of {book.name}")
