@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tools.fuzz import __main__ as command
 from tools.fuzz import bounds, campaign, seeds, table
 from tools.fuzz.bounds import TooMuchError, bounded, check_exactly
-from tools.fuzz.shaping import CUTTINGS, cutting
+from tools.fuzz.shaping import CUTTINGS, DisagreementError, cutting
 from tools.fuzz.table import CORPUS_BYTES, CORPUS_FILES, TARGETS, Target
 
 if TYPE_CHECKING:
@@ -79,6 +79,29 @@ def test_a_cutting_leaves_nothing_out(choice: int, data: bytes) -> None:
     pieces = cutting(choice, data).pieces(data)
     assert b"".join(pieces) == data
     assert cutting(choice + CUTTINGS, data) == cutting(choice, data)
+
+
+PLANTED = (
+    ("config", "wsloop.daemon.texts.read"),
+    ("patterns", "wsloop.hub.operations.globs.Glob.__init__"),
+    ("patterns", "wsloop.hub.operations.expressions.Expression.__init__"),
+)
+
+
+@pytest.mark.parametrize(("name", "place"), PLANTED, ids=[place for _, place in PLANTED])
+def test_an_error_that_nobody_raised_on_purpose_gets_out(
+    name: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a plain ValueError is what is promised, its kinds are not: UnicodeError is one."""
+    one_input = TARGETS[name].load().one_input
+
+    def fails(*_: object, **__: object) -> None:
+        b"\xff".decode()
+
+    monkeypatch.setattr(place, fails)
+    with pytest.raises(DisagreementError, match="an error UnicodeDecodeError"):
+        for path in TARGETS[name].kept():
+            one_input(path.read_bytes())
 
 
 # -- bounds ----------------------------------------------------------------------------------

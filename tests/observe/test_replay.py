@@ -155,3 +155,13 @@ def test_a_close_without_a_code_and_a_masked_answer_are_told() -> None:
     told = play(("in", masked_frame(8, b"", MASK)), ("out", masked_frame(1, b"odd", MASK)))
     assert told == ["> close (0 B): no code", "< text (3 B, masked): odd"]
     assert play(("out", bytes([FIN | 8, 2]) + b"\x0b\xb8")) == ["< close (2 B): 3000"]
+
+
+def test_a_client_may_end_its_lines_without_a_carriage_return() -> None:
+    request, answer = b"GET / HTTP/1.1\nHost: here\n\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    assert play(("in", request), ("out", answer), ("in", HELLO), is_whole=True) == [
+        "> GET / HTTP/1.1",
+        ">     Host: here",
+        "< HTTP/1.1 101 Switching Protocols",
+        "> text (5 B): hello",
+    ]

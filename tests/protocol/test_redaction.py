@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsloop.protocol.frames import FIN, RSV1, encode_header
-from wsloop.protocol.redaction import Redactor, redacted_head, redacted_message
+from wsloop.protocol.redaction import NAMES, Redactor, redacted_head, redacted_message
 from wsloop.protocol.walk import frame_at
 from wsloop.testing.client import masked_frame
 
@@ -184,6 +184,12 @@ def test_behind_a_name_in_another_encoding_nothing_is_left() -> None:
     assert redacted_message(b"\x00\x01 picture", is_text=False) == b"\x00\x01 picture"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_known_in_another_encoding(name: bytes) -> None:
+    packed = b"\x81\xa8" + name + b"\xb0" + SECRET.encode()
+    assert redacted_message(packed, is_text=False) == b"\x81\xa8" + name + b"*" * 17
+
+
 def test_the_answer_opens_the_other_direction() -> None:
     outbound = Redactor(answers=True, is_open=False)
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -235,3 +241,23 @@ def test_of_an_unfinished_message_the_header_is_left_and_of_a_fault_its_first_by
     assert redactor.finish() == []
     ping = masked_frame(9, b"abc", MASK)
     assert run(Redactor(answers=False, is_open=True), [ping[:7]]) == [(0, ping[:7])]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("blank_line", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("cut", [10, 200, len(HEAD) - 12, 10_000])
+def test_lines_may_end_without_a_carriage_return(line_end: bytes, blank_line: bytes, cut: int) -> None:
+    head = HEAD.removesuffix(b"\r\n").replace(b"\r\n", line_end) + blank_line
+    redactor = Redactor(answers=False, is_open=False)
+    out = redactor.feed(0, head[:cut]) + redactor.feed(1, head[cut:])
+    assert redactor.awaits_answer
+    out += redactor.open(0) + redactor.feed(2, masked_frame(1, f'{{"token":"{SECRET}"}}'.encode(), MASK))
+    got = b"".join(piece for _, piece in out)
+    without = redacted_head(HEAD).removesuffix(b"\r\n")
+    assert got[: len(head)] == without.replace(b"\r\n", line_end) + blank_line
+    assert payloads(got[len(head) :]) == b'{"token":"' + b"*" * len(SECRET) + b'"}'
+
+
+def test_a_login_in_the_request_line_is_a_secret() -> None:
+    head = f"GET http://anna:{SECRET}@example.org/?q=a@b HTTP/1.1\r\n\r\n".encode()
+    assert redacted_head(head) == head.replace(f"anna:{SECRET}".encode(), b"*" * 21).replace(b"a@b", b"***")

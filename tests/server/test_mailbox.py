@@ -274,3 +274,14 @@ def test_steady_overflow_holds_no_more_than_the_limit(count: int) -> None:
         assert mailbox.shed(Room(200, 10**6, -math.inf), must_be_whole)
     assert mailbox.size <= 200
     assert len(mailbox._entries) <= 2 * MIN_HOLES + 2 * 200 // len(made.data)
+
+
+def test_lanes_are_told_to_be_cut_in_the_order_in_which_they_were() -> None:
+    mailbox = Mailbox()
+    lanes = [Lane(f"{number}, whole", LANES[2].policy, JSON) for number in range(20)]
+    for lane in lanes:
+        for _ in range(2):
+            made = packet(lane, b'{"n":1}')
+            mailbox.add_packet(made.data, made, 0.0)
+    mailbox.shed(Room(10**6, 0, -math.inf), must_be_whole)
+    assert mailbox.cut_lanes() == lanes

@@ -201,6 +201,20 @@ def test_functions_stand_for_the_operators_application() -> None:
         Server(answers={"rcp": rpc})
 
 
+@pytest.mark.parametrize("answer", [lambda _: 1 / 0, lambda _: {"result": object()}])
+def test_a_fault_in_such_a_function_is_logged_and_the_server_goes_on(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Server(answers={"rpc": answer}) as server:
+        client = server.client()
+        began_s = server.clock.now()
+        with pytest.raises(CommandRefused, match="internal server error"):
+            client.rpc("sum")
+        assert server.clock.now() - began_s < 1, "it is not waited for"
+        assert client.is_open
+    assert "whoever answers /rpc raised" in caplog.text
+
+
 def test_several_workers_are_one_domain() -> None:
     with Server(workers=2, seed=7) as server:
         anna, ben = server.client("anna", worker=0), server.client("ben", worker=1)
@@ -244,6 +258,12 @@ def test_a_socket_that_was_left_open_is_told() -> None:
     server.socket()
     with pytest.raises(AssertionError, match="left open"):
         server.close()
+
+
+def test_what_a_test_says_comes_before_what_it_left_open() -> None:
+    with pytest.raises(ZeroDivisionError), Server() as server:
+        server.socket()
+        raise ZeroDivisionError
 
 
 def test_one_seed_is_one_history() -> None:

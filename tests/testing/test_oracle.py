@@ -166,6 +166,14 @@ def test_the_examples_of_rfc_7692_section_7_2_3(payload: str) -> None:
     assert read(frame.encode(), deflate=Deflate()).said == (Text("Hello"),)
 
 
+@pytest.mark.parametrize(("bits", "is_far"), [(9, False), (10, True), (15, True)])
+def test_a_message_that_refers_back_beyond_the_window_is_told_to_the_strict(bits: int, is_far: bool) -> None:
+    [frame] = Deflated(BINARY, b"said before" + b"-" * 700 + b"said before").frames(Deflater(bits))
+    assert read(frame.encode(), deflate=Deflate(9)).fault is None
+    assert (read(frame.encode(), deflate=Deflate(9, is_strict=True)).fault is not None) is is_far
+    assert read(frame.encode(), deflate=Deflate(10, is_strict=True)).fault is None
+
+
 def test_context_takeover_refers_to_the_message_before() -> None:
     first, second = (Frame(TEXT, bytes.fromhex(said), rsv=4) for said in ("f248cdc9c90700", "f200110000"))
     assert read(encode_frames([first, second]), deflate=Deflate()).said == (Text("Hello"), Text("Hello"))

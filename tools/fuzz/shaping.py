@@ -30,6 +30,15 @@ def promise(kept: bool, about: str) -> None:
         raise DisagreementError(about)
 
 
+def promise_reason(error: ValueError) -> None:
+    """Raise DisagreementError unless an error was raised on purpose: with a reason, and no kind of its own.
+
+    UnicodeError and others that Python and its libraries raise are kinds of ValueError, too.
+    """
+    promise(type(error).__module__.startswith("wsloop.") or type(error) is ValueError, f"an error {error!r}")
+    promise(bool(str(error)), "a fault without a reason")
+
+
 def cutting(choice: int, data: bytes) -> Cutting:
     """Return one of CUTTINGS ways to cut `data`; the last two depend on it."""
     choice %= CUTTINGS

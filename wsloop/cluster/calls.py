@@ -34,7 +34,7 @@ class _Call:
 
     __slots__ = ("answers", "done", "timer", "waiting")
 
-    def __init__(self, answers: dict[int, bytes | None], waiting: set[Asked], done: Answered) -> None:
+    def __init__(self, answers: dict[int, bytes | None], waiting: dict[Asked, None], done: Answered) -> None:
         self.answers = answers
         self.waiting = waiting
         self.done = done
@@ -67,7 +67,7 @@ class Calls:
         `done` is called once, within `timeout_s`; at once if there is nobody to ask. Raises LinkError for a
         question too long for a link.
         """
-        waiting = set(workers)
+        waiting = dict.fromkeys(workers)  # asked in this order, on every run
         call = _Call(dict.fromkeys([*absent, *(each.slot for each in waiting)]), waiting, done)
         if not waiting:
             done(call.answers)
@@ -76,7 +76,7 @@ class Calls:
         data = encode(messages.Ask(number, name, body))
         self._calls[number] = call
         call.timer = self._reactor.call_later(timeout_s, functools.partial(self._finish, number))
-        for worker in waiting:
+        for worker in list(waiting):
             worker.deliver(data)
 
     def receive(self, worker: Asked, answer: messages.Answer) -> None:
@@ -105,7 +105,7 @@ class Calls:
             self._finish(number)
 
     def _count_out(self, number: int, call: _Call, worker: Asked) -> None:
-        call.waiting.discard(worker)
+        call.waiting.pop(worker, None)
         if not call.waiting:
             self._finish(number)
 

@@ -102,7 +102,7 @@ class Service:
         self._listener: Listener | None = None
         self._traffic = Traffic()
         self._accepted = self._refused = 0
-        self._open: set[Session] = set()
+        self._open: dict[Session, None] = {}
         self._workers: dict[int, Session] = {}
 
     # -- its life ----------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Service:
         """End all links; what was said is offered to the kernel once more. Idempotent."""
         if self._listener is not None:
             self._listener.close()
-        for session in self._open:
+        for session in list(self._open):
             session.link.close()
         self._open.clear()
         self._workers.clear()
@@ -182,7 +182,7 @@ class Service:
             reason = f"this is version {messages.VERSION} of the link, not {hello.version}"
             session.link.send(messages.Refused(reason))
             session.link.close()
-            self._open.discard(session)
+            self._open.pop(session, None)
             log.error("a worker was refused: it speaks version %d of the link", hello.version)
             return
         if not 0 <= hello.slot <= MAX_SLOT or not hello.uid:
@@ -231,7 +231,7 @@ class Service:
         self._departures.add(session)
 
     def _forget(self, session: Session) -> None:
-        self._open.discard(session)
+        self._open.pop(session, None)
         session.leave()
         if self._workers.get(session.slot) is session:
             del self._workers[session.slot]
@@ -247,4 +247,4 @@ class Service:
         session.link = Link(
             self._reactor, transport, session, reader, self._limits, self._traffic, pings=False
         )
-        self._open.add(session)
+        self._open[session] = None

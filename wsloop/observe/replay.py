@@ -17,7 +17,7 @@ from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.frames import RSV1, Opcode
 from wsloop.protocol.inflate import Inflater
 from wsloop.protocol.limits import Limits
-from wsloop.protocol.walk import HEAD_END, SWITCHING, frame_at
+from wsloop.protocol.walk import SWITCHING, frame_at, head_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,13 +110,13 @@ class _Conversation:
     # -- HTTP ------------------------------------------------------------------------------
 
     def _take_heads(self, side: _Side) -> Iterator[str]:
-        while not side.is_open and (end := side.buffer.find(HEAD_END)) >= 0:
-            head = bytes(side.buffer[:end])
-            del side.buffer[: end + len(HEAD_END)]
+        while not side.is_open and (end := head_end(side.buffer, is_answer=side.is_answer)) >= 0:
+            head = bytes(side.buffer[:end]).rstrip(b"\r\n")
+            del side.buffer[:end]
             start = max(head.find(b"HTTP/1.1 "), 0) if side.is_answer else 0
             if start:
                 yield f"{side.arrow} {start:,} bytes of a body"
-            first, *others = head[start:].decode("latin-1").split("\r\n")
+            first, *others = head[start:].decode("latin-1").replace("\r\n", "\n").split("\n")
             yield f"{side.arrow} {first}"
             for each in others:
                 yield f"{side.arrow}     {each}"

@@ -15,7 +15,7 @@ from wsloop.errors import ProtocolError
 from wsloop.protocol.frames import RSV1, Opcode
 from wsloop.protocol.inflate import Inflater
 from wsloop.protocol.masking import unmask
-from wsloop.protocol.walk import HEAD_END, SWITCHING, frame_at
+from wsloop.protocol.walk import LINE_END, SWITCHING, frame_at, head_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,6 +91,9 @@ _ESCAPED = re.compile(rb"\\u00(?:2[dD]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
 _JWT = re.compile(rb"ey[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{4,}+(?:\.[A-Za-z0-9_-]*+)?")
 """RFC 7519: a JSON object in base64url, and what follows."""
 
+_LOGIN = re.compile(rb"(?<=//)[^/?#@\s]*+(?=@)")
+"""What stands before the host in a whole URL (RFC 3986 section 3.2.1), which a request line may have."""
+
 _QUERY = re.compile(rb"[?&]([^=&\s]*+=)?([^&\s]*+)")
 
 
@@ -99,10 +102,12 @@ def redacted_head(head: bytes, subprotocols: frozenset[bytes] = frozenset()) -> 
 
     `subprotocols` are those that the server speaks.
     """
-    lines = head.split(b"\r\n")
-    first = _QUERY.sub(_without_value, lines[0])
-    kept = [_JWT.sub(_stars, first), *(_redacted_header(line, subprotocols) for line in lines[1:])]
-    return b"\r\n".join(kept)
+    first, *others = LINE_END.split(head)  # every second one is a line's end
+    first = _LOGIN.sub(_stars, _QUERY.sub(_without_value, first))
+    kept = [
+        _redacted_header(part, subprotocols) if number % 2 else part for number, part in enumerate(others)
+    ]
+    return b"".join((_JWT.sub(_stars, first), *kept))
 
 
 def redacted_message(payload: bytes, *, is_text: bool) -> bytes:
@@ -116,9 +121,9 @@ def redacted_message(payload: bytes, *, is_text: bool) -> bytes:
         payload = _JWT.sub(_stars, payload)
     lowered = payload.lower()
     spans = [span for name in NAMES for span in _values_of(name, payload, lowered)]
-    if not is_text and not spans and (at := lowered.find(NAMES[0])) >= 0:
+    if not is_text and not spans:
         # Another encoding than JSON: where its strings end is not known here.
-        spans = [(at + len(NAMES[0]), len(payload))]
+        spans = [(at + len(name), len(payload)) for name in NAMES if (at := lowered.find(name)) >= 0]
     if not spans:
         return payload
     redacted = bytearray(payload)
@@ -257,10 +262,9 @@ class Redactor:
 
     def _take_head(self) -> bool:
         """Redact a head that is whole; return whether there was one."""
-        end = self._buffer.find(HEAD_END, self._done)
+        end = head_end(self._buffer, self._done, is_answer=self._answers)
         if end < 0:
             return False
-        end += len(HEAD_END)
         head = bytes(self._buffer[self._done : end])
         self._buffer[self._done : end] = redacted_head(head, self._subprotocols)
         self._done = self._scanned = end

@@ -6,6 +6,7 @@ mean to the server is `session.py`'s to say.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from wsloop.protocol.frames import FIN, RSV1, Opcode, parse_header
@@ -14,7 +15,12 @@ from wsloop.protocol.masking import unmask
 if TYPE_CHECKING:
     from wsloop.protocol.frames import Buffer
 
-HEAD_END = b"\r\n\r\n"
+LINE_END = re.compile(rb"(\r?\n)")
+"""Clients may leave the CR out (RFC 9112 section 2.2), and are served."""
+
+_HEAD_ENDS = {False: re.compile(rb"\n\r?\n"), True: re.compile(rb"\r\n\r\n")}
+"""The client's, and the server's own, behind which there may be a body with empty lines."""
+
 SWITCHING = b"HTTP/1.1 101 "
 """How the answer begins behind which frames follow."""
 
@@ -63,6 +69,12 @@ class Frame(NamedTuple):
     def moved(self, by_bytes: int) -> Frame:
         """Return it where it lies when so many bytes in front of it are gone."""
         return Frame(self.first, self.mask, self.at - by_bytes, self.start - by_bytes, self.end - by_bytes)
+
+
+def head_end(buffer: Buffer, offset: int = 0, *, is_answer: bool) -> int:
+    """Return where the HTTP head at `offset` has ended, its blank line included; -1 if it is not whole."""
+    match = _HEAD_ENDS[is_answer].search(buffer, offset)
+    return match.end() if match is not None else -1
 
 
 def frame_at(buffer: Buffer, offset: int) -> Frame | None:

@@ -76,7 +76,7 @@ class Mailbox:
         self._of_policy: dict[SlowPolicy, deque[_Entry]] = {}
         self._newest: dict[Lane, _Entry] = {}
         self._gaps: dict[Lane, int] = {}
-        self._cut: set[Lane] = set()
+        self._cut: dict[Lane, None] = {}
 
     def __bool__(self) -> bool:
         """Return whether anything waits or is still to be told."""
@@ -167,7 +167,7 @@ class Mailbox:
 
     def mend(self, lane: Lane) -> None:
         """Take messages of a lane in again that was cut off: its receiver knows."""
-        self._cut.discard(lane)
+        self._cut.pop(lane, None)
 
     def _exceeds(self, room: Room) -> bool:
         return self.size > room.size_bytes or self.messages > room.messages
@@ -212,7 +212,7 @@ class Mailbox:
 
     def _cut_off(self, lane: Lane) -> None:
         """Drop all that waits of a lane: its client will recover from where it stands."""
-        self._cut.add(lane)
+        self._cut[lane] = None
         self._gaps.pop(lane, None)
         for entry in self._of_policy[lane.policy]:
             if entry.lane is lane and entry.frame is not None:

@@ -7,7 +7,8 @@ hang, answer garbage, close in the middle, reset. Requests are read by h11; ever
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from wsloop.testing.memory_socket import MemorySocket
     from wsloop.testing.network import MemoryNetwork
     from wsloop.transport.bind import TcpBind, UnixBind
+
+log = logging.getLogger("wsloop.testing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,10 @@ RESET = Answer(raw=b"", resets=True)
 
 
 class MemoryHttpBackend:
-    """Listens on `address`; `answer` decides what each request gets, and may be replaced at any time."""
+    """Listens on `address`; `answer` decides what each request gets, and may be replaced at any time.
+
+    If it raises, or what it answers is no JSON, that is logged with its traceback, and the request gets 500.
+    """
 
     def __init__(
         self,
@@ -164,13 +170,23 @@ class _Peer:
             self._head.method.decode(), self._head.target.decode(), headers, self._body, self._number
         )
         self._backend.requests.append(request)
-        answer = self._backend.answer(request)
+        answer = self._answer(request)
         if answer.delay_s is None:
             return
         if answer.delay_s:
             self._backend.reactor.call_later(answer.delay_s, lambda: self._give(answer))
         else:
             self._give(answer)
+
+    def _answer(self, request: ReceivedRequest) -> Answer:
+        try:
+            answer = self._backend.answer(request)
+            if answer.raw is None and not isinstance(answer.body, bytes):
+                return replace(answer, body=json.dumps(answer.body).encode())
+        except Exception:
+            log.exception("whoever answers %s raised", request.target)
+            return Answer(b"", status=500)
+        return answer
 
     def _give(self, answer: Answer) -> None:
         if not self._is_open:
@@ -182,7 +198,8 @@ class _Peer:
         if answer.raw is not None:
             self._pending += answer.raw
         else:
-            body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            assert isinstance(answer.body, bytes)
+            body = answer.body
             head = h11.Response(
                 status_code=answer.status, headers=[("Content-Length", str(len(body)))], reason=b"?"
             )

@@ -112,10 +112,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Deflate:
-    """What was agreed on for the sender of a stream (RFC 7692 section 7.1): window and context takeover."""
+    """What was agreed on for the sender of a stream (RFC 7692 section 7.1): window and context takeover.
+
+    With `is_strict` it is a fault to refer back farther than the window, even within a message; who has zlib
+    inflate a message in one piece does not notice.
+    """
 
     bits: int = 15
     takeover: bool = True
+    is_strict: bool = False
 
 
 DAMAGED = Fault(NOT_CONSISTENT, "compressed data is damaged", "RFC 7692, 7.2.2", must_fail=False)
@@ -293,7 +298,7 @@ class _Reader:
             window = (self._window + message)[-WINDOW_BYTES:]
             inflater = zlib.decompressobj(-max(self._deflate.bits, 9), zdict=window)
             try:
-                message += inflater.decompress(wire)
+                message += _inflated(inflater, wire, is_strict=self._deflate.is_strict)
                 is_complete = inflater.eof or not is_whole or _is_between_blocks(inflater)
             except zlib.error:
                 is_complete = False
@@ -304,6 +309,17 @@ class _Reader:
             if not wire or (is_whole and wire == EMPTY_BLOCK_TAIL):
                 break
         return message
+
+
+def _inflated(inflater: zlib._Decompress, wire: bytes, *, is_strict: bool) -> bytes:
+    """Return what `wire` inflates to; if strict, byte by byte, so that zlib has nothing but its window."""
+    if not is_strict:
+        return inflater.decompress(wire)
+    found = bytearray()
+    while byte := inflater.decompress(wire, 1):
+        found += byte
+        wire = inflater.unconsumed_tail
+    return bytes(found)
 
 
 def _is_between_blocks(inflater: zlib._Decompress) -> bool:

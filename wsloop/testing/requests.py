@@ -40,7 +40,16 @@ class UpgradeRequest(Shown):
 
     def __repr__(self) -> str:
         lines = [name if value is None else f"{name}: {value}" for name, value in self.headers]
-        return f"UpgradeRequest({', '.join(map(repr, [self.line, *lines]))})"
+        wrong = [f"wrong={self.wrong!r}"] if self.wrong else []
+        return f"upgrade_request({', '.join([*map(repr, [self.line, *lines]), *wrong])})"
+
+
+def upgrade_request(line: str, /, *headers: str, wrong: str = "") -> UpgradeRequest:
+    """Return a request of these lines; a header is `Name: value`, or anything else."""
+    pairs = (header.partition(": ") for header in headers)
+    return UpgradeRequest(
+        line, tuple((name, value if colon else None) for name, colon, value in pairs), wrong
+    )
 
 
 def usual_request(host: str = "localhost", target: str = "/", key: str = SAMPLE_KEY) -> UpgradeRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsloop.errors import HandshakeError
@@ -11,6 +12,7 @@ from wsloop.protocol.events import BinaryMessage, CloseReceived, Event, Failed, 
 from wsloop.protocol.fast_path import FastSession
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
+from wsloop.testing.deflating import Deflated, Deflater
 from wsloop.testing.requests import accept_for
 from wsloop.testing.wire import BINARY, PLAIN_MASK, TEXT, Frame, close
 
@@ -36,7 +38,7 @@ class EchoSocket:
         self._session: FastSession | None = None
         self._tail = b""
         self._output = b""
-        self._is_ended = False
+        self._is_ended = self._is_deflating = False
         self._messages = 0
 
     # -- what a player uses of a socket --------------------------------------------------------
@@ -100,6 +102,7 @@ class EchoSocket:
             more += "Sec-WebSocket-Protocol: chat\r\n"
         self._output += HEAD.format(accept=accept_for(key), more=more).encode()
         self._session = FastSession(Limits(), agreed)
+        self._is_deflating = agreed is not None
 
     def _talk(self, data: bytes) -> None:
         session = self._session
@@ -135,6 +138,10 @@ class EchoSocket:
             return
         if "loses a byte" in self._faults:
             data = data[1:]
+        if "larger window" in self._faults and self._is_deflating:
+            packed = Deflated(opcode, data).frames(Deflater(15))
+            self._output += b"".join(replace(each, mask=None).encode() for each in packed)
+            return
         mask = PLAIN_MASK if "masks" in self._faults else None
         self._output += Frame(opcode, data, mask=mask).encode()
 

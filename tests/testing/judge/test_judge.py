@@ -59,6 +59,12 @@ def test_a_planted_fault_is_found(fault: str, group: str, level: str, rule: str)
     assert (level, rule) in found
 
 
+def test_a_window_larger_than_agreed_is_found() -> None:
+    [case] = judge("compression", "larger window", count=200, most=1)
+    assert case.finding.rule == "the server's own frames: compressed data is damaged"
+    assert any("server_max_window_bits" in each for _, each in case.heard.answer.headers)
+
+
 def test_a_server_that_takes_any_handshake_is_told_each_rule() -> None:
     found = {case.finding.rule for case in judge("broken handshakes", "any handshake", most=8)}
     assert "a handshake is accepted though there is no Host" in found
@@ -173,9 +179,13 @@ def test_addresses() -> None:
     assert parse_address("ws://h/a?b").target == "/a?b"
     assert parse_address("ws://h").authority == "h:80"
     assert parse_address("wss://h:1/").is_tls
-    for url in ("http://h/", "ws:///x", "h"):
+    for url in ("http://h/", "ws:///x", "h", "ws://h:0/"):
         with pytest.raises(ValueError, match="not a WebSocket address"):
             parse_address(url)
+    assert parse_address("ws://[::1]:80/").authority == "[::1]:80"
+    assert parse_address("ws://h/\u20ac?a=%20[b]").target == "/%E2%82%AC?a=%20[b]"
+    with pytest.raises(ValueError, match="not the name of a host"):
+        parse_address("ws://.../")
 
 
 def run(*arguments: str) -> Result:
@@ -206,6 +216,29 @@ def test_the_command_refuses_what_it_cannot_do() -> None:
     nobody = run("ws://127.0.0.1:1/", "--count", "1")
     assert nobody.exit_code == 3
     assert "does not answer" in nobody.output
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"", "a plain handshake is not answered"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "a plain handshake is answered with 404"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "a plain message does not come back"),
+    ],
+)
+def test_nobody_is_judged_who_is_no_echo_server(
+    answer: bytes, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other(EchoSocket):
+        def sendall(self, _data: bytes) -> None:
+            if not self._is_ended:
+                self._output, self._is_ended = answer, True
+
+    monkeypatch.setattr(program, "dial", lambda *_: Other())
+    given_up = run("ws://127.0.0.1:1/there")
+    assert given_up.exit_code == 3
+    assert told in given_up.output
+    assert "/there" in given_up.output
 
 
 def test_a_real_socket_is_dialled() -> None:

@@ -84,6 +84,9 @@ def test_what_was_heard_is_told_as_calls() -> None:
 
 def test_a_handshake_and_a_cut_are_told() -> None:
     lines = list(conversation(Conversation(request=BROKEN), Transcript(Answer(), end=OPEN)))
-    assert lines[0].startswith("client: UpgradeRequest('GET / HTTP/1.1'")
-    assert lines[1:] == ["server: no answer", "        (the connection stays open)"]
+    assert lines[0].startswith("client: upgrade_request('GET / HTTP/1.1'")
+    assert lines[1:] == ["server: no answer"]
+    lines = list(conversation(Conversation(), Transcript(Answer(), end=OPEN)))
+    assert lines[-2:] == ["server: no answer", "        (the connection stays open)"]
+    assert list(conversation(Conversation(), Transcript(Answer(500), end=OPEN)))[-1] == "server: 500"
     assert next(iter(conversation(Conversation((ping(),)), Transcript(answer())))) == "client: ping()"

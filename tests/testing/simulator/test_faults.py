@@ -51,6 +51,23 @@ def test_single_faults_can_be_left_away_and_the_others_stay() -> None:
     assert struck(some, "spike", seed) == [every[0], every[2]]
 
 
+def done(plan: FaultPlan, name: str) -> dict[float, float]:
+    """When each fault of a kind by time came, and what it drew for what it does."""
+    chance, now_s, found = Kit(plan, 1).storm[name], 0.0, {}
+    for _ in range(6):
+        now_s = chance.next_s(now_s)
+        if chance.strike():
+            found[now_s] = chance.random.random()
+    return found
+
+
+@pytest.mark.parametrize("name", ["stall", "short-read"])
+def test_what_a_fault_does_that_is_left_away_moves_no_other_of_its_kind(name: str) -> None:
+    every = done(FaultPlan(), name)
+    some = done(FaultPlan(only=frozenset({(name, 2), (name, 5)})), name)
+    assert list(some.items()) == [list(every.items())[1], list(every.items())[4]]
+
+
 def test_marks_count_what_fired_and_name_what_did_not() -> None:
     kit = Kit(FaultPlan())
     kit.force("reset", 1e-9)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from click.testing import CliRunner, Result
 
 from tests.testing.simulator.test_run import Strict, look_with
@@ -12,8 +15,6 @@ from wsloop.testing.simulator.__main__ import main
 from wsloop.testing.simulator.faults import KINDS
 
 if TYPE_CHECKING:
-    import pytest
-
     from wsloop.testing.simulator.run import Outcome
 
 
@@ -40,6 +41,28 @@ def test_kinds_can_be_left_away() -> None:
     found = msgspec.json.decode(run("--steps 300 --without short-read --json").stdout, type=report.Report)
     assert found.marks["short-read"] == 0
     assert sum(found.marks.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("--steps 0", "'--steps': 0 is not"),
+        ("--steps -5", "'--steps': -5 is not"),
+        ("--seeds 0", "'--seeds': 0 is not"),
+        ("--jobs -1", "'--jobs': -1 is not"),
+        ("--history -1", "'--history': -1 is not"),
+        ("--same -1", "'--same': -1 is not"),
+        ("--plan nonsense", "--plan is no fault plan: JSON is malformed"),
+        ("--plan 3", "--plan is no fault plan: Expected `object`"),
+        ("""--plan '{"kind":["reset"]}'""", "--plan is no fault plan: Object contains unknown field `kind`"),
+        ("""--plan '{"kinds":["reset","quake"]}'""", "--plan names 'quake'"),
+        ("""--plan '{"only":[["quake",1]]}'""", "--plan names 'quake'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_words(command: str, why: str) -> None:
+    result = run(command)
+    assert result.exit_code == 2
+    assert f"Error: {'Invalid value for ' if why[0] == chr(39) else ''}{why}" in result.stderr
 
 
 def test_a_violation_is_one_line_a_command_and_a_smaller_plan(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +97,25 @@ def test_the_same_seeds_twice_under_two_hash_seeds() -> None:
 
 
 def test_a_seed_that_is_not_the_same_twice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many, "compare", lambda _seeds: ([7], 100))
+    monkeypatch.setattr(many, "compare", lambda _seeds: many.Comparison([7], [], 100))
     result = run("--same 2")
     assert result.exit_code == 1
     assert "seed 7 was not the same twice" in result.stderr
+
+
+def test_a_seed_that_broke_a_promise_is_named_though_it_was_the_same_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_with(monkeypatch, Strict(20))
+    line = run("--digests 1 --seed 5").stdout
+    assert line.endswith(" broken\n")
+    process = SimpleNamespace(communicate=lambda: (line, ""), returncode=0)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_args, **_kwargs: process)
+    result = run("--same 1 --seed 5")
+    assert result.exit_code == 1
+    assert "seed 5 broke a promise" in result.stderr
+    again = run(result.stderr.partition("wsloop.testing.simulator ")[2] + " --no-shrink")
+    assert again.stderr.startswith("violation: strict: something happened")
 
 
 def test_digests_are_lines() -> None:

@@ -81,6 +81,7 @@ def test_a_parked_descriptor_is_never_reported() -> None:
     poller, _, _ = watched(kit, 0)
     kit.force("spurious", 1e-9)
     assert poller.poll(0.0) == []
+    assert kit.marks.fired["spurious"] == 0, "nobody was reported"
 
 
 def test_a_hang_up_behind_bytes_is_everything_at_once() -> None:

@@ -110,6 +110,16 @@ def test_what_the_program_logs_as_its_own_fault_is_one(
     assert told[type(error).__name__ if error else None] in outcome.violation
 
 
+def test_what_the_program_has_logged_comes_before_what_it_has_led_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logs(Strict):
+        def at_rest(self, _world: World) -> None:
+            logging.getLogger("wsloop.server").error("it broke")
+            raise self.error
+
+    look_with(monkeypatch, Logs())
+    assert simulate(1, 100).violation == "own fault: it broke"
+
+
 def test_a_run_leaves_logging_and_the_collector_as_they_were() -> None:
     log = logging.getLogger("wsloop")
     before = log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()
@@ -126,3 +136,16 @@ def test_a_long_run_keeps_nothing_of_its_histories(monkeypatch: pytest.MonkeyPat
         gc.collect()
         counts.append(len(gc.get_objects()))
     assert counts[2] - counts[1] < 1000
+
+
+def test_what_histories_leave_is_collected_every_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict())
+    monkeypatch.setattr(run, "HISTORY_STEPS", 50)
+    counts = []
+    for every in (1000, 2):
+        monkeypatch.setattr(run, "COLLECT_EVERY", every)
+        before = gc.get_stats()[2]["collections"]
+        histories = simulate(1, 1000).histories
+        assert histories > 5
+        counts.append(gc.get_stats()[2]["collections"] - before)
+    assert counts[1] - counts[0] == histories // 2

@@ -109,6 +109,35 @@ def test_the_weather_does_what_the_table_says_and_ends(name: str) -> None:
         assert each.network.descriptors.limit >= 1024
 
 
+@pytest.mark.parametrize("name", [kind.name for kind in KINDS if kind.per is Per.SECONDS])
+def test_a_fault_that_finds_nobody_to_strike_is_not_counted(name: str) -> None:
+    here = world(plan=FaultPlan())
+    for process in here.processes:
+        process.kill()
+    here.marks.single.clear()
+    here.marks.fired[name] = 7
+    here.weather._strike(name)
+    if name.startswith(("wall", "suspend")):  # these strike the machine
+        assert (here.marks.fired[name], here.marks.single) == (8, [(name, 1)])
+    else:
+        assert (here.marks.fired[name], here.marks.single) == (7, [])
+
+
+@pytest.mark.parametrize("name", ["stall", "fin", "reset"])
+def test_what_was_done_to_a_line_is_not_done_again(name: str) -> None:
+    here = world("one", FaultPlan())
+    random = here.choices.stream("a test")
+    while not here.cable.lines:
+        here.turn()
+    (line,) = here.cable.lines.values()
+    line.stall()
+    if name == "fin":
+        line.end_writing()
+    elif name == "reset":
+        line.reset()
+    assert not here.weather.actions[name](random)
+
+
 def test_the_wall_clock_is_set_and_monotonic_time_is_not() -> None:
     here = world("one")
     before_s, wall_s = here.clock.now(), here.clock.unix_s()

@@ -7,24 +7,28 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
 from wsloop.errors import HandshakeError
+from wsloop.hub.dispatcher import COMMANDS
 from wsloop.protocol.deflate_offers import parse_offer
 from wsloop.protocol.handshake import Handshake
 from wsloop.protocol.limits import Limits
 from wsloop.testing import commands as said_commands
+from wsloop.testing import requests as said_requests
 from wsloop.testing.commands import Command, Line
 from wsloop.testing.oracle import Binary, Fault, Text, read
 from wsloop.testing.requests import UpgradeRequest, accept_for, usual_request
 from wsloop.testing.server import MemoryServer
 from wsloop.testing.strategies import (
+    binary_payloads,
     broken_handshakes,
     broken_sequences,
     close_frames,
     command_sequences,
+    commands,
     compressed_messages,
     cuttings,
     deflate_offers,
@@ -34,6 +38,7 @@ from wsloop.testing.strategies import (
     invalid_utf8,
     messages,
     network_faults,
+    repetitive_payloads,
     schedules,
     shortest,
     text_payloads,
@@ -136,9 +141,42 @@ def test_broken_handshakes_are_not(said: UpgradeRequest) -> None:
     assert request is None or not request.is_upgrade
 
 
+@given(st.data(), st.integers(4, 300))
+def test_sizes_are_kept(data: st.DataObject, size: int) -> None:
+    assert len(data.draw(binary_payloads(size))) <= size
+    assert len(data.draw(repetitive_payloads(size))) <= size
+    assert len(data.draw(compressed_messages(size)).data) <= size
+    assert len(data.draw(text_payloads(size)).decode()) <= size
+
+
+@given(st.data(), st.integers(1, 4))
+def test_fragments_are_counted(data: st.DataObject, most: int) -> None:
+    assert len(data.draw(messages(interleaved=False, max_fragments=most))) <= most
+
+
+def test_nothing_is_nothing() -> None:
+    assert find(text_payloads(0), lambda _: True) == find(binary_payloads(0), lambda _: True) == b""
+
+
+def test_every_method_is_said() -> None:
+    for name, _ in COMMANDS:
+        if name != "connect":
+            find(commands(), lambda each, name=name: each.method == name)  # type: ignore[misc]
+
+
+@given(handshakes() | broken_handshakes())
+def test_a_request_is_shown_as_it_is_made(said: UpgradeRequest) -> None:
+    assert eval(repr(said), vars(said_requests)) == said
+
+
+def test_a_header_may_be_any_line() -> None:
+    said = UpgradeRequest("GET / HTTP/1.1", ((" folded", None), ("X-Empty", "")))
+    assert eval(repr(said), vars(said_requests)) == said
+
+
 def test_the_key_of_the_rfc() -> None:
     assert accept_for("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    assert repr(usual_request("h")).startswith("UpgradeRequest('GET / HTTP/1.1', 'Host: h', ")
+    assert repr(usual_request("h")).startswith("upgrade_request('GET / HTTP/1.1', 'Host: h', ")
 
 
 @settings(max_examples=25, deadline=None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from hypothesis import strategies as st
 
-from tools.fuzz.shaping import agree, promise
+from tools.fuzz.shaping import agree, promise, promise_reason
 from wsloop.client.urls import parse_url, parse_ws_url
 from wsloop.daemon import printing, texts, units, validity
 from wsloop.daemon.config import Sources, read
@@ -107,6 +107,7 @@ def _key(text: str) -> None:
     try:
         texts.read(key, value)
     except ValueError as error:
+        promise_reason(error)
         promise(not (key.is_secret and len(value) > 7 and value in str(error)), "a secret is shown")
 
 
@@ -140,7 +141,7 @@ def _address(text: str) -> None:
 def _certificate(text: str) -> None:
     try:
         validity.dates(f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-    except ValueError:
+    except ValueError:  # of any kind: whoever asks tells that the dates cannot be read
         return
 
 

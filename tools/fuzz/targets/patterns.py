@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from hypothesis import strategies as st
 
-from tools.fuzz.shaping import agree, promise
+from tools.fuzz.shaping import agree, promise, promise_reason
 from wsloop.hub.operations.expressions import Expression
 from wsloop.hub.operations.globs import Glob
 from wsloop.hub.patterns import Patterns, is_allowed, is_pattern
@@ -29,7 +29,7 @@ def _expression(text: str, lines: list[str]) -> None:
     try:
         expression = Expression(text, FIELDS)
     except ValueError as error:
-        promise(bool(str(error)), "a fault without a reason")
+        promise_reason(error)
         return
     denied = _denied(text)
     for line in lines:
@@ -55,7 +55,7 @@ def _glob(text: str, names: list[str]) -> None:
     try:
         glob = Glob(text)
     except ValueError as error:
-        promise(bool(str(error)), "a fault without a reason")
+        promise_reason(error)
         return
     for name in names:
         agree(type(glob.matches(name)), bool, "neither yes nor no")

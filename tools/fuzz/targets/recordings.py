@@ -18,7 +18,7 @@ from wsloop.daemon.tables import safe
 from wsloop.hub.operations.results import RecordedLine
 from wsloop.observe import replay, tape
 from wsloop.protocol.redaction import Redactor
-from wsloop.protocol.walk import HEAD_END
+from wsloop.protocol.walk import LINE_END, head_end
 from wsloop.testing.deflating import Deflater
 from wsloop.testing.requests import usual_request
 from wsloop.testing.strategies import (
@@ -99,11 +99,12 @@ def _record(how: int, stream: bytes) -> None:
 
 def _is_cookie(stream: bytes) -> bool:
     """Tell whether the secret is said, and only as the value of that header of the first request."""
-    head = stream.partition(HEAD_END)[0] + b"\r\n"
+    head = stream[: head_end(stream, is_answer=False)]
+    first, *others = LINE_END.split(head)
     return (
-        head.startswith(b"GET / HTTP/1.1\r\n")
+        first == b"GET / HTTP/1.1"
         and BETWEEN not in head
-        and 0 < stream.count(SECRET) == head.count(b"\r\nCookie: " + SECRET + b"\r\n")
+        and 0 < stream.count(SECRET) == others.count(b"Cookie: " + SECRET)
     )
 
 

@@ -1,9 +1,9 @@
-"""`python -m wsloop.testing.judge URL`. Exit code 0: nothing found; 1: something; 3: nobody answers."""
+"""`python -m wsloop.testing.judge URL`. Exit code 0: nothing found; 1: something; 3: no echo server."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,17 +16,21 @@ except ModuleNotFoundError as error:
     sys.stderr.write("error: the judge needs hypothesis\nhint: pip install 'wsloop[testing]'\n")
     sys.exit(3)
 
-from wsloop.testing.judge.conversation import LENIENT, LEVELS, MUST, SHOULD
+from wsloop.testing.judge.conversation import LENIENT, LEVELS, MUST, SHOULD, Conversation
 from wsloop.testing.judge.player import PATIENCE_S, Player, dial, parse_address
 from wsloop.testing.judge.report import group_line, legend, report
+from wsloop.testing.requests import usual_request
+from wsloop.testing.wire import text
 
 if TYPE_CHECKING:
+    from wsloop.testing.judge.player import Address
     from wsloop.testing.judge.search import Case
 
 COUNT = 200
 """Conversations in one group; each shape of fault is then met several times."""
 
 FOUND, NOT_STARTED = 1, 3
+SWITCHING_PROTOCOLS = 101
 _ASKED = {MUST: (MUST,), SHOULD: (MUST, SHOULD), LENIENT: (MUST, SHOULD, LENIENT)}
 
 
@@ -57,6 +61,7 @@ def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, pat
     if unknown:
         raise click.UsageError(f"no group {unknown.pop()!r}: there are {', '.join(drawn)}")
     player, known = Player(lambda: dial(address, patience), patience), set[str]()
+    _begin(player, address)
     cases: list[Case] = []
     for name, conversations in drawn.items():
         if only and name not in only:
@@ -65,9 +70,7 @@ def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, pat
         try:
             found = search(player.play, conversations, known, count=count, seed=seed)
         except OSError as error:
-            click.echo(f"error: {address.authority} does not answer: {error}", err=True)
-            click.echo("hint: is the server running?", err=True)
-            sys.exit(NOT_STARTED)
+            _give_up(f"{address.authority} does not answer: {error}", "is the server running?")
         shown = [case for case in found if case.finding.level in _ASKED[level]]
         click.echo(group_line(name, player.played - before, len(shown)))
         cases += shown
@@ -75,6 +78,26 @@ def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, pat
     if cases:
         click.echo(f"{report(cases)}\n\n{legend(cases)}")
         sys.exit(FOUND)
+
+
+def _begin(player: Player, address: Address) -> None:
+    """Say hello, plainly; nobody can be judged who does not send that back."""
+    request = usual_request(address.authority, address.target)
+    try:
+        heard = player.play(Conversation((text("hello"),), request=request))
+    except OSError as error:
+        _give_up(f"{address.authority} does not answer: {error}", "is the server running?")
+    status = heard.answer.status
+    if status != SWITCHING_PROTOCOLS:
+        how = f"is answered with {status}" if status else "is not answered"
+        _give_up(f"a plain handshake {how}", f"is there an echo server at {address.target}?")
+    if not heard.heard.messages and heard.heard.fault is None:
+        _give_up("a plain message does not come back", f"is it an echo server that is at {address.target}?")
+
+
+def _give_up(message: str, hint: str) -> NoReturn:
+    click.echo(f"error: {message}\nhint: {hint}", err=True)
+    sys.exit(NOT_STARTED)
 
 
 if __name__ == "__main__":

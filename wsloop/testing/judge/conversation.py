@@ -66,7 +66,10 @@ def by_client(agreed: DeflateParameters | None) -> Deflate | None:
 
 def by_server(agreed: DeflateParameters | None) -> Deflate | None:
     """Return what an agreement means for what the server sends."""
-    return None if agreed is None else Deflate(agreed.server_bits or 15, not agreed.server_no_takeover)
+    if agreed is None:
+        return None
+    bits = agreed.server_bits or 15
+    return Deflate(bits, not agreed.server_no_takeover, is_strict=bits < 15)
 
 
 @dataclass(frozen=True)

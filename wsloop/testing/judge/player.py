@@ -8,7 +8,7 @@ import ssl
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from wsloop.testing.judge.agreements import IllegalAnswerError, agreement
 from wsloop.testing.judge.conversation import (
@@ -46,6 +46,9 @@ BUSY = (429, 503)
 RETRIES, RETRY_S = 20, 0.25
 """A server that limits new connections is asked again: five seconds in all."""
 
+URL_CHARS = "/?%:@!$&'()*+,;=[]"
+"""What stays as it is in a request's target; what else may not be there is percent-encoded."""
+
 HEAD_END = b"\r\n\r\n"
 
 
@@ -60,18 +63,22 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """What the Host header says."""
-        return f"{self.host}:{self.port}"
+        """What the Host header says (RFC 3986 section 3.2.2: an IPv6 address in brackets)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_address(url: str) -> Address:
     """Return the address in a URL; raises ValueError, with a text, if it is not one of a WebSocket."""
     parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a WebSocket address such as ws://127.0.0.1:8765/echo")
+    try:
+        host = parts.hostname.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError(f"{parts.hostname!r} is not the name of a host") from None
     is_tls = parts.scheme == "wss"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Address(parts.hostname, parts.port or (443 if is_tls else 80), target, is_tls)
+    return Address(host, parts.port or (443 if is_tls else 80), quote(target, URL_CHARS), is_tls)
 
 
 def dial(address: Address, patience_s: float = PATIENCE_S) -> socket.socket:

@@ -62,7 +62,8 @@ def conversation(said: Conversation, heard: Transcript) -> Iterator[str]:
     heard_said = [each for each in heard.heard.said if each != Pong(MARKER.payload)]
     for line in told(heard_said):
         yield from _wrapped("server", line)
-    yield f"        ({heard.end})"
+    if heard.answer.status in (0, 101) and not said.request.wrong:  # otherwise nobody waited for the end
+        yield f"        ({heard.end})"
 
 
 def _wrapped(who: str, line: str) -> list[str]:

@@ -18,25 +18,35 @@ from wsloop.testing.simulator.run import MIXED, Outcome, simulate
 from wsloop.testing.simulator.shrink import SHRINK_S, Shrinker
 from wsloop.testing.simulator.world import SHAPES
 
+ANY, SOME = click.IntRange(0), click.IntRange(1)
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", default=1, show_default=True, help="The first seed.")
-@click.option("--seeds", type=int, help="How many, which share the steps.  [default: with several jobs many]")
 @click.option(
-    "--steps", default=100_000, show_default=True, help="In all, or of the history: turns, arrivals, acts."
+    "--seeds", type=SOME, help="How many, which share the steps.  [default: with several jobs many]"
+)
+@click.option(
+    "--steps",
+    type=SOME,
+    default=100_000,
+    show_default=True,
+    help="In all, or of the history: turns, arrivals, acts.",
 )
 @click.option("--shape", type=click.Choice([*SHAPES, MIXED]), default=MIXED, show_default=True)
-@click.option("--jobs", default=1, show_default=True, help="Processes; 0 for one on each core.")
+@click.option("--jobs", type=ANY, default=1, show_default=True, help="Processes; 0 for one on each core.")
 @click.option(
     "--without", multiple=True, type=click.Choice(list(KIND)), help="A kind of fault to leave away."
 )
 @click.option("--plan", default="{}", help="A fault plan in JSON, as a replay command has it.")
-@click.option("--history", type=int, help="This one only.")
+@click.option("--history", type=ANY, help="This one only.")
 @click.option("--log", is_flag=True, help="Print what happens.")
 @click.option("--no-shrink", is_flag=True, help="Leave a failing history as it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--same", default=0, help="Run so many seeds twice, under two hash seeds, and compare.")
-@click.option("--digests", default=0, hidden=True)
+@click.option(
+    "--same", type=ANY, default=0, help="Run so many seeds twice, with two hash seeds, and compare."
+)
+@click.option("--digests", type=ANY, default=0, hidden=True)
 def main(
     *, seed: int, seeds: int | None, steps: int, shape: str, jobs: int, without: tuple[str, ...], plan: str,
     history: int | None, log: bool, no_shrink: bool, as_json: bool, same: int, digests: int,
@@ -49,7 +59,7 @@ def main(
         return
     if same:
         sys.exit(_compare(range(seed, seed + same)))
-    faults = msgspec.json.decode(plan, type=FaultPlan)
+    faults = _read_plan(plan)
     if without:
         kept = set(KIND if faults.kinds is None else faults.kinds) - set(without)
         faults = msgspec.structs.replace(faults, kinds=frozenset(kept))
@@ -65,6 +75,19 @@ def main(
     else:
         _tell(found, shrinks=not (no_shrink or log))
     sys.exit(0 if found.is_good else 1)
+
+
+def _read_plan(text: str) -> FaultPlan:
+    """Read a plan from JSON. Raises UsageError for what is none, or names a kind that there is not."""
+    try:
+        plan = msgspec.json.decode(text, type=FaultPlan)
+    except msgspec.MsgspecError as error:
+        example = '{"kinds":["reset"],"only":[["reset",1]]}'
+        raise click.UsageError(f"--plan is no fault plan: {error}\nhint: one looks like {example}") from None
+    named = {*(plan.kinds or ()), *(name for name, _ in plan.only or ())}
+    if unknown := sorted(named - set(KIND)):
+        raise click.UsageError(f"--plan names {unknown[0]!r}\nhint: there are {', '.join(KIND)}")
+    return plan
 
 
 def _simulate_one(
@@ -102,11 +125,16 @@ def _tell(found: report.Report, *, shrinks: bool) -> None:
 
 def _compare(seeds: range) -> int:
     """Compare seeds with themselves; return the exit code."""
-    differing, steps = many.compare(seeds)
+    differing, broken, steps = many.compare(seeds)
     for each in differing:
         click.echo(f"seed {each} was not the same twice", err=True)
+    for each in broken:
+        again = f"--seed {each} --shape {SHAPES[each % len(SHAPES)]} --steps {many.SAME_STEPS}"
+        click.echo(
+            f"seed {each} broke a promise\n  see: python -m wsloop.testing.simulator {again}", err=True
+        )
     click.echo(f"{len(seeds)} seeds twice, {steps:,} steps each time: {len(differing)} differ")
-    return 1 if differing else 0
+    return 1 if differing or broken else 0
 
 
 if __name__ == "__main__":

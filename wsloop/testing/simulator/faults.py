@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import enum
 import math
+import random
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterable, Mapping
 
     from wsloop.testing.simulator.choices import Choices
@@ -95,7 +95,7 @@ RATES = (0.3, 1.0, 1.0, 3.0)
 """How much more often than in the table a kind that is on strikes: drawn for each history."""
 
 
-class FaultPlan(msgspec.Struct, frozen=True):
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may go wrong. `kinds` None: all; `only`: single faults, (kind, number of that kind), None: all.
 
     A fault that is left away is drawn all the same, so the others stay what they were.
@@ -126,13 +126,19 @@ def missing(fired: Mapping[str, int], shapes: Iterable[str]) -> list[str]:
 
 
 class Chance:
-    """One kind in one history: `strikes` tells at each call whether it happens now, never unless `is_on`."""
+    """One kind in one history: `strikes` tells at each call whether it happens now, never unless `is_on`.
 
-    __slots__ = ("_left", "_mean", "_number", "_storm", "is_on", "name", "random")
+    `random` is for what a fault does. It begins anew with each, so that a fault that is left away changes
+    neither when the others of its kind come nor what they do.
+    """
 
-    def __init__(self, storm: Storm, name: str, mean: float, random: random.Random) -> None:
+    __slots__ = ("_left", "_mean", "_number", "_salt", "_storm", "_when", "is_on", "name", "random")
+
+    def __init__(self, storm: Storm, name: str, mean: float, when: random.Random) -> None:
         self.name = name
-        self.random = random
+        self._when = when
+        self._salt = when.getrandbits(64)
+        self.random = random.Random(self._salt)
         self._storm = storm
         self._mean = mean
         self.is_on = mean < math.inf
@@ -151,14 +157,21 @@ class Chance:
     def strike(self) -> bool:
         """Note that it is due now; return whether the plan lets it happen."""
         self._number += 1
-        return self._storm.lets(self.name, self._number)
+        if not self._storm.lets(self.name, self._number):
+            return False
+        self.random.seed(self._salt + self._number)
+        return True
+
+    def miss(self) -> None:
+        """Take back the fault that was let happen last: there was nothing that it could strike."""
+        self._storm.take_back(self.name)
 
     def _strike(self) -> bool:
         self._left = self._draw()
         return self.strike()
 
     def _draw(self) -> float:
-        return self.random.expovariate(1) * self._mean if self._mean < math.inf else math.inf
+        return self._when.expovariate(1) * self._mean if self._mean < math.inf else math.inf
 
 
 class Storm:
@@ -207,3 +220,10 @@ class Storm:
         self._marks.single.append((name, number))
         self._trace.note("fault", name, number, self.step)
         return True
+
+    def take_back(self, name: str) -> None:
+        """Count the last fault as none: it has changed nothing."""
+        if not KIND[name].is_felt:
+            self._marks.fired[name] -= 1
+        self._marks.single.pop()
+        self._trace.note("nothing", name)

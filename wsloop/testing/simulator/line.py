@@ -47,6 +47,11 @@ class Line(SimulatedSocket):
         self._pending = bytearray()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether neither end has broken it, as far as has got here."""
+        return not self._is_closed and not self._is_reset
+
+    @property
     def has_ended_writing(self) -> bool:
         """Whether this end says no more, by a fault or its own wish."""
         return self._is_write_shut

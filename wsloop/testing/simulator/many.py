@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsloop.testing.simulator.run import Outcome, simulate
 from wsloop.testing.simulator.world import SHAPES
@@ -60,17 +60,27 @@ def seeds_for(steps: int, jobs: int) -> int:
 
 
 def digests(seeds: range) -> Iterator[str]:
-    """Run a short history of each seed, in turn of each shape; return a line with its digest for each."""
+    """Run a short history of each seed, in turn of each shape; return a line for each.
+
+    It has the seed, its digest, its steps, and "broken" behind them if a promise was broken.
+    """
     for seed in seeds:
         outcome = simulate(seed, SAME_STEPS, shape=SHAPES[seed % len(SHAPES)])
-        yield f"{seed} {outcome.digest} {outcome.steps}"
+        yield f"{seed} {outcome.digest} {outcome.steps}{' broken' if outcome.failure else ''}"
 
 
-def compare(seeds: range) -> tuple[list[int], int]:
+class Comparison(NamedTuple):
+    """Of seeds with themselves: those whose digests differ, those that broke a promise, and their steps."""
+
+    differing: list[int]
+    broken: list[int]
+    steps: int
+
+
+def compare(seeds: range) -> Comparison:
     """Run the seeds in two processes with different hash seeds.
 
-    Returns the seeds whose digests differ, and how many steps were made by each. Raises
-    CalledProcessError if one of them fails.
+    Raises CalledProcessError if one of them fails.
     """
     command = [sys.executable, "-m", "wsloop.testing.simulator", "--digests", f"{len(seeds)}"]
     command += ["--seed", f"{seeds.start}"]
@@ -85,4 +95,6 @@ def compare(seeds: range) -> tuple[list[int], int]:
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
     differing = [int(one.split()[0]) for one, other in zip(*told, strict=True) if one != other]
-    return differing, sum(int(each.split()[2]) for each in told[0])
+    words = [each.split() for each in told[0]]
+    broken = [int(each[0]) for each in words if each[3:]]
+    return Comparison(differing, broken, sum(int(each[2]) for each in words))

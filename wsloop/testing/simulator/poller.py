@@ -16,9 +16,8 @@ from wsloop.testing.simulator.sockets import SimulatedListener, SimulatedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
 
-    from wsloop.testing.simulator.faults import Storm
+    from wsloop.testing.simulator.faults import Chance, Storm
     from wsloop.testing.simulator.network import Descriptors
 
 MAX_EVENTS = (1, 2, 4, 512)
@@ -99,7 +98,7 @@ class SimulatedPoller:
         if len(ready) > 1:
             self._disturb(ready)
         if self._spurious is not None and self._spurious.strikes():
-            self._add_spurious(self._spurious.random, ready)
+            self._add_spurious(self._spurious, ready)
         self.reported = len(ready)
         return ready
 
@@ -140,8 +139,11 @@ class SimulatedPoller:
             if self.maybe.pop(fd, self) is None:
                 self.maybe[fd] = None
 
-    def _add_spurious(self, random: Random, ready: Ready) -> None:
+    def _add_spurious(self, spurious: Chance, ready: Ready) -> None:
+        """Report one more, whoever it is."""
         reported = {fd for fd, _ in ready}
         others = [each for each in self._interests.items() if each[1] and each[0] not in reported]
         if others:
-            ready.append(random.choice(others))
+            ready.append(spurious.random.choice(others))
+        else:
+            spurious.miss()

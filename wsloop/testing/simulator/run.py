@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 HISTORY_STEPS = 12_000
 """Of each history, before its calm: long enough for several crashes, short enough to look at."""
 
+COLLECT_EVERY = 50
+"""Histories after which all that they left is collected. What outlives a few histories is old to the
+collector, which would look at it once in thousands: the process would grow by 10 MB in a million steps."""
+
 MIXED = "mixed"
 """The shape of a run whose histories have all shapes, one after the other."""
 
@@ -136,6 +140,9 @@ def simulate(
             number += 1
             if is_single:
                 break
+            if not (number - first_history) % COLLECT_EVERY:
+                del world
+                gc.collect()
     return Outcome(
         seed=seed,
         steps=done,
@@ -181,7 +188,8 @@ def _play(world: World, steps: int, own_faults: OwnFaults) -> Violation | None:
                 return own_faults.found
         world.calm()
     except Violation as violation:
-        return violation
+        # What went wrong in the server before is the cause, whatever it has led to.
+        return own_faults.found or violation
     except Exception as error:
         # Of an actor, a checker or the simulator itself: a seed to be looked at as well.
         return _told("unforeseen", error)

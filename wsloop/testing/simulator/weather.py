@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from wsloop.testing.simulator.faults import Chance
     from wsloop.testing.simulator.line import Line
     from wsloop.testing.simulator.process import Process
     from wsloop.testing.simulator.sockets import SimulatedSocket
@@ -54,6 +55,7 @@ GUST_CHANCE = 0.6
 class Weather:
     """What happens to a world by itself. `next_s`: when to call `run`, between two turns.
 
+    `actions` return whether they have changed anything: a fault that found nobody to strike is no fault.
     `troubled_s`: when one of `TROUBLES`, or a turn that was slow, last began or ended.
     """
 
@@ -63,7 +65,7 @@ class Weather:
         self._repairs: dict[int, tuple[Callable[..., object], tuple[object, ...]]] = {}
         self._repair_number = 0
         self.troubled_s = world.clock.now()
-        self.actions: dict[str, Callable[[Random], object]] = {
+        self.actions: dict[str, Callable[[Random], bool]] = {
             "emfile": self.run_short_of_descriptors,
             "reset": self.reset_a_line,
             "fin": self.end_a_direction,
@@ -92,11 +94,11 @@ class Weather:
 
     def gust(self) -> None:
         """Let strike once more what may: what is lost now is not talked of in a moment."""
-        storm = self._world.storm
+        storm, gust = self._world.storm, self._world.choices.stream("gust")
         for name in GUST:
             chance, may = storm[name], storm.plan.allows(name) and self._world.shape in KIND[name].shapes
-            if may and chance.random.random() < GUST_CHANCE and chance.strike():
-                self.actions[name](chance.random)
+            if may and gust.random() < GUST_CHANCE and chance.strike():
+                self._act(chance)
 
     def end(self) -> None:
         """Repair everything now; nothing more happens by itself."""
@@ -117,10 +119,14 @@ class Weather:
     def _strike(self, name: str) -> None:
         chance = self._world.storm[name]
         if chance.strike():
-            self.actions[name](chance.random)
-            if name in TROUBLES:
-                self.troubled_s = self._world.clock.now()
+            self._act(chance)
         self._plan(name)
+
+    def _act(self, chance: Chance) -> None:
+        if not self.actions[chance.name](chance.random):
+            chance.miss()
+        elif chance.name in TROUBLES:
+            self.troubled_s = self._world.clock.now()
 
     def _later(self, delay_s: float, repair: Callable[..., object], *arguments: object) -> None:
         self._repair_number += 1
@@ -138,35 +144,42 @@ class Weather:
     # -- clients -----------------------------------------------------------------------------
 
     def _any_line(self, random: Random) -> Line | None:
-        lines = list(self._world.cable.lines.values())
+        # One that was reset, and not looked at since, is beyond all that could happen to it.
+        lines = [each for each in self._world.cable.lines.values() if each.is_whole]
         return random.choice(lines) if lines else None
 
-    def reset_a_line(self, random: Random) -> None:
+    def reset_a_line(self, random: Random) -> bool:
         """As a router does: both ends find the connection reset."""
         line = self._any_line(random)
         if line is not None:
             line.reset()
+        return line is not None
 
-    def end_a_direction(self, random: Random) -> None:
+    def end_a_direction(self, random: Random) -> bool:
         """As a proxy does: the client's direction ends behind what it has said."""
         line = self._any_line(random)
-        if line is not None:
-            line.end_writing()
+        if line is None or line.has_ended_writing:
+            return False
+        line.end_writing()
+        return True
 
-    def lose_a_client(self, random: Random) -> None:
+    def lose_a_client(self, random: Random) -> bool:
         """Its power is gone. Whose line it is hears "vanished"."""
         line = self._any_line(random)
         if line is not None:
             line.vanish()
+        return line is not None
 
-    def stall_a_client(self, random: Random) -> None:
+    def stall_a_client(self, random: Random) -> bool:
         """Let it read nothing."""
         line = self._any_line(random)
-        if line is not None and line.reads:
-            line.stall()
-            self._later(random.choice(STALLS_S), line.go_on)
+        if line is None or not line.reads:
+            return False
+        line.stall()
+        self._later(random.choice(STALLS_S), line.go_on)
+        return True
 
-    def slow_a_line(self, random: Random) -> None:
+    def slow_a_line(self, random: Random) -> bool:
         """Both directions, for good: the client will have another line some day."""
         line = self._any_line(random)
         if line is not None:
@@ -175,42 +188,50 @@ class Weather:
                 end.jitter_s = random.uniform(0.0, 0.5)
                 end.bytes_per_s = random.choice((0.0, 2_000.0, 50_000.0))
                 end.capacity_bytes = random.choice((2_000, 65_536))
+        return line is not None
 
     # -- the machine -------------------------------------------------------------------------
 
-    def set_the_wall_clock(self, jump_s: float) -> None:
+    def set_the_wall_clock(self, jump_s: float) -> bool:
         """Somebody sets it, by hand or by NTP."""
         self._world.clock.offset_s += jump_s
+        return True
 
-    def suspend(self, random: Random) -> None:
+    def suspend(self, random: Random) -> bool:
         """Everything stands still, and finds that it is later."""
         self._world.clock.advance(random.choice(SUSPENDS_S))
+        return True
 
-    def run_short_of_descriptors(self, random: Random) -> None:
+    def run_short_of_descriptors(self, random: Random) -> bool:
         """Lower a process's limit to what it has open, or a few more."""
         process = random.choice(self._world.processes)
         descriptors = process.network.descriptors
         descriptors.limit = len(descriptors) + random.randrange(3)
         self._later(random.choice(SHORTAGES_S), setattr, descriptors, "limit", DESCRIPTORS)
+        return process.house is not None
 
     # -- processes ---------------------------------------------------------------------------
 
-    def stop_a_process(self, random: Random) -> None:
+    def stop_a_process(self, random: Random) -> bool:
         """SIGSTOP; what is sent to it waits in the network."""
         process = random.choice(self._world.processes)
         process.stopped_until_s = self._world.clock.now() + random.choice(STOPS_S)
+        return process.house is not None
 
-    def crash_a_door(self, random: Random) -> None:
+    def crash_a_door(self, random: Random) -> bool:
         """SIGKILL for the server or a worker."""
-        self._crash(random.choice(self._world.doors), random)
+        return self._crash(random.choice(self._world.doors), random)
 
-    def crash_the_hub(self, random: Random) -> None:
+    def crash_the_hub(self, random: Random) -> bool:
         """SIGKILL for the hub process: the history is gone with it."""
-        self._crash(self._world.process(HUB), random)
+        return self._crash(self._world.process(HUB), random)
 
-    def _crash(self, process: Process, random: Random) -> None:
+    def _crash(self, process: Process, random: Random) -> bool:
+        if process.house is None:
+            return False
         process.kill()
         self._later(random.choice(CRASHED_S), process.start)
+        return True
 
     # -- links -------------------------------------------------------------------------------
 
@@ -219,13 +240,14 @@ class Weather:
         links = worker.links() if worker.house is not None else []
         return random.choice(links) if links else None
 
-    def cut_a_link(self, random: Random) -> None:
+    def cut_a_link(self, random: Random) -> bool:
         """Reset it at both ends."""
         link = self._any_link(random)
         if link is not None:
             link.reset()
+        return link is not None
 
-    def slow_a_link(self, random: Random) -> None:
+    def slow_a_link(self, random: Random) -> bool:
         """Both directions, for the link's life."""
         link = self._any_link(random)
         if link is not None:
@@ -233,12 +255,15 @@ class Weather:
                 end.delay_s = random.uniform(0.0, 1.0)
                 end.jitter_s = random.uniform(0.0, 0.5)
                 end.bytes_per_s = random.choice((0.0, 20_000.0))
+        return link is not None
 
-    def part_a_link(self, random: Random) -> None:
+    def part_a_link(self, random: Random) -> bool:
         """Hold what a worker and the hub process say, in one direction or both; a new link does not help."""
         worker = random.choice(self._world.doors)
         ways, duration_s = random.choice(WAYS), random.choice(PARTITIONS_S)
-        if worker.house is not None:
-            ends = [(link, link.peer)[way] for link in worker.links() for way in ways]
-            worker.network.part(ends)
-            self._later(duration_s, worker.network.reunite)
+        if worker.house is None:
+            return False
+        ends = [(link, link.peer)[way] for link in worker.links() for way in ways]
+        worker.network.part(ends)
+        self._later(duration_s, worker.network.reunite)
+        return True

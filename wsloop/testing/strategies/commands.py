@@ -23,11 +23,12 @@ BAD_LINES = (
 
 
 def commands(channels: tuple[str, ...] = CHANNELS) -> st.SearchStrategy[Command]:
-    """Draw single commands with id 0, every method, its fields mostly right."""
+    """Draw single commands with id 0, every method but `connect`, its fields mostly right."""
     channel = st.sampled_from(channels)
     data = st.none() | st.integers(-5, 5) | st.text(max_size=8) | st.just({"text": "hello"})
     offset, epoch = st.integers(0, 5), st.sampled_from(("", "abcd"))
     since = st.builds(lambda offset, epoch: {"offset": offset, "epoch": epoch}, offset, epoch)
+    token = st.sampled_from(("", "no.such.token"))
     build = st.builds
     return st.one_of(
         build(lambda name: command("subscribe", channel=name), channel),
@@ -45,6 +46,14 @@ def commands(channels: tuple[str, ...] = CHANNELS) -> st.SearchStrategy[Command]
             offset,
             epoch,
         ),
+        build(
+            lambda name, offset, epoch: command("ack", channel=name, offset=offset, epoch=epoch),
+            channel,
+            offset,
+            epoch,
+        ),
+        build(lambda name, token: command("sub_refresh", channel=name, token=token), channel, token),
+        build(lambda token: command("refresh", token=token), token),
         build(lambda data: command("rpc", method="sum", data=data), data),
         build(lambda data: command("send", data=data), data),
         st.just(command("ping")),

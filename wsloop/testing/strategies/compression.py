@@ -10,6 +10,12 @@ from wsloop.testing.wire import BINARY, TEXT
 
 SENTENCE = b'{"push":{"channel":"chat:index","pub":{"data":{"text":"hello, hello, world"},"offset":17}}}'
 
+LEAST_SAID = 8
+"""Bytes that a compressor refers back to instead of saying them again."""
+
+FAR_BYTES = (0, 300, 600, 3000, 9000)
+"""Between what is said twice: within and beyond the windows from 9 to 13 bits."""
+
 
 def deflate_offers() -> st.SearchStrategy[DeflateParameters]:
     """Draw legal offers of a client's, all parameters on and off, windows from 8 to 15 bits."""
@@ -25,24 +31,38 @@ def deflate_offers() -> st.SearchStrategy[DeflateParameters]:
 
 
 def repetitive_payloads(max_size: int = 20_000) -> st.SearchStrategy[bytes]:
-    """Draw what compresses well and badly: bytes, texts, slices of JSON, short runs repeated many times."""
+    """Draw what compresses well and badly: bytes, texts, slices of JSON, short runs repeated many times.
+
+    None is longer than `max_size` bytes (1 or more).
+    """
+    run = st.binary(min_size=1, max_size=min(50, max_size))
     return st.one_of(
-        st.binary(max_size=200),
-        st.text(max_size=100).map(str.encode),
+        st.binary(max_size=min(200, max_size)),
+        st.text(max_size=min(100, max_size // 4)).map(str.encode),
         st.integers(0, min(3000, max_size)).map(lambda n: (SENTENCE * (n // len(SENTENCE) + 1))[:n]),
-        st.tuples(st.binary(min_size=1, max_size=50), st.integers(1, max(1, max_size // 50))).map(
-            lambda pair: pair[0] * pair[1]
-        ),
+        st.tuples(run, st.integers(1, max(1, max_size // 50))).map(lambda pair: pair[0] * pair[1]),
     )
+
+
+def _coming_back(max_size: int) -> st.SearchStrategy[bytes]:
+    """Draw what is said, and said again behind something else."""
+    said = st.binary(min_size=LEAST_SAID, max_size=max(LEAST_SAID, min(50, max_size // 4)))
+    between = st.sampled_from([each for each in FAR_BYTES if each <= max_size // 2])
+    return st.builds(lambda said, between: said + b"-" * between + said, said, between)
 
 
 @st.composite
 def compressed_messages(draw: st.DrawFn, max_size: int = 20_000) -> Deflated:
-    """Draw messages to be sent compressed, in one or several frames."""
+    """Draw messages of at most `max_size` bytes (4 or more), to be sent compressed, in one or more frames."""
     opcode = draw(st.sampled_from((TEXT, BINARY)))
-    repeated = st.tuples(st.text(min_size=1, max_size=12), st.integers(1, max(1, max_size // 50)))
-    texts = text_payloads() | repeated.map(lambda pair: (pair[0] * pair[1]).encode())
-    data = draw(texts if opcode == TEXT else binary_payloads() | repetitive_payloads(max_size))
+    widest = max_size // 4  # characters; the longest are four bytes
+    repeated = st.tuples(
+        st.text(min_size=1, max_size=min(12, widest)), st.integers(1, max(1, max_size // 50))
+    )
+    texts = text_payloads(min(90, widest)) | repeated.map(lambda pair: (pair[0] * pair[1]).encode())
+    others = binary_payloads(min(2100, max_size)) | repetitive_payloads(max_size)
+    comes_back = opcode == BINARY and max_size > 2 * LEAST_SAID and draw(st.booleans())
+    data = draw(_coming_back(max_size) if comes_back else texts if opcode == TEXT else others)
     cuts = tuple(draw(st.lists(st.integers(0, 500), max_size=3)))
     return Deflated(opcode, data, cuts, draw(st.sampled_from((False, False, False, True))))
 

@@ -70,9 +70,9 @@ def messages(
     is None, text and binary messages are drawn.
     """
     opcode, payload = draw(_payloads() if payloads is None else payloads)
-    cuts = draw(st.lists(st.integers(0, 200), max_size=max_fragments - 2))
+    cuts = draw(st.lists(st.integers(0, 200), max_size=max(max_fragments - 2, 0)))
     parts = cut_at(*cuts).pieces(payload) or [b""]
-    if draw(st.booleans()):
+    if max_fragments > 1 and draw(st.booleans()):
         parts.insert(draw(st.integers(0, len(parts))), b"")
     frames = []
     for index, part in enumerate(parts):

@@ -37,17 +37,16 @@ def text_payloads(max_size: int = 90) -> st.SearchStrategy[bytes]:
     return st.one_of(
         st.text(max_size=min(max_size, 40)),
         utf8_edge_cases().map(lambda said: said[:max_size]),
-        st.integers(1, max_size).map(lambda n: ("\u00e9\u20ac\U0001f600" * n)[:n]),
+        st.integers(min(1, max_size), max_size).map(lambda n: ("\u00e9\u20ac\U0001f600" * n)[:n]),
     ).map(str.encode)
 
 
 def binary_payloads(max_size: int = 2100) -> st.SearchStrategy[bytes]:
-    """Draw any bytes, and lengths on both sides of what a short header can say (125, 126)."""
-    return st.one_of(
-        st.binary(max_size=min(max_size, 40)),
-        st.integers(40, max(40, max_size // 3)).map(lambda n: b"\x00\xff7" * n),
-        st.sampled_from((124, 125, 126, 127, 128)).map(lambda n: b"\xaa" * n),
-    )
+    """Draw at most `max_size` bytes: any, and lengths around what a short header can say (125, 126)."""
+    runs = st.integers(min(40, max_size // 3), max_size // 3).map(lambda n: b"\x00\xff7" * n)
+    edges = [n for n in (124, 125, 126, 127, 128) if n <= max_size]
+    bytes_ = st.binary(max_size=min(max_size, 40)) | runs
+    return bytes_ | st.sampled_from(edges).map(lambda n: b"\xaa" * n) if edges else bytes_
 
 
 def invalid_utf8() -> st.SearchStrategy[bytes]:

@@ -59,3 +59,19 @@ def test_a_position_that_is_not_there_is_found() -> None:
         p5_window.check_top(scene(), "ben", book(5), at(3), at(6))
     with broken("P5", "ben was sent back to offset 2", "having seen offset 3"):
         p5_window.check_top(scene(), "ben", book(5), at(3), at(2))
+
+
+def test_a_history_has_all_that_was_certainly_kept() -> None:
+    five = book(5)  # of which it keeps three
+    for offsets, limit in (([3, 4, 5], -1), ([5, 4, 3], -1), ([3], 1), ([5], 1), ([], 0)):
+        p5_window.check_read(scene(5.0), "bea", five, at(5), offsets, limit)
+    p5_window.check_read(scene(99.0), "bea", five, at(5), [], -1)
+    p5_window.check_read(scene(5.0), "bea", five, at(5, "other"), [], -1)
+    p5_window.check_read(scene(5.0), "bea", book(), at(0), [], -1)
+    for offsets, limit in (([], -1), ([4, 5], -1), ([], 1), ([5], 2)):
+        with broken("P5", "of which 3 were certainly kept"):
+            p5_window.check_read(scene(5.0), "bea", five, at(5), offsets, limit)
+    with broken("P5", "without its newest"):
+        p5_window.check_read(scene(5.0), "bea", five, at(5), [2, 3, 4], -1)
+    with broken("P5", "of which 1 were certainly kept"):
+        p5_window.check_read(scene(5.0), "bea", book(5, rules=CACHE), at(5), [], -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -94,6 +95,19 @@ def test_acknowledgements_are_read_in_each_form() -> None:
         ("placed", "d", NOWHERE, True),
     ]
     assert not desk.phone.under_way
+
+
+def test_one_waits_since_the_oldest_command_that_has_no_answer() -> None:
+    desk = Desk()
+    assert desk.phone.waits_since_s == math.inf
+    for now_s, command in ((1.0, "a"), (30.0, "b"), (60.0, "c")):
+        desk.phone.scene.now_s = now_s
+        desk.phone.number(command)
+    assert desk.phone.waits_since_s == 1.0
+    desk.hear(b'{"id":1,"publish":{}}', b'{"id":3,"publish":{}}')
+    assert desk.phone.waits_since_s == 30.0
+    desk.hear(b'{"id":2,"error":{"code":100,"message":"m"}}')
+    assert desk.phone.waits_since_s == math.inf
 
 
 def test_what_is_rare_is_read_as_json() -> None:

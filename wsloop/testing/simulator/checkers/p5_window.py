@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsloop.testing.simulator.model.ledger import Place
+
 if TYPE_CHECKING:
-    from wsloop.testing.simulator.model.ledger import Book, Place
+    from wsloop.testing.simulator.model.ledger import Book
     from wsloop.testing.simulator.model.scene import Scene
 
 
@@ -41,6 +43,25 @@ def check_refused(scene: Scene, who: str, book: Book, asked: Place, top: Place) 
         scene.broken(
             "P5", f"{who} was not recovered in {book.name} from {asked} to {top}, all of which was kept"
         )
+
+
+def check_read(scene: Scene, who: str, book: Book, top: Place, offsets: list[int], limit: int) -> None:
+    """Judge which of a stream, at `top`, a history reply gave: all that was certainly kept, if it may (-1).
+
+    With a `limit`, from whichever end, as many of these as it allows.
+    """
+    kept = 0
+    while kept < top.offset and is_held(book, Place(top.epoch, top.offset - kept - 1), top, scene.now_s):
+        kept += 1
+        if book.rules.is_cache:
+            break  # of more the newest alone is certain here
+    least = kept if limit < 0 else min(kept, limit)
+    if len(offsets) < least:
+        scene.broken(
+            "P5", f"{who} read {len(offsets)} of {book.name} at {top}, of which {kept} were certainly kept"
+        )
+    if limit < 0 and kept and top.offset not in offsets:
+        scene.broken("P5", f"{who} read {book.name} at {top} without its newest")
 
 
 def check_top(scene: Scene, who: str, book: Book, before: Place, top: Place) -> None:

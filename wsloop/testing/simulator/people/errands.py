@@ -135,8 +135,6 @@ def rush(person: Person, phone: Phone) -> None:
 
 
 def _submit(person: Person, phone: Phone, messages: list[Message]) -> None:
-    if not phone.under_way:
-        person.asked_s = person.town.scene.now_s
     lines = [person.command_to_publish(phone, message) for message in messages]
     if len(lines) == 1 or (sum(map(len, lines)) < MESSAGE_BYTES - 100 and person.chance.random() < 0.5):
         phone.say(b"\n".join(lines))
@@ -158,7 +156,6 @@ def say_much(person: Person, phone: Phone) -> None:
     """Publish more in one message than there is time for in a turn."""
     if not person.writer.waiting and not phone.under_way:
         messages = [person.writer.compose(person.town.topic, "", 0) for _ in range(MUCH[0])]
-        person.asked_s = person.town.scene.now_s
         phone.say(b"\n".join([person.command_to_publish(phone, each) for each in messages]))
 
 
@@ -186,7 +183,6 @@ def ask_much(person: Person, phone: Phone) -> None:
     membership = _any(person)
     if membership.is_server_side or phone.under_way:
         return
-    person.asked_s = person.town.scene.now_s
     lines = [_head_count(phone, membership) for _ in range(person.chance.choice(MUCH))]
     phone.say(b"\n".join(lines))
     phone.say(_head_count(phone, membership))
@@ -345,6 +341,7 @@ def _check_history(person: Person, question: Question, found: Reply) -> None:
         p3_order.check_same(
             scene, person.name, book, Place(top.epoch, each["offset"]), b'"%b"' % each["data"].encode()
         )
+    p5_window.check_read(scene, person.name, book, top, offsets, limit)
     step = -1 if question.reverse else 1
     if offsets and offsets != list(range(offsets[0], offsets[0] + step * len(offsets), step)):
         scene.broken("P4", f"{person.name} read offsets {offsets} of {book.name}")

@@ -65,7 +65,7 @@ class Person:
         self.phone: Phone | None = None
         self.door: Process | None = None
         self.client = ""
-        self.asked_s = self.dialled_s = self.renewed_s = 0.0
+        self.dialled_s = self.renewed_s = 0.0
         self.ping_s = 0.0
         self.memberships: dict[bytes, Membership] = {}
         self.readers: dict[bytes, Reader] = {}
@@ -127,7 +127,7 @@ class Person:
             return now_s > self.dialled_s + PATIENCE_S
         if self.ping_s and now_s > phone.heard_s + self.ping_s + SILENCE_S:
             return True
-        return bool(phone.under_way) and now_s > self.asked_s + PATIENCE_S
+        return now_s > phone.waits_since_s + PATIENCE_S
 
     def _is_on_a_bad_line(self) -> bool:
         """Tell whether the line was made slow or narrow for good: in the calm one takes another."""
@@ -137,7 +137,7 @@ class Person:
     def dial(self) -> None:
         """Connect, and say so."""
         town, chance = self.town, self.chance
-        self.dialled_s = self.asked_s = town.scene.now_s
+        self.dialled_s = town.scene.now_s
         self.door = chance.choice(town.world.doors)
         phone = Phone(town.scene, self.name, self, self.readers, chance)
         self.line = call(town, self.door, phone, self._on_end, f"10.0.0.{chance.randrange(1, 9)}")

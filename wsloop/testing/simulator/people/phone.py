@@ -6,6 +6,7 @@ slicing, and every so often as JSON besides, so that the shortcut is checked; ev
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -74,7 +75,9 @@ class Phone(Socket):
     connections, for a mask costs 1 us with every message.
     """
 
-    __slots__ = ("_last_id", "_lines", "_listener", "_mask", "heard_s", "is_quick", "readers", "under_way")
+    __slots__ = (
+        "_asked_s", "_last_id", "_lines", "_listener", "_mask", "heard_s", "is_quick", "readers", "under_way",
+    )  # fmt: skip
 
     def __init__(
         self, scene: Scene, who: str, listener: Listener, readers: Mapping[bytes, Reader], chance: Random
@@ -82,6 +85,7 @@ class Phone(Socket):
         super().__init__(scene, who)
         self.readers = readers
         self.under_way: dict[int, object] = {}
+        self._asked_s: dict[int, float] = {}
         self.heard_s = scene.now_s
         self.is_quick = False
         self._listener = listener
@@ -89,12 +93,18 @@ class Phone(Socket):
         self._lines = chance.randrange(WHOLE_EVERY)
         self._mask = NO_MASK if chance.random() < 0.8 else chance.randbytes(4)
 
+    @property
+    def waits_since_s(self) -> float:
+        """When the oldest command without an answer was said; infinity if there is none."""
+        return next(iter(self._asked_s.values()), math.inf)
+
     # -- saying ------------------------------------------------------------------------------
 
     def number(self, command: object) -> int:
         """Return the id of a command about to be said; `command` is handed back with its answer."""
         self._last_id += 1
         self.under_way[self._last_id] = command
+        self._asked_s[self._last_id] = self.scene.now_s
         return self._last_id
 
     def say(self, line: bytes) -> None:
@@ -168,9 +178,11 @@ class Phone(Socket):
 
     def _take_reply(self, line: bytes) -> None:
         stop = line.index(b",", 6)
-        command = self.under_way.pop(int(line[6:stop]), None)
+        number = int(line[6:stop])
+        command = self.under_way.pop(number, None)
         if command is None:
             self.scene.broken("speech", f"{self.who} was given the reply {line[:80]!r}, having asked nothing")
+        del self._asked_s[number]
         if line.startswith(PLACED, stop + 1):
             begin = stop + 21
             end = line.index(b",", begin)
