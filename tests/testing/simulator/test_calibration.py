@@ -22,7 +22,6 @@ from wsloop.loop.reactor import Reactor
 from wsloop.server.connection import Connection
 from wsloop.server.fan_out import PacedFanOut, _Job
 from wsloop.server.lifecycle import State
-from wsloop.server.output import Output
 from wsloop.server.slowness import Slowness
 from wsloop.server.upkeep import Upkeep
 from wsloop.testing.simulator.run import simulate
@@ -135,10 +134,6 @@ def serve_all(real: Any) -> Any:
     return lambda self, job, _budget: real(self, job, len(job.receivers))
 
 
-def ping_nobody_who_is_behind(real: Any) -> Any:
-    return lambda self, frame: None if self._mailbox is not None else real(self, frame)
-
-
 def take_everybody_for_alive(real: Any) -> Any:
     def tend_pulse(self: Any) -> float:
         self._was_heard = True
@@ -169,7 +164,6 @@ BUGS: dict[str, Bug] = {
     "timers are not cancelled": _bug(Reactor, "cancel", _nothing, "bounds", "faults", "own fault"),
     "who leaves stays present": _bug(MemoryPresence, "remove", _nothing, "rest"),
     "a fan-out takes one turn": _bug(PacedFanOut, "_serve", serve_all, "budget"),
-    "who is behind is not pinged": _bug(Output, "send_beat", ping_nobody_who_is_behind, "pulse"),
     "nobody is found dead": _bug(Upkeep, "_tend_pulse", take_everybody_for_alive, "pulse"),
     "nobody is pinged": _bug(Upkeep, "_tend_pulse", lambda _: lambda _: math.inf, "rest", "P8"),
 }
