@@ -59,7 +59,7 @@ def tapped(takes: list[int | None] | None = None) -> tuple[WireTap, Sock, Any]:
     sock = Sock(takes)
     outbox = SimpleNamespace(high_bytes=1000, low_bytes=100)
     connection: Any = SimpleNamespace(
-        id=9, peer="10.0.0.1:1", state=State.OPEN, _outbox=outbox, _paused=False
+        id=9, peer="10.0.0.1:1", state=State.OPEN, _outbox=outbox, _paused=False, _going_on=False
     )
     made: Any = sock
     return WireTap(scene(), connection, made, {}), sock, connection
@@ -211,6 +211,13 @@ def test_who_does_not_answer_is_not_pinged_again() -> None:
     tap.queue.append(BEAT)
     connection._paused = False
     tap.queue.append(BEAT)  # it was not read when it was pinged
+    sock_step, tap._scene.step = tap._scene.step, 76
+    sock.recv(10)
+    tap._scene.step = sock_step
+    connection._going_on = True
+    tap.queue.append(BEAT)
+    connection._going_on = False
+    tap.queue.append(BEAT)  # what was read before it was taken behind it
     with broken("pulse", "a second ping"):
         tap.queue.append(BEAT)
 

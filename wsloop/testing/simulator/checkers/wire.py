@@ -192,8 +192,11 @@ class WireTap:
 
     @property
     def is_unheard(self) -> bool:
-        """Whether the server does not read at this moment: then it need not take silence for death."""
-        return self._connection._paused
+        """Whether the server reads nothing at this moment, or has not taken all that it has read.
+
+        Then it need not take silence for death: what it takes after the ping counts as heard after it.
+        """
+        return self._connection._paused or self._connection._going_on
 
     def check_ping(self) -> None:
         """Judge that a ping is queued: none before it waits for an answer."""
