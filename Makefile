@@ -46,7 +46,7 @@ SIMULATOR := $(BIN)/python -m wsloop.testing.simulator
 simulate: $(VENV)/.dev  ## the real server on virtual time over a hostile network (SEED=1 STEPS=1000000)
 	$(SIMULATOR) --seed $(or $(SEED),1) --steps $(or $(STEPS),1000000) --jobs 0 $(ARGS)
 
-simulate-same: $(VENV)/.dev  ## 1,000 seeds twice, under two hash seeds: the histories are the same (SEEDS=1000)
+simulate-same: $(VENV)/.dev  ## 1,000 seeds twice, and under another hash seed: the same histories (SEEDS=1000)
 	$(SIMULATOR) --seed $(or $(SEED),1) --same $(or $(SEEDS),1000)
 
 simulate-ci: $(VENV)/.dev

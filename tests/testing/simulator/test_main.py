@@ -118,6 +118,27 @@ def test_a_seed_that_broke_a_promise_is_named_though_it_was_the_same_twice(
     assert again.stderr.startswith("violation: strict: something happened")
 
 
+def test_the_same_twice_is_not_enough_if_another_hash_seed_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = iter(["5 a 10\n", "5 a 10\n", "5 b 10\n"])
+    seen: list[str] = []
+
+    def popen(*_args: object, env: dict[str, str], **_kwargs: object) -> SimpleNamespace:
+        seen.append(env["PYTHONHASHSEED"])
+        return SimpleNamespace(communicate=lambda: (next(lines), ""), returncode=0)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    assert run("--same 1 --seed 5").exit_code == 1
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_long_run_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_with(monkeypatch, Strict())
+    told = run("--seeds 60 --steps 60 --shape one").stderr.splitlines()
+    assert len(told) == 20
+    assert told[-1].startswith("60 of 60 seeds, ")
+    assert not run("--seeds 5 --steps 60 --shape one").stderr
+
+
 def test_digests_are_lines() -> None:
     result = run("--digests 2 --seed 8")
     assert [line.split()[0] for line in result.output.splitlines()] == ["8", "9"]

@@ -87,6 +87,13 @@ def test_a_history_that_fails_fails_again_by_itself(monkeypatch: pytest.MonkeyPa
     assert again == found
 
 
+def test_an_exception_while_a_world_is_made_tells_which_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors, "people", lambda _here: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        simulate(9, 100, first_history=4)
+    assert caught.value.__notes__ == ["before the first step of history 9.4, one"]
+
+
 def test_an_unforeseen_exception_is_a_violation_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     look_with(monkeypatch, Strict(10, error=KeyError("oops")))
     outcome = simulate(1, 100)

@@ -198,3 +198,16 @@ def test_arrivals_acts_and_turns_are_steps_and_those_who_do_nothing_take_none() 
     idle.run_for(1.0)
     assert idle.agenda.called > here.agenda.called + 1000
     assert idle.steps - idle.turns == arrivals_and_acts
+
+
+def test_a_loop_that_is_busy_for_nothing_is_a_violation() -> None:
+    here = world("one")
+    (server,) = here.processes
+
+    def again() -> None:
+        server.reactor.call_soon(again)
+
+    again()
+    with pytest.raises(Violation, match="spin: server was busy for 1000 turns"):
+        here.run_for(60.0)
+    assert server.busy_turns > 1000

@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -17,6 +18,9 @@ from wsloop.testing.simulator.faults import KIND, FaultPlan
 from wsloop.testing.simulator.run import MIXED, Outcome, simulate
 from wsloop.testing.simulator.shrink import SHRINK_S, Shrinker
 from wsloop.testing.simulator.world import SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ANY, SOME = click.IntRange(0), click.IntRange(1)
 
@@ -44,7 +48,7 @@ ANY, SOME = click.IntRange(0), click.IntRange(1)
 @click.option("--no-shrink", is_flag=True, help="Leave a failing history as it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
-    "--same", type=ANY, default=0, help="Run so many seeds twice, with two hash seeds, and compare."
+    "--same", type=ANY, default=0, help="Run so many seeds twice, and with another hash seed, and compare."
 )
 @click.option("--digests", type=ANY, default=0, hidden=True)
 def main(
@@ -68,7 +72,9 @@ def main(
     else:
         jobs = jobs or many.cores()
         count = seeds or (1 if jobs == 1 else many.seeds_for(steps, jobs))
-        outcomes = many.simulate_many(range(seed, seed + count), -(-steps // count), jobs, shape, faults)
+        outcomes = many.simulate_many(
+            range(seed, seed + count), -(-steps // count), jobs, shape, faults, _progress(count)
+        )
     found = report.summed(outcomes, shape, _cpu_s() - began_s, has_all_faults=faults == FaultPlan())
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
@@ -105,6 +111,18 @@ def _simulate_one(
     )
 
 
+def _progress(count: int) -> Callable[[list[Outcome]], None]:
+    """Return what tells of a run of many seeds on standard error, twenty times."""
+    every = max(1, count // 20)
+
+    def tell(outcomes: list[Outcome]) -> None:
+        if count >= 40 and not len(outcomes) % every:
+            steps = sum(each.steps for each in outcomes)
+            click.echo(f"{len(outcomes):,} of {count:,} seeds, {steps:,} steps", err=True)
+
+    return tell
+
+
 def _cpu_s() -> float:
     """Return the CPU time of this process and of its children, in user mode."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -133,7 +151,8 @@ def _compare(seeds: range) -> int:
         click.echo(
             f"seed {each} broke a promise\n  see: python -m wsloop.testing.simulator {again}", err=True
         )
-    click.echo(f"{len(seeds)} seeds twice, {steps:,} steps each time: {len(differing)} differ")
+    told = f"{len(seeds):,} seeds twice, and under another hash seed, {steps:,} steps each time"
+    click.echo(f"{told}: {len(differing)} differ")
     return 1 if differing or broken else 0
 
 

@@ -55,7 +55,7 @@ KINDS = (
     Kind("spurious", "a descriptor is reported that is not ready", 30, Per.CALLS),
     Kind("shuffle", "ready descriptors are reported in any order", 3, Per.CALLS),
     Kind("cut-list", "a part of the ready descriptors is reported, the rest later", 10, Per.CALLS),
-    Kind("early", "a poll that has nothing returns before its time", 1, Per.CALLS),
+    Kind("early", "a poll that has nothing returns before its time", 4, Per.CALLS),
     Kind("hang-up", "bytes arrive, and behind them a reset, before anybody looks", 1000, Per.CALLS),
     Kind("reuse", "a descriptor gets the number that was freed last", 2, Per.CALLS),
     Kind("accept-aborted", "accept finds that the client has gone (ECONNABORTED)", 12, Per.CALLS),

@@ -36,8 +36,8 @@ class Process:
 
     `house` is what runs in it, None while it is dead; `life` counts its lives; `bind` is where clients
     connect. `stopped_until_s` is above now while it is stopped. `messages`: what it received of clients in
-    the lives that are over. `due_s`: when its queues and timers are due; None once these may have changed,
-    since it had a turn or somebody meddled with it.
+    the lives that are over. `busy_turns`: those since it was last given anything. `due_s`: when its queues
+    and timers are due; None once these may have changed, since it had a turn or somebody meddled with it.
     """
 
     def __init__(self, world: World, name: str, port: int, slot: int | None = None) -> None:
@@ -51,6 +51,7 @@ class Process:
         self.on_started: Callable[[Process], object] | None = None
         self._world = world
         self.due_s: float | None = None
+        self.busy_turns = 0
         self.start()
 
     def start(self) -> None:

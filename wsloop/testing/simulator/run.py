@@ -160,10 +160,18 @@ def simulate(
 
 
 def play(history: History, marks: Marks, trace: Trace) -> tuple[Failure | None, World]:
-    """Play one history to its end, or to the first violation."""
+    """Play one history to its end, or to the first violation.
+
+    An exception while the world is made tells in a note which history it was.
+    """
     marks.single.clear()
     trace.note("history", history.seed, history.number, history.shape)
-    world = World(f"{history.seed}.{history.number}", history.shape, history.plan, marks=marks, trace=trace)
+    name = f"{history.seed}.{history.number}"
+    try:
+        world = World(name, history.shape, history.plan, marks=marks, trace=trace)
+    except Exception as error:
+        error.add_note(f"before the first step of history {name}, {history.shape}")
+        raise
     with _listening(trace) as own_faults:
         violation = _play(world, history.steps, own_faults)
     if violation is None:

@@ -37,6 +37,10 @@ FIRST_PORT = 9000
 TURN_S = 20e-6
 """What a turn takes: time never stands still, whatever the loop does."""
 
+MOST_BUSY_TURNS = 1000
+"""One after the other, of a loop that has something queued and is given nothing: it would be spinning. What
+is dealt out over several turns, such as a large fan-out, takes some fifty."""
+
 SLOW_TURNS_S = (0.05, 0.5, 7.0)
 
 LINK_DELAYS_S = (0.0, 0.0, 0.03, 0.3)
@@ -141,13 +145,18 @@ class World:
         process = self._next_process()
         self.storm.step = self.steps
         reactor, clock = process.reactor, self.clock
-        deadline_s = reactor.next_deadline()
+        was_busy, deadline_s = reactor.is_busy, reactor.next_deadline()
         reactor.run_once()
         process.due_s = None
         reported = process.poller.reported
         if reported or (deadline_s is not None and deadline_s <= reactor.now):
             self.turns_worked += 1
-        self.trace.note("turn", self.turns, process.name, reported, reactor.now)
+            process.busy_turns = 0
+        elif was_busy:
+            process.busy_turns += 1
+            if process.busy_turns > MOST_BUSY_TURNS:
+                raise Violation("spin", f"{process.name} was busy for {MOST_BUSY_TURNS} turns, with nothing")
+        self.trace.note("turn", self.storm.step, process.name, reported, reactor.now)
         lasted_s = TURN_S
         if self._slow_turn is not None and self._slow_turn.strikes():
             lasted_s = self._slow_turn.random.choice(SLOW_TURNS_S)
