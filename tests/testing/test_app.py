@@ -226,6 +226,13 @@ def test_several_workers_are_one_domain() -> None:
         assert anna.is_open
 
 
+def test_a_worker_that_is_not_there_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
+        Server(workers=0)
+    with Server(workers=2) as server, pytest.raises(ValueError, match="no worker 2: they are 0 to 1"):
+        server.socket(worker=2)
+
+
 def test_time_passes_only_when_it_is_waited_for() -> None:
     with Server() as server:
         assert isinstance(server.clock, VirtualClock)

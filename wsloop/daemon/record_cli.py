@@ -93,7 +93,8 @@ def record(path: Path | None, as_json: bool, connection: str, out: Path, **asked
         show_json(told)
     elif told["connections"]:
         size = spelled_bytes(told["bytes"])
-        click.echo(f"{told['connections']} connections, {size} in {out}: {safe(told['over'])}")
+        count = told["connections"]
+        click.echo(f"{count} connection{'s' if count > 1 else ''}, {size} in {out}: {safe(told['over'])}")
     else:
         click.echo(f"nothing was recorded: {safe(told['over'])}")
     if not told["connections"]:

@@ -102,7 +102,7 @@ class Server:
     question's JSON and returns the answer's; `seed` of all chance; `faults` of the network; `workers`, how
     many processes hold connections.
 
-    `clock` is its time. As a context manager it is closed at the end.
+    `clock` is its time. As a context manager it is closed at the end. Raises ValueError without a worker.
     """
 
     def __init__(
@@ -116,6 +116,8 @@ class Server:
         faults: NetworkFaults | None = None,
         workers: int = 1,
     ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, not {workers}")
         options = _options(options or Options(dev=True), namespaces, answers or {})
         self._cluster: MemoryCluster | None = None
         if workers == 1:
@@ -158,13 +160,19 @@ class Server:
         """Return a connected, non-blocking socket, for clients that bring their own protocol code.
 
         It has `recv`, `send` and the like; what was sent arrives when time passes. The caller closes it.
+        Raises ValueError if there is no such worker.
         """
-        at = self._workers[worker].address
+        at = self._worker(worker).address
         return self._first.network.connect(at, source_host)
 
     def dial(self, kind: type[AnyClient], *, worker: int = 0, source_host: str = LOCALHOST) -> AnyClient:
         """Return a client of a `kind` from `client.py`, connected, that has not said a word yet."""
-        return self._workers[worker].dial(kind, source_host=source_host)
+        return self._worker(worker).dial(kind, source_host=source_host)
+
+    def _worker(self, number: int) -> MemoryServer:
+        if not 0 <= number < len(self._workers):
+            raise ValueError(f"there is no worker {number}: they are 0 to {len(self._workers) - 1}")
+        return self._workers[number]
 
     def token(self, user: str) -> str:
         """Return a token that names `user`; for servers that were given no verifier in `options`."""

@@ -88,6 +88,24 @@ def test_a_fault_that_is_not_met_rightly_is_found(fault: str, level: str, ending
     ]
 
 
+@pytest.mark.parametrize("plays", [0, 5, 30])
+def test_when_its_time_is_over_a_group_ends_with_what_was_found(plays: int) -> None:
+    silent = player("stays open")
+    found = search(
+        silent.play,
+        GROUPS["messages"],
+        set(),
+        count=40,
+        seed=1,
+        is_over=lambda: silent.played >= plays,
+    )
+    assert silent.played == plays
+    assert [case.finding.rule for case in found] == [
+        "the connection is not ended after both close frames"
+    ] * bool(plays)
+    assert all(case.is_steady for case in found)
+
+
 def test_the_conversation_told_is_the_shortest() -> None:
     [case] = judge("messages", "loses a byte", count=100, most=1)
     assert case.said.frames in ((text("0"),), (binary(b"\0"),))

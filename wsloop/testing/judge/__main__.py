@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -23,11 +24,16 @@ from wsloop.testing.requests import usual_request
 from wsloop.testing.wire import text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wsloop.testing.judge.player import Address
     from wsloop.testing.judge.search import Case
 
 COUNT = 200
 """Conversations in one group; each shape of fault is then met several times."""
+
+GROUP_S = 120.0
+"""For one group: a usual server needs a few seconds, one that is silent where it should close many waits."""
 
 FOUND, NOT_STARTED = 1, 3
 SWITCHING_PROTOCOLS = 101
@@ -50,7 +56,12 @@ _ASKED = {MUST: (MUST,), SHOULD: (MUST, SHOULD), LENIENT: (MUST, SHOULD, LENIENT
     default=PATIENCE_S,
     help=f"Seconds for an answer.  [{PATIENCE_S}]",
 )
-def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, patience: float) -> None:
+@click.option(
+    "--seconds", type=click.FloatRange(1), default=GROUP_S, help=f"Most for one group.  [{GROUP_S:.0f}]"
+)
+def main(
+    *, url: str, count: int, seed: int, only: tuple[str, ...], level: str, patience: float, seconds: float
+) -> None:
     """Have conversations with the echo server at URL, and report the shortest that goes wrong."""
     try:
         address = parse_address(url)
@@ -66,18 +77,24 @@ def main(url: str, count: int, seed: int, only: tuple[str, ...], level: str, pat
     for name, conversations in drawn.items():
         if only and name not in only:
             continue
-        before = player.played
+        before, is_over = player.played, _alarm(seconds)
         try:
-            found = search(player.play, conversations, known, count=count, seed=seed)
+            found = search(player.play, conversations, known, count=count, seed=seed, is_over=is_over)
         except OSError as error:
             _give_up(f"{address.authority} does not answer: {error}", "is the server running?")
         shown = [case for case in found if case.finding.level in _ASKED[level]]
-        click.echo(group_line(name, player.played - before, len(shown)))
+        click.echo(group_line(name, player.played - before, len(shown), is_cut=is_over()))
         cases += shown
     click.echo(f"permessage-deflate was agreed to {player.agreed} times")
     if cases:
         click.echo(f"{report(cases)}\n\n{legend(cases)}")
         sys.exit(FOUND)
+
+
+def _alarm(duration_s: float) -> Callable[[], bool]:
+    """Return what tells whether so much time has passed since now."""
+    end_s = time.monotonic() + duration_s
+    return lambda: time.monotonic() >= end_s
 
 
 def _begin(player: Player, address: Address) -> None:

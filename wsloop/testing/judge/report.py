@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 WIDTH = 110
 
 
-def group_line(name: str, played: int, findings: int) -> str:
-    """Return what is said of a group when it is through."""
+def group_line(name: str, played: int, findings: int, *, is_cut: bool = False) -> str:
+    """Return what is said of a group when it is through, or when its time was over (`is_cut`)."""
     how = "nothing found" if not findings else f"{findings} finding{'s' if findings > 1 else ''}"
-    return f"{name:20} {played:6} conversations, {how}"
+    return f"{name:20} {played:6} conversations, {how}{' before its time was over' if is_cut else ''}"
 
 
 def report(cases: Sequence[Case]) -> str:

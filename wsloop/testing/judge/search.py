@@ -36,19 +36,28 @@ def search(
     count: int,
     seed: int,
     most: int = MAX_FINDINGS,
+    is_over: Callable[[], bool] = bool,
 ) -> list[Case]:
     """Return the findings in one group, a rule once, and at most so many.
 
-    Those in `known` are passed over, new ones are added to it.
+    Those in `known` are passed over, new ones are added to it. Once `is_over` nothing more is played: what
+    was found is returned, as short as it had become.
     """
     cases: list[Case] = []
+    played: dict[str, tuple[Finding, Transcript]] = {}
 
     def judge(said: Conversation) -> tuple[Finding, Transcript] | None:
+        if is_over():
+            return played.get(repr(said))
         heard = play(said)
         finding = finding_in(said, heard)
-        return None if finding is None or finding.rule in known else (finding, heard)
+        if finding is None or finding.rule in known:
+            return None
+        played[repr(said)] = finding, heard
+        return finding, heard
 
-    while len(cases) < most:
+    while len(cases) < most and not is_over():
+        played.clear()
         found = shortest(conversations, judge, count=count, seed=seed)
         if found is None:
             break
