@@ -124,6 +124,9 @@ class Deflate:
 
 
 DAMAGED = Fault(NOT_CONSISTENT, "compressed data is damaged", "RFC 7692, 7.2.2", must_fail=False)
+TOO_FAR = Fault(
+    NOT_CONSISTENT, "compressed data refers back beyond the agreed window", "RFC 7692, 7.1.2", must_fail=False
+)
 
 
 class _BrokenError(Exception):
@@ -300,7 +303,9 @@ class _Reader:
             try:
                 message += _inflated(inflater, wire, is_strict=self._deflate.is_strict)
                 is_complete = inflater.eof or not is_whole or _is_between_blocks(inflater)
-            except zlib.error:
+            except zlib.error as error:
+                if self._deflate.is_strict and "too far back" in str(error):
+                    raise _BrokenError(TOO_FAR) from None
                 is_complete = False
             if not is_complete:
                 raise _BrokenError(DAMAGED)
