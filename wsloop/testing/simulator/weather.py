@@ -34,6 +34,9 @@ WAYS = ((0,), (1,), (0, 1))
 
 SUSPENDS_S = (1.0, 15.0, 100.0, 4000.0)
 WALL_JUMPS_S = (1.0, 3600.0, 86_400.0 * 400)
+EARLIEST_UNIX_S = 1e9
+"""The year 2001: many jumps back would come to before 1970, which no kernel's wall clock does."""
+
 CRASHED_S = (0.0, 0.1, 2.0)
 SHORTAGES_S = (0.1, 1.0, 10.0)
 
@@ -194,7 +197,10 @@ class Weather:
 
     def set_the_wall_clock(self, jump_s: float) -> bool:
         """Somebody sets it, by hand or by NTP."""
-        self._world.clock.offset_s += jump_s
+        clock = self._world.clock
+        if clock.unix_s() + jump_s < EARLIEST_UNIX_S:
+            jump_s = -jump_s
+        clock.offset_s += jump_s
         return True
 
     def suspend(self, random: Random) -> bool:
