@@ -247,10 +247,9 @@ class Connection(Upkeep):
         space = waiting.writable()
         if space:
             count = self._transport.read_into(space)
-            if count == 0:
-                self._on_eof()
-                return
-            if count is None:
+            if not count:
+                if count is not None:
+                    self._on_eof()
                 return
             self._was_heard = True
             self._server.tally.bytes_received += count
