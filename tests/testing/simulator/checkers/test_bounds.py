@@ -42,7 +42,8 @@ def test_what_is_within_its_bounds_passes() -> None:
     ring: Any = object()
     made = house(connection(1000, mailbox()), connection(0, None, ring), lent=1, clients=2)
     bounds.check_house(scene(), "server", made, 0)
-    bounds.check_timers(scene(), "server", house(connection(), timers=2), 1)
+    bounds.check_timers(scene(), "server", house(connection(), timers=2), 1, 0)
+    bounds.check_timers(scene(), "hub", house(connection(), timers=12), 1, 8)
 
 
 def test_a_queue_without_an_end_is_found() -> None:
@@ -66,4 +67,4 @@ def test_what_is_shared_is_bounded_as_well() -> None:
     with broken("bounds", "server knows 3 clients with 1 connections"):
         bounds.check_house(scene(), "server", house(connection(), clients=3), 0)
     with broken("bounds", "server has 12 timers with 1 connections"):
-        bounds.check_timers(scene(), "server", house(connection(), timers=12), 1)
+        bounds.check_timers(scene(), "server", house(connection(), timers=12), 1, 0)

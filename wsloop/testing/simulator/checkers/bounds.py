@@ -19,7 +19,7 @@ JOINS = 32
 """Comings and goings that one turn tells of: everybody's, when a server drains."""
 
 TIMERS_APART = 6
-"""Of what comes and goes besides connections: a listener's pause, refusals, a drain, links and attempts."""
+"""Of what comes and goes besides connections and links: a listener's pause, refusals, a drain, attempts."""
 
 
 def check_connection(scene: Scene, name: str, connection: Connection, most_messages: int) -> None:
@@ -62,8 +62,11 @@ def check_house(scene: Scene, name: str, house: House, peak: int) -> None:
         scene.broken("bounds", f"{name} knows {clients} clients with {len(server.registry)} connections")
 
 
-def check_timers(scene: Scene, name: str, house: House, own: int) -> None:
-    """Judge that a process has one timer for each connection, besides `own` ones: none outlives its owner."""
+def check_timers(scene: Scene, name: str, house: House, own: int, links: int) -> None:
+    """Judge that a process has one timer for each connection and link, besides `own` ones.
+
+    So none outlives its owner. A hub process that was stopped finds all attempts of the meantime at once.
+    """
     timers, connections = house.reactor.statistics().timers, len(house.server.registry)
-    if timers > own + connections + TIMERS_APART:
-        scene.broken("bounds", f"{name} has {timers} timers with {connections} connections")
+    if timers > own + connections + links + TIMERS_APART:
+        scene.broken("bounds", f"{name} has {timers} timers with {connections} connections, {links} links")

@@ -143,7 +143,8 @@ class Watch:
                 life.states.look()
                 bounds.check_house(self._scene, life.name, life.house, life.budgets.peak)
                 if life.probe is None and self._scene.is_orderly:
-                    bounds.check_timers(self._scene, life.name, life.house, life.own_timers)
+                    links = len(life.process.links())
+                    bounds.check_timers(self._scene, life.name, life.house, life.own_timers, links)
         if self._scene.is_orderly:
             self._look_at_positions()
         if town.is_quiet and not town.is_over:
