@@ -48,6 +48,7 @@ class RecordedSubscriber(Subscriber):
         self.connected = 0
         self.pongs = 0
         self.charged = 0
+        self.has_left: list[tuple[str, int]] = []
 
     def send(self, payload: bytes) -> None:
         if not self.closed_with:
@@ -59,6 +60,9 @@ class RecordedSubscriber(Subscriber):
 
     def may_go_on(self) -> bool:
         return not self.closed_with
+
+    def left(self, channel: str) -> None:
+        self.has_left.append((channel, len(self.lines)))
 
     def charge(self, commands: int) -> None:
         self.charged += commands

@@ -345,6 +345,21 @@ def test_after_unsubscribe_nothing_comes() -> None:
     assert peer.take() == []
 
 
+@pytest.mark.parametrize("by_server", [False, True])
+def test_the_connection_hears_which_channel_is_left_behind_its_last_push(by_server: bool) -> None:
+    world = World()
+    peer = world.connect()
+    peer.ask("subscribe", channel="c")
+    world.hub.publish("c", b"1")
+    peer.take()
+    before = len(peer.subscriber.lines)
+    if by_server:
+        joining.end_with_push(peer.client.subscriptions["c"], codes.UNSUBSCRIBE_SERVER)
+    else:
+        peer.ask("unsubscribe", channel="c")
+    assert peer.subscriber.has_left == [("c", before)]
+
+
 def test_presence_ends_when_the_transport_is_gone_and_not_before() -> None:
     """Teardown order: a client that comes back at once must not find its former self."""
     world = World()

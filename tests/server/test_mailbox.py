@@ -211,6 +211,31 @@ def test_behind_the_last_frame_no_gap_is_told(lanes: list[Lane], kept: int) -> N
     assert not mailbox
 
 
+@given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6), st.integers(0, 3), st.booleans())
+def test_who_comes_back_hears_of_no_gap_from_before(
+    old: int, kept: int, kept_later: int, new: int, in_the_same: bool
+) -> None:
+    mailbox, lane = Mailbox(), LANES[1]
+    for number in range(old):
+        made = packet(lane, b'{"old":%d}' % number)
+        mailbox.add_packet(made.data, made, 0.0)
+    mailbox.shed(Room(10**6, kept, -math.inf), must_be_whole)
+    mailbox.leave(lane.channel)
+    mailbox.add(frame_of((b'{"left":true}',), JSON))
+    mailbox.shed(Room(10**6, kept_later, -math.inf), must_be_whole)
+    lane = lane if in_the_same else Lane(lane.channel, "drop-oldest", JSON)
+    for number in range(new):
+        made = packet(lane, b'{"new":%d}' % number)
+        mailbox.add_packet(made.data, made, 0.0)
+    told = drained(mailbox)
+    at = told.index({"left": True})
+    waited = min(old, kept, kept_later)
+    gap = [{"push": {"channel": "oldest", "gap": {"dropped": old - waited}}}] if waited < old else []
+    assert told[:at] == (gap if waited else []) + [{"old": number} for number in range(old - waited, old)]
+    assert told[at + 1 :] == [{"new": number} for number in range(new)]
+    assert not mailbox
+
+
 def test_conflation_leaves_the_newest_of_each_channel_and_of_a_shared_frame_its_last() -> None:
     mailbox = Mailbox()
     one, two = LANES[3], Lane("other", "conflate", JSON)

@@ -282,6 +282,26 @@ def test_of_a_pattern_the_newest_of_one_channel_does_not_stand_for_the_others() 
         assert {48, 49} <= set(numbers(slow, "wide:*"))
 
 
+def test_who_comes_back_hears_of_no_gap_from_before(house: MemoryServer) -> None:
+    """Alone in its channel, which ends with it: the next one of that name has another lane."""
+    (slow,) = members(house, "oldest:c", 1)
+    slow.stop_reading()
+    publish(house, "oldest:c", 1, 60)
+    assert house.server.slow.dropped_total > 0
+    slow.command(unsubscribe={"channel": "oldest:c"})
+    slow.command(subscribe={"channel": "oldest:c"})
+    house.run_for(0.1)
+    publish(house, "oldest:c", 101, 102)
+    slow.resume_reading()
+    house.run_until(lambda: 102 in numbers(slow, "oldest:c"))
+    publish(house, "oldest:c", 103, 104)
+    house.run_until(lambda: 104 in numbers(slow, "oldest:c"))
+    found = seen(slow, "oldest:c")
+    at = found.index(101)
+    assert accounted(found[:at]) == 60
+    assert found[at:] == [101, 102, 103, 104]
+
+
 def test_a_recovering_subscription_is_ended_and_recovers_all(house: MemoryServer) -> None:
     for channel in ("whole:c", "whole-newest:c"):
         slow, fast = members(house, channel)

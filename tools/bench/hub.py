@@ -100,6 +100,9 @@ class Nobody(Subscriber):
         """See `Subscriber.may_go_on`."""
         return True
 
+    def left(self, channel: str) -> None:
+        """Nothing is ever dropped."""
+
     def charge(self, commands: int) -> None:
         """See `Subscriber.charge`."""
 

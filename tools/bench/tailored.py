@@ -78,6 +78,9 @@ class Silence(Subscriber):
         """See `Subscriber.may_go_on`."""
         return True
 
+    def left(self, channel: str) -> None:
+        """Nothing is ever dropped."""
+
     def charge(self, commands: int) -> None:
         """See `Subscriber.charge`."""
 

@@ -60,6 +60,10 @@ class Subscriber(Protocol):
         """
         ...
 
+    def left(self, channel: str) -> None:
+        """Hear that it has left a channel, all of which was pushed: what was dropped matters no more."""
+        ...
+
     def charge(self, commands: int) -> None:
         """Count what was costly as so many commands more against the share of this turn."""
         ...

@@ -223,6 +223,7 @@ def end_with_push(subscription: Subscription, code: Code) -> None:
     assert is_wanted(subscription), "who is in a channel, or on the way in, has its name"
     del client.subscriptions[channel.name]
     client.hub.fan_out.settle(subscription.receiver)
+    client.subscriber.left(channel.name)
     if client.is_connected:
         client.tell(replies.unsubscribe_push(channel.push_start, code))
     end(subscription, code)

@@ -71,6 +71,7 @@ def unsubscribe(client: Client, command_id: int, request: ChannelRequest) -> Non
     if subscription is not None:
         # What was published before must not come behind the reply, perhaps into a new subscription.
         client.hub.fan_out.settle(subscription.receiver)
+        client.subscriber.left(request.channel)
         joining.end(subscription, codes.UNSUBSCRIBE_CLIENT)
     client.reply(command_id, "unsubscribe", replies.EMPTY)
 

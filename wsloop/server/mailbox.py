@@ -62,7 +62,7 @@ class Mailbox:
     """
 
     __slots__ = (
-        "_compressor", "_cut", "_entries", "_gaps", "_holes", "_newest", "_of_policy", "dropped",
+        "_compressor", "_cut", "_entries", "_gaps", "_holes", "_left", "_newest", "_of_policy", "dropped",
         "firm_bytes", "is_noted", "messages", "size",
     )  # fmt: skip
 
@@ -77,6 +77,7 @@ class Mailbox:
         self._newest: dict[Lane, _Entry] = {}
         self._gaps: dict[Lane, int] = {}
         self._cut: dict[Lane, None] = {}
+        self._left: dict[Lane, None] = {}
 
     def __bool__(self) -> bool:
         """Return whether anything waits or is still to be told."""
@@ -104,6 +105,10 @@ class Mailbox:
         if lane in self._cut:
             self.dropped += len(texts)
             return
+        if lane in self._left:
+            del self._left[lane]
+            if lane not in self._waiting():
+                self._gaps.pop(lane, None)
         entry = _Entry(frame, texts, lane, now_s)
         self._entries.append(entry)
         self.size += len(frame)
@@ -134,16 +139,34 @@ class Mailbox:
                 _strip(self._of_policy[lane.policy])
         if not entries:
             for lane, count in self._gaps.items():
-                outbox.append(self._frame(lane.gap(count), lane))
+                if lane not in self._left:
+                    outbox.append(self._frame(lane.gap(count), lane))
             self._gaps.clear()
+            self._left.clear()
 
     def end(self) -> None:
         """Let what waits now be the last: a gap is told in front of a message of its lane, or not at all.
 
         Behind a close frame nothing may be sent (RFC 6455 section 5.5.1).
         """
-        waiting = {entry.lane for entry in self._entries if entry.frame is not None}
+        waiting = self._waiting()
         self._gaps = {lane: count for lane, count in self._gaps.items() if lane in waiting}
+
+    def leave(self, channel: str) -> None:
+        """Tell of a gap in a channel in front of messages of it that wait now, or not at all.
+
+        Its receiver has left it. If it comes back it must not hear of what it had missed before.
+        """
+        lanes = [lane for lane in self._waiting() if lane.channel == channel]
+        for lane in [lane for lane in self._gaps if lane.channel == channel and lane not in lanes]:
+            del self._gaps[lane]
+        self._left.update(dict.fromkeys(lanes))
+
+    def _waiting(self) -> dict[Lane, None]:
+        """Return the lanes of which messages wait."""
+        return {
+            entry.lane: None for entry in self._entries if entry.frame is not None and entry.lane is not None
+        }
 
     # -- dropping ---------------------------------------------------------------------------
 

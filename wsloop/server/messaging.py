@@ -201,6 +201,10 @@ class MessagingHandler:
         """Where the client is, which may be behind a listed proxy."""
         return self._connection.peer_host
 
+    def left(self, channel: str) -> None:
+        """See `Subscriber.left`."""
+        self._connection.leave(channel)
+
     def disconnect(self, code: int, reason: str) -> None:
         """Close with a code of the messaging protocol."""
         self._connection.close(code, reason)

@@ -219,6 +219,11 @@ class Slowness(Output):
         self.dropped += count
         self._server.slow.dropped_total += count
 
+    def leave(self, channel: str) -> None:
+        """Tell of no gap in a channel any more but in front of its messages that wait."""
+        if self._mailbox is not None:
+            self._mailbox.leave(channel)
+
     # -- phase 7: subscriptions that have missed something ---------------------------------------
 
     def _tell_cut(self) -> None:

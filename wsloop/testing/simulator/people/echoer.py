@@ -113,7 +113,7 @@ class Echoer:
         if town.is_over:
             return
         town.moment()
-        world.wake(self, self.chance.expovariate(1) * self._pause_s * town.pace)
+        world.wake(self, town.pause_s(self.chance, self._pause_s))
         now_s = town.scene.now_s
         if self.socket is None:
             if not town.is_quiet:

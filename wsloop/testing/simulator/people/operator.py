@@ -48,7 +48,7 @@ class Operator:
         if town.is_over:
             return
         town.moment()
-        world.wake(self, self.chance.expovariate(1) * PAUSE_S * town.pace)
+        world.wake(self, town.pause_s(self.chance, PAUSE_S))
         if self._draining is not None:
             self._look_after_the_drain(*self._draining)
         elif not town.is_quiet:

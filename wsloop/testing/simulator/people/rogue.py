@@ -61,7 +61,7 @@ class Rogue:
         if town.is_over:
             return
         town.moment()
-        world.wake(self, self.chance.expovariate(1) * self._pause_s * town.pace)
+        world.wake(self, town.pause_s(self.chance, self._pause_s))
         if world.is_calm:
             self.hang_up()
         elif self.line is None or self.socket is None:

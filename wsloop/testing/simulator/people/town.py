@@ -34,6 +34,9 @@ TOPICS = (*CHANNELS, EVERYBODY, EVERYBODY)
 PACES = (1.0, 1.0, 8.0)
 """How much longer everybody's pauses are in one town: where little is said, more depends on timers."""
 
+LONGEST_PAUSE_S = 8.0
+"""Of echoers, rogues and the operator: everybody is up several times in the calm."""
+
 FOCUSED_SHARE = 0.5
 """Of towns, in which all else is quiet."""
 
@@ -91,6 +94,10 @@ class Town:
             now_s = world.clock.now()
             pause_s = (int((now_s + pause_s) / grid_s) + 1) * grid_s - now_s
         world.wake(actor, pause_s)
+
+    def pause_s(self, chance: Random, mean_s: float) -> float:
+        """Return how long somebody who mostly waits for `mean_s` waits this time: nobody sleeps for long."""
+        return min(chance.expovariate(1) * mean_s * self.pace, LONGEST_PAUSE_S)
 
     def moment(self) -> None:
         """Take note of the time, and of the calm when it comes."""
