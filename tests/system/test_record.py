@@ -44,7 +44,7 @@ def test_a_conversation_is_recorded_until_an_interrupt_and_shown(place: Path) ->
             recording.until(lambda: recording.said)
             assert recording.said == ["recording; Ctrl+C ends it"]
             url = f"ws://127.0.0.1:{daemon.port}"
-            code, _, err = wsloop("pub", url, "chat:lobby", '{"token":"abc","text":"hi"}')
+            code, _, err = wsloop("pub", url, "chat:lobby", '{"token":"open sesame","text":"hi"}')
             assert code == 0, err
             assert recording.end(signal.SIGINT) == 0
             assert recording.lines[0].endswith("stopped")
@@ -53,7 +53,7 @@ def test_a_conversation_is_recorded_until_an_interrupt_and_shown(place: Path) ->
     code, shown, err = wsloop("replay", str(tape))
     assert (code, err) == (0, "")
     assert "> GET /connection/websocket HTTP/1.1" in shown
-    assert "abc" not in shown
+    assert "sesame" not in shown
     assert '"token": "***"' in shown
     assert "close (2 B): 1000 (normal)" in shown
     assert "! " not in shown
