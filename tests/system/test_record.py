@@ -54,6 +54,6 @@ def test_a_conversation_is_recorded_until_an_interrupt_and_shown(place: Path) ->
     assert (code, err) == (0, "")
     assert "> GET /connection/websocket HTTP/1.1" in shown
     assert "sesame" not in shown
-    assert '"token": "***"' in shown
+    assert '"token": "***********"' in shown
     assert "close (2 B): 1000 (normal)" in shown
     assert "! " not in shown
