@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from tests.testing.simulator.kit import DOOR, Kit
 from wsloop.testing.simulator.line import Line
 from wsloop.testing.simulator.sockets import SimulatedSocket
@@ -90,3 +92,23 @@ def test_a_client_may_end_its_direction_and_still_read() -> None:
     client.kit.settle()
     assert bytes(client.got) == b"x"
     client.line.end_writing()
+
+
+@pytest.mark.parametrize("stalled", [(), (0,), (1,), (0, 1)])
+def test_what_an_aborted_peer_has_said_comes_up_to_a_point(stalled: tuple[int, ...]) -> None:
+    client = Client(Kit())
+    kit, line = client.kit, client.line
+    line.write(b"unread, so that the end is a reset")
+    kit.settle()
+    for number in range(2):
+        line.delay_s = number + 1.0
+        client.server.send(b"%d" % number)
+    client.server.close()
+    for number in range(2):
+        if number in stalled:
+            line.stall()
+        due_s = kit.agenda.entries[0][0]
+        kit.clock.move_to(due_s)
+        kit.agenda.run(due_s)
+        line.go_on()
+    assert b"01".startswith(bytes(client.got))

@@ -108,7 +108,8 @@ class Line(SimulatedSocket):
 
     def on_data(self, data: bytes) -> None:
         """See `MemorySocket.on_data`; hands it on without a detour where nothing waits."""
-        if self._is_closed or self._arrived or not self.reads or self._is_aborted or self._is_reset:
+        # What an aborted peer has said comes as a whole or up to a point: `MemorySocket` drops it.
+        if self._is_closed or self._arrived or not self.reads or self.peer._is_aborted or self._is_reset:
             MemorySocket.on_data(self, data)
             self.touch()
         else:
