@@ -40,6 +40,11 @@ NODS_CHANCE = 0.1
 SILENCE_S = 10.0
 """How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
 
+OPERATOR_UNSUBSCRIBES = 2000
+
+KNOWN_UNSUBSCRIBES = frozenset({OPERATOR_UNSUBSCRIBES, 2500, 2501})
+"""How a subscription may be ended by the server."""
+
 KNOWN_ENDS = frozenset(
     {0, 1000, 1001, 1005, 1012, 1013, 3001, 3005, 3006, 3008, 3010, 3012, 3014, 3502, 3503}
 )
@@ -258,7 +263,9 @@ class Person:
             scene.broken(
                 "speech", f"the server's own {membership.channel} was taken from {self.name} with {code}"
             )
-        if code not in (2000, 2500, 2501) or not membership.reader.is_live:
+        # The operator may end a subscription that is under way still; its answer is an error then.
+        is_asked = code == OPERATOR_UNSUBSCRIBES and membership.state == ASKING
+        if code not in KNOWN_UNSUBSCRIBES or not (membership.reader.is_live or is_asked):
             scene.broken("speech", f"{self.name} was unsubscribed from {membership.channel} with {code}")
         membership.reader.ended()
         if membership.state == IN:
