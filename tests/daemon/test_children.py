@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from tests.pipes import full_pipe
 from wsloop.daemon import children
 from wsloop.daemon.forks import Forks
 from wsloop.daemon.logs import STDERR
@@ -129,12 +129,7 @@ def test_who_has_not_ended_is_not_reaped() -> None:
 @pytest.mark.parametrize("is_read", [True, False])
 def test_a_complaint_that_nobody_takes_is_lost_and_nothing_else(is_read: bool) -> None:
     """A reader that is there and reads no more: nobody waits for it. One that is gone: no error."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, bytes(4096)):
-            pass
-    os.set_blocking(writer, True)
+    reader, writer = full_pipe()
     if not is_read:
         os.close(reader)
     before = os.dup(STDERR)

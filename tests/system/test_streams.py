@@ -10,36 +10,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pipes import full_pipe
 from tests.system.daemon import PATIENCE_S
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.system
 
 
-@contextlib.contextmanager
-def full_pipe() -> Iterator[int]:
-    """Yield the writing end of a pipe that takes nothing more."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, bytes(4096)):
-            pass
-    os.set_blocking(writer, True)
-    yield writer
-    os.close(reader)
-    os.close(writer)
-
-
 def test_a_standard_error_that_nobody_reads_does_not_keep_the_process_after_term() -> None:
     command = [sys.executable, "-m", "wsloop", "serve", "--dev", "--port", "0"]
+    reader, errors = full_pipe()
     with (
-        full_pipe() as errors,
+        os.fdopen(reader),
+        os.fdopen(errors, "w"),
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         assert process.stdout is not None

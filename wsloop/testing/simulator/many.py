@@ -1,4 +1,4 @@
-"""Many seeds on several cores; and the same seeds twice, under two hash seeds."""
+"""Many seeds on several cores; and the same seeds twice, and under another hash seed."""
 
 from __future__ import annotations
 
