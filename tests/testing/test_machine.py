@@ -93,6 +93,22 @@ def test_a_stopped_loop_does_nothing_until_it_goes_on() -> None:
     assert len(heard) == 1
 
 
+def test_time_goes_on_when_bytes_arrive_while_all_are_stopped() -> None:
+    machine = Machine(faults=NetworkFaults(min_delay_s=0.5, max_delay_s=0.5))
+    stopped = loop(machine)
+    left, right = machine.network.pair()
+    heard = watched(machine, stopped, left)
+    machine.stop(stopped)
+    right.send(b"x")
+    end_s = machine.clock.now() + 5
+    for _ in range(10):
+        machine.turn(end_s)
+    assert (heard, machine.clock.now()) == ([], end_s)
+    machine.go_on(stopped)
+    machine.turn()
+    assert heard == [(end_s, b"x")]
+
+
 def test_a_killed_process_loses_its_descriptors() -> None:
     machine = Machine()
     killed, other = loop(machine), loop(machine)

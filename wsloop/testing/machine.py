@@ -118,6 +118,9 @@ class Machine:
             if poller.waited_s is not None:
                 # The loop's own idea of now was that of its last turn.
                 wakes_s.append(before_s + poller.waited_s if poller.waited_s else self.clock.now())
+        if not running:
+            # Bytes arrive at processes that are all stopped, too; else it is the polls that let them.
+            self.network.settle()
         now_s = self.clock.now()
         next_event_s = self.network.next_event_s()
         wakes_s += [wake_s for wake_s in (next_event_s, until_s) if wake_s is not None]
