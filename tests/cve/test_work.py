@@ -39,6 +39,8 @@ def upgrade_work(house: MemoryServer, *headers: str) -> int:
 
 
 PATTERN_MODULES = (
+    "wsloop.protocol.plain_request",
+    "wsloop.protocol.redaction",
     "wsloop.protocol.upgrade",
     "wsloop.hub.commands",
     "wsloop.hub.tokens",
@@ -59,6 +61,10 @@ def ambiguous_repeats(parsed: Any) -> Iterator[object]:
             if name not in SAFE_REPEATS and least != most and most > 16:
                 yield argument
             yield from ambiguous_repeats(inner)
+        elif name == "ATOMIC_GROUP":
+            # What is repeated in it, and nothing behind that, is not given back from outside.
+            alone = len(argument) == 1 and str(argument[0][0]).endswith("REPEAT")
+            yield from ambiguous_repeats(argument[0][1][2] if alone else argument)
         elif name == "BRANCH":
             for branch in argument[1]:
                 yield from ambiguous_repeats(branch)
@@ -84,7 +90,10 @@ def test_no_pattern_steps_back(module: str) -> None:
 
 def test_the_look_at_patterns_sees_an_ambiguous_one() -> None:
     assert list(ambiguous_repeats(_parser.parse('a(?:\\w+|"[^"]*")*b')))
+    assert list(ambiguous_repeats(_parser.parse("(?>(?:ab)*a)b")))
+    assert list(ambiguous_repeats(_parser.parse("(?>(?:ab*)*)b")))
     assert not list(ambiguous_repeats(_parser.parse('a(?:\\w++|"[^"]*+")*+b{1,5}')))
+    assert not list(ambiguous_repeats(_parser.parse('a(?>(?:\\w++|"[^"]*+")*)b{1,5}')))
 
 
 @stands_for(

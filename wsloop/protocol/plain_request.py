@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from wsloop.protocol.frames import Buffer
     from wsloop.protocol.limits import Limits
 
-# Quantifiers are possessive: there is one way to read a line, and none back into it. Those of groups are
-# not, for up to Python 3.11.4 such a group that fails half-way keeps its place (CPython issue 106052). A
-# path has no "#" (upgrade.py refuses it); a name is a token (RFC 9110 section 5.6.2).
+# One pass, with no way back: no input is looked at twice. What is repeated is possessive or, if it is a
+# group, in an atomic one: up to Python 3.11.4 a possessive group that fails half-way keeps its place (CPython
+# issue 106052). A path has no "#" (upgrade.py refuses it); a name is a token (RFC 9110 section 5.6.2).
 _HEAD = re.compile(
     rb"GET (/[!\"$-~]*+) HTTP/1\.1\r\n"
-    rb"((?:[-!#$%&'*+.^_`|~0-9A-Za-z]++: [!-~][ -~]*+(?<! )\r\n)+)\r\n"
+    rb"((?>(?:[-!#$%&'*+.^_`|~0-9A-Za-z]++: [!-~][ -~]*+(?<! )\r\n)+))\r\n"
 )
 
 _NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"expect"})
@@ -49,7 +49,7 @@ _CONNECTION = frozenset({b"upgrade", b"keep-alive, upgrade"})
 """In lower case: what libraries send, and what Firefox does."""
 
 
-_EXTRA_LINES = re.compile(rb"(?:Sec-WebSocket-(?:Protocol|Extensions): [!-~]++(?: [!-~]++)*\r\n)+")
+_EXTRA_LINES = re.compile(rb"(?>(?:Sec-WebSocket-(?:Protocol|Extensions): [!-~]++(?>(?: [!-~]++)*)\r\n)+)")
 """What may stand in a 101 behind the accept token without a doubt."""
 
 _ANSWER = (

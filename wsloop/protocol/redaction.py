@@ -82,7 +82,7 @@ NAMES = (
 )
 """A JSON member whose name has one of these in it, in any case, holds a secret."""
 
-_VALUE = re.compile(rb'[^"]{0,64}+"\s*+:\s*+"((?:[^"\\]++|\\.)*)', re.DOTALL)
+_VALUE = re.compile(rb'[^"]{0,64}+"\s*+:\s*+"((?>(?:[^"\\]++|\\.)*))', re.DOTALL)
 """What follows such a name: the rest of the member's name, and its text, which may be cut off."""
 
 _ESCAPED = re.compile(rb"\\u00(?:2[dD]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
