@@ -134,6 +134,18 @@ def test_a_run_leaves_logging_and_the_collector_as_they_were() -> None:
     assert (log.level, log.propagate, list(log.handlers), gc.get_threshold(), gc.isenabled()) == before
 
 
+def test_what_is_frozen_stays_so_and_what_is_not_does_not() -> None:
+    try:
+        gc.freeze()
+        simulate(1, 50, plan=FaultPlan())
+        assert gc.get_freeze_count() > 0
+        gc.unfreeze()
+        simulate(1, 50, plan=FaultPlan())
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.freeze()
+
+
 def test_a_long_run_keeps_nothing_of_its_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     look_with(monkeypatch, Strict())
     monkeypatch.setattr(run, "HISTORY_STEPS", 100)

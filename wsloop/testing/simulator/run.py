@@ -221,9 +221,14 @@ def _listening(trace: Trace) -> Iterator[OwnFaults]:
 
 @contextlib.contextmanager
 def _still_heap() -> Iterator[None]:
-    """Collect no cycles but between histories, and look at what these made only."""
+    """Collect no cycles but between histories, and look at what these made only.
+
+    A process that froze its heap itself keeps it so: thawed, it would be collected whole by the next run.
+    """
+    is_ours = not gc.get_freeze_count()
     gc.collect()
-    gc.freeze()
+    if is_ours:
+        gc.freeze()
     threshold = gc.get_threshold()
     # A history makes some 100,000 objects that stay; 40 of them are looked at together.
     gc.set_threshold(200_000, 20, 100)
@@ -231,4 +236,5 @@ def _still_heap() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*threshold)
-        gc.unfreeze()
+        if is_ours:
+            gc.unfreeze()
