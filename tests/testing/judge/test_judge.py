@@ -25,8 +25,12 @@ from wsloop.testing.wire import Frame, binary, ping, text
 GROUPS = groups("localhost", "/")
 
 
+PATIENCE_S = 60.0
+"""No test waits for it: the sockets time out at once. It is more than a busy machine takes to read."""
+
+
 def player(*faults: str, deflates: bool = True) -> Player:
-    return Player(cast(Any, dialer(*faults, deflates=deflates)), 0.01, lambda _: None)
+    return Player(cast(Any, dialer(*faults, deflates=deflates)), PATIENCE_S, lambda _: None)
 
 
 def judge(group: str, *faults: str, count: int = 40, most: int = 2) -> list[Case]:
@@ -37,6 +41,11 @@ def judge(group: str, *faults: str, count: int = 40, most: int = 2) -> list[Case
 def test_nothing_is_found_where_nothing_is(group: str) -> None:
     assert search(player().play, GROUPS[group], set(), count=25, seed=1) == []
     assert search(player(deflates=False).play, GROUPS[group], set(), count=10, seed=2) == []
+
+
+def test_what_has_come_is_read_though_time_is_over() -> None:
+    late = Player(cast(Any, dialer()), 0.0, lambda _: None)
+    assert search(late.play, GROUPS["messages"], set(), count=25, seed=1) == []
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ PAUSES = 16
 """So many pieces are sent apart, in the hope that each arrives alone; the others right behind each other."""
 
 READ_BYTES = 65536
+LATE_READS = 64
+"""How often at most what has already come is read when time is over: a server may never stop talking."""
+
 BUSY = (429, 503)
 RETRIES, RETRY_S = 20, 0.25
 """A server that limits new connections is asked again: five seconds in all."""
@@ -207,16 +210,19 @@ class _Talk:
                     self._sleep(PIECE_PAUSE_S)
 
     def _wait(self, condition: Callable[[], bool], patience_s: float | None = None) -> None:
-        """Read until `condition()` holds, the connection ends, or patience does."""
+        """Read until `condition()` holds, the connection ends, or patience does.
+
+        What has come by then is read, however long this machine took to get here.
+        """
         deadline_s = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
-        while self.end == OPEN and not condition():
+        late = 0
+        while self.end == OPEN and late < LATE_READS and not condition():
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                return
-            self._sock.settimeout(left_s)
+            late += left_s <= 0
+            self._sock.settimeout(max(left_s, 0.0))
             try:
                 data = self._sock.recv(READ_BYTES)
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
                 return
             except OSError:  # ECONNRESET; EPIPE is a sender's; with TLS, SSLEOFError
                 self.end = RESET
