@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from wsloop.server.admission import Refusal
 from wsloop.server.assembly import Options
 from wsloop.server.overload import (
+    CHECK_EVERY_S,
     FRUITLESS_PAUSE_S,
+    GIVE_BACK_EVERY_S,
     MIN_SHED_BYTES,
     REFUSE_FROM,
     REFUSE_UNTIL,
@@ -141,7 +143,7 @@ def test_from_80_percent_new_connections_are_refused_until_75(
         "memory at 84 % of 512 MiB: new connections are refused",
         "memory at 74 % of 512 MiB: everybody is let in again",
     ]
-    assert gauge.given_back == 0
+    assert gauge.given_back == 1
 
 
 def test_the_operators_software_is_served_even_so(house: MemoryServer, gauge: Gauge) -> None:
@@ -222,6 +224,32 @@ def test_what_the_allocator_only_keeps_costs_nobody_the_connection(house: Memory
     assert gauge.given_back == 1
     assert alive(house) == {1}
     assert house.house.health.reasons() == ["overloaded: memory at 82 % of 512 MiB"]
+
+
+@pytest.mark.parametrize("share", [0.82, 0.95])
+def test_what_clients_leave_behind_that_go_by_themselves_is_asked_for(
+    house: MemoryServer, gauge: Gauge, share: float
+) -> None:
+    """The allocator keeps it, and nobody is shed whose round would ask."""
+    gauge.used = share
+    house.run_for(1.5)
+    assert house.house.health.reasons()
+    gauge.used, gauge.free_but_kept = 0.1, int(share * LIMIT)
+    house.run_for(GIVE_BACK_EVERY_S + CHECK_EVERY_S)
+    assert not house.house.health.reasons()
+
+
+def test_what_is_free_already_refuses_nobody(house: MemoryServer, gauge: Gauge) -> None:
+    gauge.used, gauge.free_but_kept = 0.7, LIMIT // 8
+    house.run_for(1.5)
+    assert gauge.given_back == 1
+    assert not house.house.health.reasons()
+
+
+def test_the_allocator_is_not_asked_each_second(house: MemoryServer, gauge: Gauge) -> None:
+    gauge.used = 0.82
+    house.run_for(10 * GIVE_BACK_EVERY_S)
+    assert 9 <= gauge.given_back <= 10
 
 
 def test_who_keeps_up_is_never_shed(house: MemoryServer, gauge: Gauge) -> None:

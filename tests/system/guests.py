@@ -179,6 +179,11 @@ class Party:
         for guest in self.guests:
             guest.vanish()
 
+    def close(self) -> None:
+        """Close what a party that failed half-way has left open, so that it fails nobody else."""
+        for guest in self.guests:
+            guest.leave()
+
     def _turn_until(self, is_so: Callable[[Guest], bool]) -> None:
         waiting: Sequence[Guest] = self.guests
 

@@ -5,7 +5,8 @@ refused until it is below 75 %; from 90 % those for whom most waits are closed u
 The two marks of each are apart so that they do not flap.
 
 Freed memory is not all given back to the kernel, which counts what is left in the allocator's hands. So
-the allocator is asked to give it back before anybody is shed, and after each round of it; and if
+the allocator is asked to give it back before anybody is refused or shed, after each round of shedding, and
+every `GIVE_BACK_EVERY_S` while it lasts, for clients that are in need also leave by themselves; and if
 `FRUITLESS_ROUNDS` rounds changed nothing, what fills the memory is something else, and the rest of the
 clients are spared for a while. A round is one look at all connections, once a second at most.
 
@@ -41,6 +42,8 @@ SHED_PER_ROUND = 64
 
 MIN_SHED_BYTES = 16 * 1024
 """Nobody is closed for less than this waiting: it would free nothing worth a reconnect."""
+
+GIVE_BACK_EVERY_S = 10.0
 
 FRUITLESS_ROUNDS = 3
 FRUITLESS_PAUSE_S = 30.0
@@ -126,7 +129,7 @@ class Overload:
         self._excess_bytes = 0
         self._used_before = 0
         self._fruitless = 0
-        self._spared_until_s = -math.inf
+        self._spared_until_s = self._given_back_s = -math.inf
         reactor.call_later(CHECK_EVERY_S, self._on_time)
 
     def reason(self) -> str:
@@ -145,13 +148,24 @@ class Overload:
 
     def _check(self) -> None:
         memory = self._gauge.read()
-        if memory is not None and self._level is not Level.SHEDDING and memory.share >= SHED_FROM:
-            self._gauge.give_back()
+        if memory is not None and self._may_be_freed(memory):
+            self._give_back()
             memory = self._gauge.read()
         self._memory = memory
         self._go_to(Level.NORMAL if memory is None else judge(self._level, memory.share))
         if memory is not None and self._level is Level.SHEDDING:
             self._begin_round(memory)
+
+    def _may_be_freed(self, memory: Memory) -> bool:
+        """Tell whether to ask the allocator first; not each second, for it looks at all that is free."""
+        level = judge(self._level, memory.share)
+        if level is Level.SHEDDING and self._level is not Level.SHEDDING:
+            return True
+        return level is not Level.NORMAL and self._reactor.now >= self._given_back_s + GIVE_BACK_EVERY_S
+
+    def _give_back(self) -> None:
+        self._given_back_s = self._reactor.now
+        self._gauge.give_back()
 
     def _go_to(self, level: Level) -> None:
         if level is self._level:
@@ -203,4 +217,4 @@ class Overload:
             self._server.turn.go_on_later(self._shed_some)
         else:
             self._doomed = []
-            self._gauge.give_back()
+            self._give_back()
