@@ -39,12 +39,15 @@ def is_alive(pid: int) -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the living children of a process, in the order of their birth."""
+    """Return the living children of a process, in the order of their birth, which the kernel keeps.
+
+    Their numbers do not: behind the highest (32,768 on small machines) it begins anew.
+    """
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except OSError:
         return []
-    return [child for child in sorted(map(int, text.split())) if is_alive(child)]
+    return [child for child in map(int, text.split()) if is_alive(child)]
 
 
 class Family(Daemon):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.system.crowd import Crowd
 from tests.system.daemon import PATIENCE_S, Daemon
+from tests.system.family import children_of
 from tests.system.test_admin import call, port_of
 from wsloop.client.messages import CallError
 
@@ -69,8 +70,7 @@ def crowd(daemon: Daemon) -> Iterator[Crowd]:
 
 def children(daemon: Daemon) -> list[int]:
     """Return the processes that a supervisor has, the hub process, which is forked first, in front."""
-    text = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text(encoding="ascii")
-    return sorted(map(int, text.split()))
+    return children_of(daemon.pid)
 
 
 def ask(daemon: Daemon, method: str, **fields: object) -> Any:

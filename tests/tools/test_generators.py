@@ -167,11 +167,11 @@ def test_large_messages_pass_the_bare_loop_in_pieces(command: list[str]) -> None
     server = [sys.executable, "-m", "tools.bench.servers.bare_selectors", f"--port={port}"]
     core = min(os.sched_getaffinity(0))
     cell = Cell("large", ECHO, "", connections=2, size_bytes=3_000_000, inflight=2, binary=True)
-    timing = Timing(warmup_s=0, seconds=10, operations=6)
+    timing = Timing(warmup_s=0, seconds=60, operations=6)
     options = generator.arguments(cell, timing, generator.Target(port, (os.getpid(),), raw=True))
     with process.running(server, port, core, {}) as running:
         assert running.pids
-        result = generator.run([*command, *options], core, 30)
+        result = generator.run([*command, *options], core, 90)
     assert result.first_error == ""
     assert result.operations >= 6
 
