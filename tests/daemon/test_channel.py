@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 counts = st.integers(0, 2**31)
 keys = st.lists(counts, max_size=4).map(tuple)
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Beat, counts, st.booleans(), counts, st.booleans(), counts),
+    st.builds(Beat, counts, st.booleans(), counts, st.booleans(), st.booleans(), counts),
     st.builds(Ask, counts, st.text(max_size=20), st.text(max_size=20)),
     st.builds(Answer, counts, st.booleans(), st.text(max_size=80)),
     st.builds(Drain),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wsloop.daemon.channel import Message
     from wsloop.daemon.slots import Child
 
-READY = Beat(is_ready=True)
+READY = Beat(is_up=True, is_ready=True)
 
 
 class FakeLine:
@@ -137,13 +137,13 @@ class Scene:
 HUB, ONE, TWO = 100, 101, 102
 
 
-def test_all_slots_are_filled_the_hub_first_and_all_are_ready_when_each_says_so() -> None:
+def test_all_slots_are_filled_the_hub_first_and_all_are_up_when_each_says_so() -> None:
     scene = Scene()
     assert scene.pids() == [HUB, ONE, TWO]
     for pid in (HUB, ONE, TWO):
-        assert not scene.crew.is_ready()
+        assert not scene.crew.is_up()
         scene.say(pid)
-    assert scene.crew.is_ready()
+    assert scene.crew.is_up()
     assert scene.changes == 3
 
 
@@ -287,7 +287,7 @@ def test_of_what_one_said_before_it_died_why_and_what_it_left_still_count() -> N
     scene.crew.notify(signal.SIGHUP)
 
     def finish() -> None:
-        scene.say(ONE, Beat(is_ready=True, is_draining=True))
+        scene.say(ONE, Beat(is_up=True, is_ready=True, is_draining=True))
         scene.say(ONE, Ask(1, "restart"))
         scene.say(ONE, Keep(b"counters"))
         scene.say(ONE, Failed("a bug"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -100,10 +101,23 @@ def test_what_is_wrong_with_who_serves_goes_along(scene: Scene) -> None:
     assert (beat.is_ready, beat.warning) == (True, "log: lines lost: 2 (it is full)")
 
 
-def test_who_is_not_ready_says_so(scene: Scene) -> None:
-    scene.house.health.add(lambda: "no link to the broker")
+@pytest.mark.parametrize(
+    ("reasons", "is_up"),
+    [
+        (["no link to the broker"], False),
+        (["overloaded: memory at 99 % of 12 MiB"], True),
+        (["overloaded: memory at 99 % of 12 MiB", "no link to the broker"], False),
+    ],
+)
+def test_who_is_not_ready_says_so_and_has_started_if_it_is_only_load(
+    scene: Scene, reasons: list[str], is_up: bool
+) -> None:
+    for reason in reasons:
+        scene.house.health.add(functools.partial(str, reason))
     scene.attach()
-    assert [beat.is_ready for beat in scene.heard() if isinstance(beat, Beat)] == [False]
+    (beat,) = scene.heard()
+    assert isinstance(beat, Beat)
+    assert (beat.is_up, beat.is_ready, beat.reason) == (is_up, False, "; ".join(reasons))
 
 
 def test_a_drain_is_told_at_once_so_that_the_slot_is_filled(scene: Scene) -> None:

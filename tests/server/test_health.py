@@ -31,3 +31,13 @@ def test_what_others_are_is_told_but_is_not_ones_own() -> None:
     health.add_of_others(lambda: "")
     assert health.reasons() == ["mine", "theirs"]
     assert health.own_reasons() == ["mine"]
+
+
+def test_load_bars_those_who_are_new_and_is_no_reason_not_to_have_started() -> None:
+    health = Health()
+    assert health.is_up()
+    health.add(lambda: "overloaded: memory at 99 % of 12 MiB")
+    health.add_of_others(lambda: "theirs")
+    assert health.is_up()
+    health.add(lambda: "no link to the broker")
+    assert not health.is_up()

@@ -113,9 +113,9 @@ class Crew:
         """Return the slots of workers, by their numbers."""
         return sorted((slot for slot in self.slots if slot.kind is Kind.WORKER), key=lambda slot: slot.number)
 
-    def is_ready(self) -> bool:
+    def is_up(self) -> bool:
         """Return whether every slot is filled by a child that serves."""
-        return all(slot.child is not None and slot.child.is_ready for slot in self.slots)
+        return all(slot.child is not None and slot.child.is_up for slot in self.slots)
 
     # -- ending ----------------------------------------------------------------------------
 
@@ -269,14 +269,14 @@ class Crew:
             self._on_beat(child, message)
 
     def _on_beat(self, child: Child, beat: Beat) -> None:
-        was_ready = child.is_ready
+        was_up = child.is_up
         if child.is_missed:
             child.is_missed = False
             log.info("%s is heard of again, after %.0f s", child, self._reactor.now - child.heard_s)
         child.beat, child.heard_s = beat, self._reactor.now
         while child.owed:
             self._processes.kill(child.pid, child.owed.pop())
-        if child.is_ready and not was_ready:
+        if child.is_up and not was_up:
             self._on_change()
         if beat.is_draining and child.slot.child is child and not self._is_dismissed:
             self._on_drain(child)

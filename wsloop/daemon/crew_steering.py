@@ -16,6 +16,7 @@ import msgspec
 from wsloop.daemon.roles import Kind
 from wsloop.daemon.steering import DRAIN_AFTER_S, SteeringError, WorkerRow
 from wsloop.observe.snapshot import Snapshot  # noqa: TC001 - an annotation of what is decoded
+from wsloop.server.health import OVERLOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +35,6 @@ ROSTER_EVERY_S = 1.0
 MAX_LINES = 200
 MAX_LINE = 1000
 """Of what a reload has changed: lines that an operator is shown, and characters of each. The log has all."""
-
-OVERLOADED = "overloaded"
-"""How the reason of a worker that lets nobody in begins (`Overload.reason`)."""
 
 
 class Roster(msgspec.Struct, frozen=True):

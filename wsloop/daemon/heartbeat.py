@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsloop.daemon")
 
-READY_EVERY_S = 0.05
-"""Until the process is ready, and for as long as it is not again: somebody waits for it."""
+UP_EVERY_S = 0.05
+"""Until the process is up, and for as long as it is not again: somebody waits for it."""
 
 MAX_REASON = 1024
 """Characters of what a process says about itself; all there are at once take some 200."""
@@ -65,7 +65,7 @@ class Beats(Steward):
         self._fd = fd
         self._asked: dict[int, Done] = {}
         self._numbers = 0
-        self._is_ready = self._is_stopping = self._is_attached = False
+        self._is_up = self._is_stopping = self._is_attached = False
         self._house: House
         self._drain: Callable[[], object]
         self._resize: Callable[[int], object]
@@ -109,17 +109,19 @@ class Beats(Steward):
 
     def _say(self) -> None:
         server = self._house.server
-        reasons = self._house.health.own_reasons()
-        self._is_ready = not reasons
+        health = self._house.health
+        reasons = health.own_reasons()
+        self._is_up = health.is_up()
         self._channel.send(
             Beat(
                 connections=server.clients,
                 is_draining=self._is_stopping,
                 draining_left=server.clients if self._is_stopping else 0,
-                is_ready=self._is_ready,
+                is_up=self._is_up,
+                is_ready=not reasons,
                 rss=process.usage().rss,
                 reason="; ".join(reasons)[:MAX_REASON],
-                warning="; ".join(self._house.health.own_warnings())[:MAX_REASON],
+                warning="; ".join(health.own_warnings())[:MAX_REASON],
             )
         )
 
@@ -142,7 +144,7 @@ class Beats(Steward):
             if not self._channel.is_stuck:
                 self._say()
         finally:  # a fault is logged by the reactor, and the next beat comes
-            pause_s = BEAT_EVERY_S if self._is_ready or self._is_stopping else READY_EVERY_S
+            pause_s = BEAT_EVERY_S if self._is_up or self._is_stopping else UP_EVERY_S
             self._house.reactor.call_later(pause_s, self._beat)
 
     def _on_end(self) -> None:

@@ -102,9 +102,9 @@ class Child:
         return f"{self.slot.name} (pid {self.pid})"
 
     @property
-    def is_ready(self) -> bool:
-        """Whether it serves."""
-        return self.beat is not None and self.beat.is_ready
+    def is_up(self) -> bool:
+        """Whether it serves, be it those who are there already only."""
+        return self.beat is not None and self.beat.is_up
 
 
 class Processes(Protocol):

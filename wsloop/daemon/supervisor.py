@@ -210,7 +210,7 @@ class Supervisor:
     def _on_change(self) -> None:
         if self._is_stopping:
             self._go_on_stopping()
-        elif not self._is_announced and self._crew.is_ready():
+        elif not self._is_announced and self._crew.is_up():
             self._is_announced = True
             log.info("%d workers serve", self._workforce.count)
             self.first.begin(self._reactor, self._leave, f"{self._workforce.count} workers serve")

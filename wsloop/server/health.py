@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+OVERLOADED = "overloaded"
+"""How a reason begins that is load, which passes, and stands for clients who are new only."""
+
+
 class Health:
     """The checks of one process. `add` them while it is put together."""
 
@@ -54,6 +58,10 @@ class Health:
     def own_reasons(self) -> list[str]:
         """Return why this very process is not ready, whatever others are."""
         return _told(self._checks)
+
+    def is_up(self) -> bool:
+        """Tell whether this process has started: it serves who is connected, though load may bar others."""
+        return all(reason.startswith(OVERLOADED) for reason in self.own_reasons())
 
     def warnings(self) -> list[str]:
         """Return what is wrong although clients may be sent here, in the order of the checks."""

@@ -22,6 +22,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from wsloop.server.health import OVERLOADED
+
 if TYPE_CHECKING:
     from wsloop.loop.reactor import Reactor
     from wsloop.server.connection import Connection
@@ -134,7 +136,7 @@ class Overload:
 
     def reason(self) -> str:
         """Return why the process is not ready for more clients; "" if it is (`Health`)."""
-        return "" if self._level is Level.NORMAL else f"overloaded: memory at {self._memory}"
+        return "" if self._level is Level.NORMAL else f"{OVERLOADED}: memory at {self._memory}"
 
     def statistics(self) -> OverloadStatistics:
         """Return a snapshot; costs nothing."""
