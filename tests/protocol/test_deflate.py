@@ -65,8 +65,8 @@ def inflated_in_a_window(payload: bytes, bits: int) -> bytes:
 def test_zlib_reads_back_what_was_compressed(
     backend: Backend, payload: bytes, bits: int, level: int, mem_level: int
 ) -> None:
-    options = DeflateOptions(level=level, mem_level=mem_level)
-    compressed = Compressor(options, bits, backend).compress(payload)
+    options = DeflateOptions(level=level, mem_level=mem_level, backend=backend)
+    compressed = Compressor(options, bits).compress(payload)
     assert zlib.decompressobj(-15).decompress(compressed + EMPTY_BLOCK) == payload
 
 
@@ -74,7 +74,7 @@ def test_zlib_reads_back_what_was_compressed(
 def test_wsprotos_client_reads_our_frames_one_after_the_other(
     backend: Backend, messages: list[bytes], bits: int
 ) -> None:
-    compressor = Compressor(EAGER, bits, backend)
+    compressor = Compressor(dataclasses.replace(EAGER, backend=backend), bits)
     protocol = wsproto_client(bits)
     for message in messages:
         assert read_by_wsproto(protocol, compressor.encode_frame(BINARY, message)) == message
@@ -84,7 +84,7 @@ def test_wsprotos_client_reads_our_frames_one_after_the_other(
 def test_websockets_client_reads_our_payloads_one_after_the_other(
     backend: Backend, messages: list[bytes], bits: int
 ) -> None:
-    compressor = Compressor(EAGER, bits, backend)
+    compressor = Compressor(dataclasses.replace(EAGER, backend=backend), bits)
     client = WebsocketsDeflate(True, True, bits, 15)
     for message in messages:
         frame = Frame(Opcode.BINARY, compressor.compress(message), rsv1=True)
@@ -93,7 +93,7 @@ def test_websockets_client_reads_our_payloads_one_after_the_other(
 
 def test_the_empty_message_is_one_zero_byte() -> None:
     # RFC 7692 section 7.2.3.6
-    assert Compressor(EAGER, 12, ZLIB).compress(b"") == b"\x00"
+    assert Compressor(dataclasses.replace(EAGER, backend=ZLIB), 12).compress(b"") == b"\x00"
 
 
 def repeating(gap: int) -> bytes:
@@ -107,12 +107,12 @@ def test_no_reference_reaches_further_back_than_the_agreed_window(backend: Backe
     for gap in ((1 << bits) - 150, (1 << bits) + 40):
         data = repeating(gap)
         for level in (1, 4, 9):
-            compressed = Compressor(DeflateOptions(level=level), bits, backend).compress(data)
+            compressed = Compressor(DeflateOptions(level=level, backend=backend), bits).compress(data)
             assert inflated_in_a_window(compressed + EMPTY_BLOCK, bits) == data
 
 
 def test_a_reference_that_reaches_too_far_would_be_seen() -> None:
-    compressed = Compressor(DeflateOptions(), 13, ZLIB).compress(repeating(4200))
+    compressed = Compressor(DeflateOptions(backend=ZLIB), 13).compress(repeating(4200))
     with pytest.raises(zlib.error, match="too far back"):
         inflated_in_a_window(compressed, 12)
 
@@ -127,7 +127,7 @@ def test_zlib_has_no_raw_deflate_with_a_window_of_256_bytes() -> None:
 def test_a_frame_is_compressed_exactly_if_that_makes_it_smaller(
     payload: bytes, bits: int, opcode: int
 ) -> None:
-    compressor = Compressor(EAGER, bits, ZLIB)
+    compressor = Compressor(dataclasses.replace(EAGER, backend=ZLIB), bits)
     compressed = compressor.compress(payload)
     frame = compressor.encode_frame(opcode, payload)
     if len(compressed) < len(payload):
@@ -179,7 +179,7 @@ def test_a_broadcast_is_compressed_once_and_shared_by_all() -> None:
         calls += 1
         return zlib.compressobj(*arguments)
 
-    compressor = Compressor(DeflateOptions(), 12, Backend("counting", compressobj, 1))
+    compressor = Compressor(DeflateOptions(backend=Backend("counting", compressobj, 1)), 12)
     frames = [encode_frame(TEXT, JSON * n) for n in range(10, 10 + SHARED_BROADCASTS)]
     shared = [compressor.shared_frames(frame) for frame in frames]
     for _ in range(100):
@@ -233,7 +233,7 @@ def test_isal_is_used_where_it_is_found_with_its_own_three_levels(level: int, ex
             return zlib.compressobj(*arguments)
 
     backend = choose_backend(lambda _name: Isal)
-    Compressor(DeflateOptions(level=level), 10, backend).compress(b"")
+    Compressor(DeflateOptions(level=level, backend=backend), 10).compress(b"")
     assert backend.name == "isal"
     assert seen == [(expected, zlib.DEFLATED, -10, 5)]
 

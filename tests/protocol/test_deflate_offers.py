@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,6 +19,10 @@ from wsloop.errors import HandshakeError
 from wsloop.protocol.deflate import DeflateOptions, compressor_for
 from wsloop.protocol.deflate_offers import negotiate, parse_offer
 from wsloop.protocol.upgrade import examine
+from wsloop.testing.strategies import broken_offers
+
+if TYPE_CHECKING:
+    from wsloop.testing.deflating import BrokenOffer
 
 DEFAULT = DeflateOptions()
 TAKEOVER = DeflateOptions(client_context_takeover=True)
@@ -301,3 +307,17 @@ def test_what_is_kept_of_a_client_is_its_window_and_never_more_than_ours(bits: i
     assert without is not None
     assert with_takeover.kept_bytes == kept_bytes
     assert without.kept_bytes == 0
+
+
+@given(broken_offers(), options)
+def test_a_broken_offer_is_declined_and_the_next_one_taken(
+    broken: BrokenOffer, options: DeflateOptions
+) -> None:
+    assert broken.wrong
+    assert negotiate([broken.header()], options) is None
+    assert negotiate([broken.header(), P], options) == negotiate([P], options)
+
+
+@given(broken_offers())
+def test_websockets_declines_what_is_broken(broken: BrokenOffer) -> None:
+    assert second_opinion(broken.header(), DEFAULT) is None

@@ -30,46 +30,6 @@ _PLAIN_DATA = (FIN | Opcode.TEXT, FIN | Opcode.BINARY)
 
 
 @dataclass(frozen=True, slots=True)
-class DeflateOptions:
-    """What an operator decides. Raises ValueError, naming the field, for what is out of range.
-
-    The measurements behind the defaults are in `docs/internals/deflate.md`.
-    """
-
-    window_bits: int = 12
-    """Base-two logarithm of the window, 9 to 15 (zlib has no raw deflate with 8). A message of
-    JSON repeats itself within 4 KiB; 15 costs 180 KB while a message is compressed, not 40."""
-
-    mem_level: int = 5
-    """zlib's memLevel, 1 to 9: how much room the search for repetitions gets."""
-
-    level: int = 3
-    """1 (fast) to 9 (small). 3 costs what 1 does up to 4 KiB; 6 takes twice the time for 4 % less."""
-
-    min_bytes: int = 512
-    """A shorter payload is not compressed. From here on JSON shrinks to less than half; below,
-    some 15 us of both sides' time buy under 250 bytes of a packet that is sent anyway."""
-
-    client_context_takeover: bool = False
-    """Whether a client may refer to its earlier messages: then up to 2**window_bits of them are
-    kept for each connection. Otherwise an idle connection keeps nothing."""
-
-    def __post_init__(self) -> None:
-        """Check every field; see the class."""
-        for name, least, most in (
-            ("window_bits", 9, 15),
-            ("mem_level", 1, 9),
-            ("level", 1, 9),
-            ("min_bytes", 0, 2**31 - 1),
-        ):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
-        if type(self.client_context_takeover) is not bool:
-            raise ValueError("client_context_takeover must be True or False")
-
-
-@dataclass(frozen=True, slots=True)
 class Backend:
     """Who compresses: zlib, or a library that does the same faster."""
 
@@ -99,6 +59,52 @@ def choose_backend(import_: Callable[[str], Any] = import_module) -> Backend:
 BACKEND = choose_backend()
 
 
+@dataclass(frozen=True, slots=True)
+class DeflateOptions:
+    """What an operator decides, and who compresses.
+
+    Raises ValueError, naming the setting, for one that is out of range.
+
+    The measurements behind the defaults are in `docs/internals/deflate.md`.
+    """
+
+    window_bits: int = 12
+    """Base-two logarithm of the window, 9 to 15 (zlib has no raw deflate with 8). A message of
+    JSON repeats itself within 4 KiB; 15 costs 180 KB while a message is compressed, not 40."""
+
+    mem_level: int = 5
+    """zlib's memLevel, 1 to 9: how much room the search for repetitions gets."""
+
+    level: int = 3
+    """1 (fast) to 9 (small). 3 costs what 1 does up to 4 KiB; 6 takes twice the time for 4 % less."""
+
+    min_bytes: int = 512
+    """A shorter payload is not compressed. From here on JSON shrinks to less than half; below,
+    some 15 us of both sides' time buy under 250 bytes of a packet that is sent anyway."""
+
+    client_context_takeover: bool = False
+    """Whether a client may refer to its earlier messages: then up to 2**window_bits of them are
+    kept for each connection. Otherwise an idle connection keeps nothing."""
+
+    backend: Backend = BACKEND
+    """Who compresses. isal does not make the same bytes of the same payload each time: where they must
+    be, take `ZLIB`."""
+
+    def __post_init__(self) -> None:
+        """Check every setting; see the class."""
+        for name, least, most in (
+            ("window_bits", 9, 15),
+            ("mem_level", 1, 9),
+            ("level", 1, 9),
+            ("min_bytes", 0, 2**31 - 1),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+        if type(self.client_context_takeover) is not bool:
+            raise ValueError("client_context_takeover must be True or False")
+
+
 class Compressor:
     """Makes frames for connections whose agreed server window is `window_bits`.
 
@@ -107,9 +113,9 @@ class Compressor:
 
     __slots__ = ("_arguments", "_compressobj", "_min_bytes", "_shared")
 
-    def __init__(self, options: DeflateOptions, window_bits: int, backend: Backend = BACKEND) -> None:
-        level = -(-options.level // backend.levels_per_step)
-        self._compressobj = backend.compressobj
+    def __init__(self, options: DeflateOptions, window_bits: int) -> None:
+        level = -(-options.level // options.backend.levels_per_step)
+        self._compressobj = options.backend.compressobj
         self._arguments = (level, zlib.DEFLATED, -window_bits, options.mem_level)
         self._min_bytes = options.min_bytes
         self._shared: dict[int, tuple[bytes, bytes]] = {}
