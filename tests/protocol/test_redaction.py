@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cve.kit import holding_at_most
 from wsloop.protocol.frames import FIN, RSV1, encode_header
 from wsloop.protocol.redaction import NAMES, Redactor, redacted_head, redacted_message
 from wsloop.protocol.walk import frame_at
@@ -178,6 +179,16 @@ def test_of_a_message_only_secrets_are_blotted_out(message: bytes, redacted: byt
     assert redacted_message(message, is_text=True) == redacted
 
 
+@pytest.mark.parametrize("part", [rb"\n", rb"\u00e9", b"a", rb"a\n", b"\xc3\xa9"])
+def test_a_long_secret_is_blotted_out_whole_in_little_memory(part: bytes) -> None:
+    """A group that repeats costs `re` memory for each repetition: 70 bytes for each of two in a message."""
+    secret = part * (200_000 // len(part))
+    message = b'{"token":"' + secret + b'","n":1}'
+    with holding_at_most(5 * len(message)):
+        redacted = redacted_message(message, is_text=True)
+    assert redacted == b'{"token":"' + b"*" * len(secret) + b'","n":1}'
+
+
 def test_behind_a_name_in_another_encoding_nothing_is_left() -> None:
     packed = b"\x81\xa5token\xa6abcdef\xa1z\x01"
     assert redacted_message(packed, is_text=False) == b"\x81\xa5token" + b"*" * 10
@@ -212,6 +223,16 @@ def test_a_request_that_is_refused_is_followed_by_another() -> None:
 def test_a_message_that_cannot_be_read_is_blotted_out() -> None:
     ((_, piece),) = run(Redactor(answers=False, is_open=True), [packed_frame(b"not deflate")])
     assert piece == masked_frame(1, b"*" * 11, MASK)
+
+
+def test_what_inflates_to_more_than_the_connection_takes_is_not_looked_into() -> None:
+    frames = {size: packed_frame(deflated(b"{}".ljust(size))) for size in (1000, 1001)}
+    opened = Redactor(answers=False, is_open=False)
+    opened.open(kept_bytes=0, message_bytes=1000)
+    for redactor in (Redactor(answers=False, is_open=True, message_bytes=1000), opened):
+        ((_, kept), (_, blotted)) = run(redactor, list(frames.values()))
+        assert kept == frames[1000]
+        assert blotted == masked_frame(1, b"*" * (len(frames[1001]) - 6), MASK)
 
 
 def test_with_a_context_nothing_behind_a_secret_can_be_read() -> None:

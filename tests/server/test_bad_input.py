@@ -272,9 +272,10 @@ def test_a_few_bytes_of_a_frame_take_no_ring(house: MemoryServer) -> None:
         client.close()
 
 
-def test_a_frame_that_is_dripped_is_1008(house: MemoryServer) -> None:
+@pytest.mark.parametrize("begun_bytes", [0, 1, 2500], ids=["a head", "a few bytes", "more than a few"])
+def test_a_frame_that_is_dripped_is_1008(house: MemoryServer, begun_bytes: int) -> None:
     client = house.connect("/echo")
-    client.send_bytes(b"\x82\xfe\x13\x88" + MASK + bytes(2500))
+    client.send_bytes(b"\x82\xfe\x13\x88" + MASK + bytes(begun_bytes))
     for _ in range(30):
         house.run_for(5.0)
         if client.is_gone:

@@ -15,10 +15,14 @@ from tests.server.tls_client import TlsMemoryClient, tls_server
 from tests.transport.tls_kit import write_pair
 from wsloop.hub.operations.requests import RecordRequest
 from wsloop.protocol.deflate import DeflateOptions
+from wsloop.protocol.frames import RSV1
+from wsloop.protocol.limits import Limits
 from wsloop.server import recorder
 from wsloop.server.assembly import Options
 from wsloop.server.forwarded import Proxies
 from wsloop.testing import CommandRefused, Server, UpgradeRefused
+from wsloop.testing.client import masked_frame
+from wsloop.testing.deflating import deflated
 from wsloop.testing.network import NetworkFaults
 from wsloop.transport.certificates import Certificates
 from wsloop.transport.tcp import TcpTransport
@@ -159,6 +163,25 @@ def test_by_default_secrets_are_blotted_out_and_can_be_kept() -> None:
             tape.finish()
             client.close()
             assert (b"Bearer s3cret" in tape.stream("in")) is not redact
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_nothing_is_inflated_beyond_what_its_connection_takes(is_open: bool) -> None:
+    deflate = DeflateOptions(min_bytes=2**31 - 1)  # the client in memory does not inflate
+    options = Options(dev=True, echo_deflate=deflate, echo_limits=Limits(message_bytes=1000))
+    offer = (("Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover"),)
+    with Server(options=options) as server:
+        early = server.websocket("/echo", headers=offer) if is_open else None
+        tape = Tape(server, address="127.0.0.1")
+        socket = early or server.websocket("/echo", headers=offer)
+        small, large = (deflated(b"{}".ljust(size)) for size in (1000, 1001))
+        for packed in (small, large):
+            frame = masked_frame(0x1, packed, b"\0\0\0\0")
+            socket.wire.send_bytes(bytes([frame[0] | RSV1]) + frame[1:])
+        assert socket.wait_closed()[0] == 1009
+        tape.finish()
+        assert small in tape.stream("in")
+        assert tape.stream("in").endswith(b"*" * len(large))
 
 
 def test_a_refused_upgrade_is_recorded() -> None:
@@ -312,7 +335,7 @@ def test_a_fault_of_the_recorder_ends_the_recording_not_the_connection(
     def broken(*_args: object, **_kwargs: object) -> bytes:
         raise ZeroDivisionError
 
-    with Server() as server:
+    with Server(raises_faults=False) as server:
         socket = server.websocket()
         tape = Tape(server, address="127.0.0.1")
         monkeypatch.setattr(recorder.Recording, "admit", broken)

@@ -65,7 +65,8 @@ FAULT_BYTES = 2
 """Of a header that nothing can follow: its opcode, and how long it says it is."""
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
-"""A compressed message that inflates to more is not looked into: it is blotted out."""
+"""A compressed message that inflates to more is not looked into, whatever the connection allows: it is
+blotted out."""
 
 
 NAMES = (
@@ -82,8 +83,11 @@ NAMES = (
 )
 """A JSON member whose name has one of these in it, in any case, holds a secret."""
 
-_VALUE = re.compile(rb'[^"]{0,64}+"\s*+:\s*+"((?>(?:[^"\\]++|\\.)*))', re.DOTALL)
-"""What follows such a name: the rest of the member's name, and its text, which may be cut off."""
+_NAME_END = re.compile(rb'[^"]{0,64}+"\s*+:\s*+"')
+"""What follows such a name: the rest of the member's name, until its text."""
+
+_TEXT = re.compile(rb'(?>(?:[^"\\]++|\\.){1,1000})', re.DOTALL)
+"""A part of a text, which may be cut off: for each repetition `re` remembers a way back until it ends."""
 
 _ESCAPED = re.compile(rb"\\u00(?:2[dD]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
 """A letter, `-` or `_` in a form that hides names (RFC 8259 section 7); no encoder writes them like this."""
@@ -113,22 +117,25 @@ def redacted_head(head: bytes, subprotocols: frozenset[bytes] = frozenset()) -> 
 def redacted_message(payload: bytes, *, is_text: bool) -> bytes:
     """Return a message, whole or cut off, with its secrets blotted out; as long as it was.
 
-    Takes some milliseconds for each MiB: names are searched for as they are, not by one expression.
+    Takes some milliseconds for each MiB, and a microsecond for each secret: names are searched for as they
+    are, not by one expression.
     """
     if b"\\u00" in payload and _ESCAPED.search(payload):
         return STAR * len(payload)
     if b"ey" in payload:
         payload = _JWT.sub(_stars, payload)
     lowered = payload.lower()
-    spans = [span for name in NAMES for span in _values_of(name, payload, lowered)]
-    if not is_text and not spans:
-        # Another encoding than JSON: where its strings end is not known here.
-        spans = [(at + len(name), len(payload)) for name in NAMES if (at := lowered.find(name)) >= 0]
-    if not spans:
-        return payload
     redacted = bytearray(payload)
-    for start, end in spans:
-        redacted[start:end] = STAR * (end - start)
+    for name in NAMES:
+        for start, end in _values_of(name, payload, lowered):
+            redacted[start:end] = STAR * (end - start)
+            is_text = True  # JSON, whatever its frame says
+    if not is_text:
+        # Another encoding than JSON: where its strings end is not known here.
+        for name in NAMES:
+            if (at := lowered.find(name)) >= 0:
+                start = at + len(name)
+                redacted[start:] = STAR * (len(payload) - start)
     return bytes(redacted)
 
 
@@ -137,10 +144,11 @@ def _values_of(name: bytes, payload: bytes, lowered: bytes) -> Iterator[tuple[in
     at = lowered.find(name)
     while at >= 0:
         at += len(name)
-        match = _VALUE.match(payload, at)
-        if match is not None:
-            yield match.span(1)
-            at = match.end()
+        if (name_end := _NAME_END.match(payload, at)) is not None:
+            start = at = name_end.end()
+            while (part := _TEXT.match(payload, at)) is not None:
+                at = part.end()
+            yield start, at
         at = lowered.find(name, at)
 
 
@@ -173,7 +181,8 @@ class Redactor:
 
     A piece is given out when the messages that it has a part in are whole. Arguments: `answers`, whether this
     is what the server says; `is_open`, whether the stream begins with a frame, not with HTTP; `kept_bytes`,
-    how far a compressed message may refer back (`Inflater`); `subprotocols` as for `redacted_head`.
+    how far a compressed message may refer back (`Inflater`); `message_bytes`, what one may inflate to that
+    is looked into, for the connection takes no larger one; `subprotocols` as for `redacted_head`.
     """
 
     __slots__ = (
@@ -187,6 +196,7 @@ class Redactor:
         answers: bool,
         is_open: bool,
         kept_bytes: int = 0,
+        message_bytes: int = MAX_INFLATED_BYTES,
         subprotocols: frozenset[bytes] = frozenset(),
     ) -> None:
         self._answers = answers
@@ -194,7 +204,8 @@ class Redactor:
         self.awaits_answer = False
         """Whether the other side is to say what follows, HTTP or frames: a request asked for an upgrade."""
         self._subprotocols = subprotocols
-        self._inflater: Inflater | None = Inflater(MAX_INFLATED_BYTES, kept_bytes)
+        self._inflater: Inflater | None = None
+        self._expect(kept_bytes, message_bytes)
         self._buffer = bytearray()  # what was not given out yet
         self._pieces: list[tuple[int, int]] = []  # the number of each piece of it, and how long it is
         self._done = self._scanned = 0  # how much of it is redacted, how much was looked at
@@ -207,11 +218,14 @@ class Redactor:
         self._pieces.append((number, len(data)))
         return self._go_on()
 
-    def open(self, kept_bytes: int) -> list[tuple[int, bytes]]:
+    def open(self, kept_bytes: int, message_bytes: int = MAX_INFLATED_BYTES) -> list[tuple[int, bytes]]:
         """Take note that frames follow the request, which was granted; return what is ready."""
-        self._inflater = Inflater(MAX_INFLATED_BYTES, kept_bytes)
+        self._expect(kept_bytes, message_bytes)
         self.is_open, self.awaits_answer = True, False
         return self._go_on()
+
+    def _expect(self, kept_bytes: int, message_bytes: int) -> None:
+        self._inflater = Inflater(min(message_bytes, MAX_INFLATED_BYTES), kept_bytes)
 
     def refuse(self) -> list[tuple[int, bytes]]:
         """Take note that more HTTP follows the request; return what is ready."""

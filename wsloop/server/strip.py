@@ -42,13 +42,23 @@ class Strip:
         self._inbound: Redactor | None = None
         self._outbound: Redactor | None = None
         if recording.is_redacting:
-            kept_bytes = connection.agreement.kept_bytes if connection.agreement else 0
+            kept_bytes, message_bytes = self._inbound_bounds()
             self._inbound = Redactor(
-                answers=False, is_open=not is_whole, kept_bytes=kept_bytes, subprotocols=subprotocols
+                answers=False,
+                is_open=not is_whole,
+                kept_bytes=kept_bytes,
+                message_bytes=message_bytes,
+                subprotocols=subprotocols,
             )
             self._outbound = Redactor(answers=True, is_open=not is_whole, subprotocols=subprotocols)
         self._tap: Tap | None = None
         connection.route_through(self._wrap)
+
+    def _inbound_bounds(self) -> tuple[int, int]:
+        """Return how far back a message of the client's may refer, and how large it may be, in bytes."""
+        connection = self.connection
+        kept_bytes = connection.agreement.kept_bytes if connection.agreement else 0
+        return kept_bytes, connection.limits.message_bytes
 
     def _wrap(self, transport: Transport) -> Transport:
         self._tap = Tap(transport, self._on_bytes, self._on_end)
@@ -107,11 +117,8 @@ class Strip:
         else:
             self._give(outbound.feed(number, data), is_answer=True)
             if inbound.awaits_answer:
-                agreement = self.connection.agreement
-                kept_bytes = agreement.kept_bytes if agreement else 0
-                self._give(
-                    inbound.open(kept_bytes) if outbound.is_open else inbound.refuse(), is_answer=False
-                )
+                ready = inbound.open(*self._inbound_bounds()) if outbound.is_open else inbound.refuse()
+                self._give(ready, is_answer=False)
 
     def _finish(self) -> None:
         if self._inbound is not None and self._outbound is not None:
