@@ -15,11 +15,11 @@ CHANGES = st.lists(st.tuples(st.integers(0, 7), CHANNELS, CLIENTS), max_size=30)
 
 def change(standing: Standing, kind: int, channel: str, client: str) -> None:
     if kind == 0:
-        standing.channels[channel] = None
+        standing.channels[channel] = 1
     elif kind == 1:
         standing.channels.pop(channel, None)
     elif kind == 2:
-        standing.patterns[channel] = None
+        standing.patterns[channel] = 1
     elif kind == 3:
         standing.patterns.pop(channel, None)
     elif kind == 4:
@@ -86,7 +86,7 @@ def test_what_was_taken_back_meanwhile_is_not_said_again(
 def test_messages_are_bounded() -> None:
     standing = Standing()
     for number in range(BATCH * 2 + 1):
-        standing.channels[str(number)] = None
+        standing.channels[str(number)] = number
         standing.add_member("c", str(number), "user", b"x" * 2000)
     sizes = [len(message.channels) for message in standing.again() if isinstance(message, Interests)]
     assert sizes == [BATCH, BATCH, 1]

@@ -131,6 +131,43 @@ def test_a_question_that_is_not_answered_in_time_is_given_up_and_its_answer_igno
     assert rig.hubs[0].told == []
 
 
+def test_what_was_confirmed_is_not_asked_for_again() -> None:
+    rig = Workers()
+    end = rig.link()
+    answers: list[object] = []
+    for name in ("c", "d"):
+        end.broker.subscribe(name)
+        end.broker.confirm(name, answers.append)
+    end.broker.subscribe_pattern("a.*")
+    assert (answers, end.uplink.statistics().questions) == ([], 2)
+    rig.run_for(0.1)
+    assert answers == [None, None]
+    for name in ("c", "d", "c"):
+        end.broker.confirm(name, answers.append)
+    assert answers == [None] * 5
+    end.broker.confirm("a.*", answers.append)
+    end.broker.unsubscribe("c")
+    end.broker.subscribe("c")
+    end.broker.confirm("c", answers.append)
+    assert end.uplink.statistics().questions == 2, "it has another interest now"
+    rig.run_for(0.1)
+    assert answers == [None] * 7
+
+
+def test_an_interest_that_is_not_confirmed_is_asked_for_by_the_next() -> None:
+    rig = Workers()
+    end = rig.link()
+    answers: list[object] = []
+    end.broker.subscribe("c")
+    end.broker.confirm("c", answers.append)
+    rig.cut(0)
+    rig.run_for(1)
+    assert answers == [LOST]
+    end.broker.confirm("c", answers.append)
+    rig.run_for(0.1)
+    assert answers == [LOST, None]
+
+
 def test_attempts_become_rarer_and_not_all_workers_come_at_once() -> None:
     rig = Workers()
     rig.kill_service()

@@ -215,6 +215,10 @@ class LateBroker:
     def unsubscribe_pattern(self, pattern: str) -> None:
         self._inner.unsubscribe_pattern(pattern)
 
+    def confirm(self, name: str, done: Done[None]) -> None:
+        if not self._fails(done):
+            self._inner.confirm(name, self._later(done))
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         if not self._fails(done):
             self._inner.publish(channel, draft, retention, self._later(done))

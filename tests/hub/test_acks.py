@@ -113,6 +113,7 @@ def test_where_nobody_is_positioned_the_broker_knows_the_top() -> None:
 def test_a_broker_that_does_not_answer_is_error_100() -> None:
     world = World(namespaces=NAMESPACES, broker=LateBroker)
     peer = subscriber(world, positioned=False)
+    world.broker.deliver()
     world.broker.failing = True
     assert peer.ask("ack", channel="c", offset=5) == 100
 

@@ -479,10 +479,30 @@ def test_rights_of_subscribers_begin_with_the_reply() -> None:
     assert peer.ask("publish", channel="c", data=1) == 103
 
 
-def test_an_unpositioned_subscription_needs_no_read() -> None:
+def test_an_unpositioned_subscription_is_told_when_the_broker_listens() -> None:
     world = World(broker=LateBroker, namespaces={**dev_namespaces(), "plain": BY_REQUEST})
     peer = world.connect()
+    peer.say({"id": 5, "subscribe": {"channel": "plain:c"}})
+    assert peer.take() == []
+    world.broker.deliver()
+    assert peer.take() == [{"id": 5, "subscribe": {}}]
+
+
+def test_an_unpositioned_subscription_does_without_a_broker_that_fails() -> None:
+    world = World(broker=LateBroker, namespaces={**dev_namespaces(), "plain": BY_REQUEST})
+    peer = world.connect()
+    world.broker.failing = True
     assert peer.ask("subscribe", channel="plain:c") == {}
+    assert world.hub.subscription_count == 1
+
+
+def test_who_has_gone_before_the_broker_listens_leaves_nothing_behind() -> None:
+    world = World(broker=LateBroker, namespaces={**dev_namespaces(), "plain": BY_REQUEST})
+    peer = world.connect()
+    peer.say({"id": 5, "subscribe": {"channel": "plain:c"}}, {"id": 6, "unsubscribe": {"channel": "plain:c"}})
+    world.broker.deliver()
+    assert [line["id"] for line in peer.take()] == [6, 5]
+    assert not list(world.hub.channel_names())
 
 
 def test_a_stream_that_cannot_be_read_leaves_no_lease_behind() -> None:

@@ -153,7 +153,9 @@ def test_a_grant_gives_a_pattern_nothing_that_it_cannot_have() -> None:
 def test_a_broker_behind_a_link_serves_patterns_as_well() -> None:
     world = World(namespaces={"": EVERYTHING}, broker=LateBroker)
     peer = world.connect()
-    peer.ask("subscribe", channel="a.*")
+    peer.say({"id": 5, "subscribe": {"channel": "a.*"}})
+    world.broker.deliver()
+    assert [line["id"] for line in peer.take()] == [5]
     publish(world, "a.b", json.dumps({"n": 1}).encode())
     assert peer.take() == []
     world.broker.deliver()

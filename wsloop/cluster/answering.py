@@ -90,6 +90,13 @@ def _count(question: messages.CountMembers, _broker: Broker, presence: Presence,
     presence.stats(question.channel, _done(question.number, reply, told))
 
 
+def _confirm(question: messages.Confirm, broker: Broker, _presence: Presence, reply: Reply) -> None:
+    def told(_: None) -> messages.Numbered:
+        return messages.Confirmed(question.number)
+
+    broker.confirm(question.name, _done(question.number, reply, told))
+
+
 def _retention(question: messages.Publish | messages.ReadHistory) -> Retention:
     return Retention(question.size, question.ttl_s, question.meta_ttl_s)
 
@@ -100,5 +107,6 @@ QUESTIONS: dict[type, Callable[[Any, Broker, Presence, Reply], None]] = {
     messages.RemoveHistory: _remove,
     messages.ListMembers: _list,
     messages.CountMembers: _count,
+    messages.Confirm: _confirm,
 }
 """What a worker asks of the ports, and how it is asked."""

@@ -186,6 +186,12 @@ class CountMembers(Numbered, frozen=True, tag=24):
     channel: str
 
 
+class Confirm(Numbered, frozen=True, tag=25):
+    """Is the interest in a channel, or a pattern, known? Answered by `Confirmed` as soon as it is."""
+
+    name: str
+
+
 class Welcome(Message, frozen=True, tag=40):
     """The answer to `Hello`: `uid` is of this life of the service."""
 
@@ -280,6 +286,10 @@ class Failed(Numbered, frozen=True, tag=50):
     reason: str
 
 
+class Confirmed(Numbered, frozen=True, tag=51):
+    """The interest is known: whatever is published from here on is told."""
+
+
 FromWorker = (
     Ping
     | Ask
@@ -300,6 +310,7 @@ FromWorker = (
     | RemoveHistory
     | ListMembers
     | CountMembers
+    | Confirm
 )
 """What a worker says."""
 
@@ -318,5 +329,6 @@ FromService = (
     | MemberList
     | MemberCount
     | Failed
+    | Confirmed
 )
 """What the hub process says."""

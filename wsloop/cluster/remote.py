@@ -8,7 +8,16 @@ import msgspec
 
 from wsloop.cluster import messages
 from wsloop.cluster.codec import bounded
-from wsloop.hub.broker import Appended, Broker, BrokerEvents, BrokerStatistics, Done, Draft, Retention
+from wsloop.hub.broker import (
+    Appended,
+    Broker,
+    BrokerEvents,
+    BrokerStatistics,
+    Done,
+    Draft,
+    Retention,
+    Unavailable,
+)
 from wsloop.hub.history import HistoryQuery, Publication, StreamPosition, StreamView
 from wsloop.hub.presence import Presence, PresenceStats
 
@@ -32,6 +41,7 @@ class RemoteBroker(Broker):
     def __init__(self, uplink: Uplink) -> None:
         self._uplink = uplink
         self._standing = uplink.standing
+        self._said = self._confirmed = 0  # the numbers of the last interest said, and of the last that holds
 
     def attach(self, events: BrokerEvents) -> None:
         """See `Broker.attach`."""
@@ -41,7 +51,7 @@ class RemoteBroker(Broker):
         """See `Broker.subscribe`."""
         channels = self._standing.channels
         if channel not in channels and self._uplink.say(messages.Interests((channel,))):
-            channels[channel] = None
+            channels[channel] = self._next_number()
 
     def unsubscribe(self, channel: str) -> None:
         """See `Broker.unsubscribe`."""
@@ -53,13 +63,34 @@ class RemoteBroker(Broker):
         """See `Broker.subscribe_pattern`."""
         patterns = self._standing.patterns
         if pattern not in patterns and self._uplink.say(messages.Interests((), (pattern,))):
-            patterns[pattern] = None
+            patterns[pattern] = self._next_number()
 
     def unsubscribe_pattern(self, pattern: str) -> None:
         """See `Broker.unsubscribe_pattern`."""
         if pattern in self._standing.patterns:
             del self._standing.patterns[pattern]
             self._uplink.say(messages.Disinterest(pattern, is_pattern=True))
+
+    def confirm(self, name: str, done: Done[None]) -> None:
+        """See `Broker.confirm`: of interests said since the last answer the hub process is asked."""
+        standing, said = self._standing, self._said
+        number = standing.channels.get(name) or standing.patterns.get(name, 0)
+        if number <= self._confirmed:
+            done(None)
+            return
+
+        def answered(answer: Unavailable | None) -> None:
+            if answer is None:
+                self._confirmed = max(self._confirmed, said)
+            done(answer)
+
+        self._uplink.ask_broker(
+            lambda question: messages.Confirm(question, name), messages.Confirmed, _nothing, answered
+        )
+
+    def _next_number(self) -> int:
+        self._said += 1
+        return self._said
 
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`."""
@@ -157,6 +188,10 @@ class RemotePresence(Presence):
         self._uplink.ask_broker(
             lambda number: messages.CountMembers(number, channel), messages.MemberCount, _stats, done
         )
+
+
+def _nothing(_answer: messages.Confirmed) -> None:
+    return None
 
 
 def _appended(answer: messages.Placed) -> Appended:

@@ -173,6 +173,10 @@ class LocalBroker(Broker):
         """See `Broker.unsubscribe_pattern`."""
         self._shared.unsubscribe_pattern(pattern, self)
 
+    def confirm(self, name: str, done: Done[None]) -> None:
+        """See `Broker.confirm`."""
+        self._shared.broker.confirm(name, done)
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`. What no link could carry is not appended."""
         if len(draft.data) + len(draft.info) + len(draft.tags) > MAX_PAYLOAD_BYTES:

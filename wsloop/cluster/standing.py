@@ -60,13 +60,13 @@ class Joins:
 
 
 class Standing:
-    """What holds: `channels` and `patterns` in the order in which they were begun, `members`, `joins`."""
+    """What holds: `channels` and `patterns` with the numbers of their interests; `members`, `joins`."""
 
     __slots__ = ("channels", "joins", "members", "patterns")
 
     def __init__(self) -> None:
-        self.channels: dict[str, None] = {}
-        self.patterns: dict[str, None] = {}
+        self.channels: dict[str, int] = {}
+        self.patterns: dict[str, int] = {}
         self.members: dict[str, dict[str, tuple[str, bytes]]] = {}
         self.joins = Joins()
 

@@ -156,6 +156,13 @@ class Broker(Protocol):
         """Stop giving the hub what it has for this pattern only. Idempotent."""
         ...
 
+    def confirm(self, name: str, done: Done[None]) -> None:
+        """Call `done` once the hub is given what is published from then on, in a channel or for a pattern.
+
+        The hub has subscribed to it; in a broker of another process that takes its time.
+        """
+        ...
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """Append and hand out a publication; `done` gets its position once it is appended.
 

@@ -1,8 +1,9 @@
 """How a subscription comes into its channel, and out of it again.
 
 Coming in, for the client's own subscriptions and the server's alike: occupy the name, read the
-stream, and in the very tick in which the read completes register; the caller then tells the
-client, and `announce` tells the others. Going out, in every case (unsubscribe, a gap, the end of
+stream (or, if it has no position, have the broker confirm that it is listened to), and in the very
+tick in which that completes register; the caller then tells the client, and `announce` tells the
+others. Going out, in every case (unsubscribe, a gap, the end of
 the right or of the transport), passes through `end`. Who may come in is `subscribing.py`; the
 fan-out between the two is `channels.py`.
 """
@@ -113,7 +114,12 @@ def join(
         data=grant.data,
     )
     if not positioned:
-        _register(subscription, None, result(None), joined)
+
+        def confirmed(_outcome: Unavailable | None) -> None:
+            # Who cannot be asked is told of the interest later: what is lost until then nobody has promised.
+            _register(subscription, None, result(None), joined)
+
+        hub.broker.confirm(channel.name, confirmed)
         return
     recovering = recoverable and request.recover
     is_cache = options.recovery_mode == "cache"

@@ -117,6 +117,15 @@ class BrokerContract(PublishOnceContract):
         self.settle()
         assert [channel for channel, _, _ in self.log.of("pub")] == ["a.b"]
 
+    def test_what_is_subscribed_to_is_confirmed_once(self) -> None:
+        """From then on whatever is published is given, by name or by pattern."""
+        self.broker.subscribe("c")
+        self.broker.subscribe_pattern("a.*")
+        for name in ("c", "a.*", "c"):
+            self.broker.confirm(name, self.log.done)
+        self.settle()
+        assert self.log.of("done") == [(None,)] * 3
+
     def test_joins_and_leaves_reach_subscribed_channels_only(self) -> None:
         """Joins and leaves travel as publications do, but leave no trace."""
         self.broker.publish_join("c", b'{"n":0}')
