@@ -45,8 +45,8 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
 class Beat(_Message, frozen=True, tag="beat"):
     """A process is alive: its turn goes around. Said every second.
 
-    `is_up` once it has started (`Health.is_up`), `is_ready` while it lets clients in. `connections` are the
-    clients'; `is_draining` once it accepts no more, and then `draining_left` are
+    `is_up` while nothing but load keeps clients away (`Health.is_up`), `is_ready` while it lets them in.
+    `connections` are the clients'; `is_draining` once it accepts no more, and then `draining_left` are
     those that have not gone; `rss` its resident memory in bytes; `reason` why it is not ready; `warning` what
     is wrong although it serves.
     """

@@ -42,7 +42,7 @@ class Crew:
 
     `deaths` counts those who ended without being told to; `kept` is what the hub process has left for the
     next one.
-    `on_change` is called when a child became ready, left or died; `on_failure` with a line about one that
+    `on_change` is called when a child came up, left or died; `on_failure` with a line about one that
     could not start, unless the same was said lately; `on_give_up` when too many died;
     `on_ask` with a child that asks for something, `on_drain` with one that drains without having been told
     by us: its slot is to be filled anew, under another number, since two of one name would be taken for one.

@@ -175,7 +175,7 @@ class Options:
     `sends_per_turn` and `backlog_sends` are those of the fan-out.
     Turns that last `slow_turn_s` or longer are counted and logged; 0: turns are not measured.
     `proxies`: whose word on their clients counts.
-    `domain` makes the messaging domain; None: a broker in memory with the limits `broker`.
+    `domain` makes the messaging domain; None: `own_domain`, whose broker has the limits `broker`.
     `outside` makes the operator's application; the headers of upgrade requests named by
     `forwarded_headers`, in lower case, are shown to it.
     """
@@ -254,11 +254,8 @@ def assemble(ports: Ports, options: Options) -> House:
     )
     health = Health()
     outside = options.outside(reactor, ports) if options.outside is not None else None
-    domain: Domain
-    if options.domain is not None:
-        domain = options.domain(reactor, ports)
-    else:
-        domain = OwnDomain(MemoryBroker(now, ports.entropy, options.broker), MemoryPresence())
+    make_domain = options.domain or functools.partial(own_domain, limits=options.broker)
+    domain = make_domain(reactor, ports)
     hub = Hub(
         domain.broker,
         domain.presence,
@@ -307,6 +304,11 @@ def assemble(ports: Ports, options: Options) -> House:
     service = api.Api(operations, options.api_key)
     admin = _admin_app(options, service)
     return House(reactor, server, hub, admin, service, operations, health, domain, outside, lag, overload)
+
+
+def own_domain(reactor: Reactor, ports: Ports, limits: BrokerLimits) -> OwnDomain:
+    """Return the domain of a server alone: its broker counts on the reactor's clock, which nobody sets."""
+    return OwnDomain(MemoryBroker(lambda: reactor.now, ports.entropy, limits), MemoryPresence())
 
 
 def namespaces(options: Options) -> Namespaces:

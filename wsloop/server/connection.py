@@ -168,11 +168,6 @@ class Connection(Upkeep):
             self._server.tally.bytes_received += len(data)
             self._http.receive(data)
 
-    def restart_deadline(self) -> None:
-        """Give the next request on the connection, or its answer, a full deadline of its own."""
-        reactor = self._server.reactor
-        reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
-
     def go_on_later(self) -> None:
         """Go on with what is over this turn's budget in the next phase 7; one at a time."""
         if not self._going_on:
@@ -239,8 +234,11 @@ class Connection(Upkeep):
             data = self._transport.read(READ_BYTES)
             if data:
                 self._server.tally.bytes_received += len(data)
-                self._waiting = None
-                self._take(session, waiting + data)
+                since_s, data = self._waits_since_s, waiting + data
+                self._let_go_of_input()
+                self._take(session, data)
+                if self._waiting is not None and len(self._waiting) == len(data):
+                    self._waits_since_s = since_s  # the same frame: it gets no time with each byte
             elif data is not None:
                 self._on_eof()
             return

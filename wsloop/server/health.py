@@ -60,7 +60,7 @@ class Health:
         return _told(self._checks)
 
     def is_up(self) -> bool:
-        """Tell whether this process has started: it serves who is connected, though load may bar others."""
+        """Tell whether nothing but load keeps clients away; who is connected is served."""
         return all(reason.startswith(OVERLOADED) for reason in self.own_reasons())
 
     def warnings(self) -> list[str]:

@@ -159,11 +159,13 @@ class Overload:
             self._begin_round(memory)
 
     def _may_be_freed(self, memory: Memory) -> bool:
-        """Tell whether to ask the allocator first; not each second, for it looks at all that is free."""
+        """Tell whether to ask the allocator first: if it did not help, not each second."""
         level = judge(self._level, memory.share)
-        if level is Level.SHEDDING and self._level is not Level.SHEDDING:
+        if level is Level.NORMAL:
+            return False
+        if level is not self._level and (self._level is Level.NORMAL or level is Level.SHEDDING):
             return True
-        return level is not Level.NORMAL and self._reactor.now >= self._given_back_s + GIVE_BACK_EVERY_S
+        return self._reactor.now >= self._given_back_s + GIVE_BACK_EVERY_S
 
     def _give_back(self) -> None:
         self._given_back_s = self._reactor.now

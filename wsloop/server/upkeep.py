@@ -76,6 +76,11 @@ class Upkeep(Slowness):
         """Use what `wrap` makes of the transport from now on, such as a tap around it."""
         self._transport = wrap(self._transport)
 
+    def restart_deadline(self) -> None:
+        """Give the next request on the connection, or its answer, a full deadline of its own."""
+        reactor = self._server.reactor
+        reactor.rearm(self._timer, reactor.now + self._server.deadlines.handshake_s)
+
     def start_beating(self) -> None:
         """Begin the heartbeat, jittered, so that a reconnect storm does not beat as one.
 
