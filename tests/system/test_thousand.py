@@ -47,8 +47,8 @@ TOLERATED_OBJECTS = COUNT // 2
 """Caches and free lists move a little: far less than one object a connection."""
 
 TRIES = 3
-"""What a connection leaves behind it leaves each time. What the tests' own process keeps once, such as the
-lines that coverage sees for the first time, it does not."""
+"""What a connection leaves behind it leaves each time. What a process keeps once, such as the lines that
+coverage sees for the first time, or the room for more at once than ever before, it does not."""
 
 TOLERATED_RSS_BYTES = 1024 * COUNT
 """The kernel's count, in whole pages, of what an allocator keeps: less than a kilobyte a connection."""
@@ -189,7 +189,7 @@ def resident_bytes(daemon: Daemon) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
-def test_a_daemon_is_after_the_third_thousand_what_it_was_after_the_second() -> None:
+def test_a_daemon_grows_with_no_thousand_after_the_first() -> None:
     reactor = Reactor(MonotonicClock(), make_poller())
     with Daemon("--limit-accept-rate", "0") as daemon, open_echo(daemon) as witness:
         descriptors = daemon.open_descriptors()
@@ -205,8 +205,13 @@ def test_a_daemon_is_after_the_third_thousand_what_it_was_after_the_second() -> 
             return resident_bytes(daemon)
 
         live()
-        before = live()
-        after = live()
-        assert after - before < TOLERATED_RSS_BYTES
+        # On a busy machine more can be under way at once than ever before, and an allocator keeps the room for it.
+        resident = [live()]
+        for _ in range(TRIES):
+            resident.append(live())
+            if resident[-1] - resident[-2] < TOLERATED_RSS_BYTES:
+                break
+        else:
+            pytest.fail(f"each thousand leaves something: {resident} bytes resident")
         assert "Traceback" not in daemon.stderr()
     reactor.close()
