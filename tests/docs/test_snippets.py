@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -90,6 +91,31 @@ def assert_taken(values: dict[str, object], section: object) -> None:
         if isinstance(value, str) and isinstance(taken, int | float):
             value = parse(value, "B" if isinstance(taken, int) else "s")
         assert taken == (tuple(value) if isinstance(value, list) else value)
+
+
+TESTS = [(name, text) for name, text in PYTHON if re.search(r"^def test_\w+\((?!\))", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("text", [text for _, text in TESTS], ids=[name for name, _ in TESTS])
+def test_a_block_of_tests_passes(text: str, tmp_path: Path) -> None:
+    """Its fixtures are the plugin's, as on a reader's machine."""
+    (tmp_path / "test_block.py").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    loaded = any(each.name == "wsloop" for each in entry_points(group="pytest11"))
+    plugin = [] if loaded else ["-p", "wsloop.testing.pytest_plugin"]
+    done = subprocess.run(
+        [*command, *plugin, "test_block.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_blocks_of_tests_are_found() -> None:
+    assert sum("test-your-app" in name for name, _ in TESTS) >= 2
 
 
 def wsloop_commands() -> list[tuple[str, str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsloop.testing import wire
+from wsloop.testing import commands, deflating, requests, wire
 from wsloop.testing.strategies import broken_sequences, cuttings, hostile_frames, schedules, valid_sequences
 from wsloop.testing.wire import (
     Cutting,
@@ -23,6 +25,9 @@ from wsloop.testing.wire import (
     shown,
     text,
 )
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 anything = st.one_of(valid_sequences(), broken_sequences(), hostile_frames().map(lambda each: (each,)))
 
@@ -99,3 +104,20 @@ def test_cuts() -> None:
     assert cut_at(1).pieces(b"abc") == [b"a", b"bc"]
     assert cut_every(2).pieces(b"abcde") == [b"ab", b"cd", b"e"]
     assert cut_at(3).pieces(b"") == []
+
+
+@pytest.mark.parametrize("module", [wire, deflating, requests, commands])
+def test_a_star_brings_what_is_defined_there(module: ModuleType) -> None:
+    for name in module.__all__:
+        assert getattr(getattr(module, name), "__module__", module.__name__) in (
+            module.__name__,
+            "builtins",
+            "typing",
+            "collections.abc",
+        )
+    public = {
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and name[0] != "_"
+    }
+    assert public - {"How", "Printer", "Shown"} <= set(module.__all__)

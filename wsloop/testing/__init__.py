@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from wsloop.testing.app_socket import ConnectionClosed as ConnectionClosed
     from wsloop.testing.app_socket import TestSocket as TestSocket
     from wsloop.testing.app_socket import UpgradeRefused as UpgradeRefused
+    from wsloop.testing.network import NetworkFaults as NetworkFaults
 
 __all__ = [
     "CommandRefused",
     "ConnectionClosed",
+    "NetworkFaults",
     "Server",
     "TestClient",
     "TestSocket",
@@ -31,6 +33,7 @@ __all__ = [
 _PLACES = {
     "CommandRefused": "app_client",
     "ConnectionClosed": "app_socket",
+    "NetworkFaults": "network",
     "Server": "app_server",
     "TestClient": "app_client",
     "TestSocket": "app_socket",

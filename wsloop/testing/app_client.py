@@ -62,7 +62,7 @@ class TestClient(TestSocket):
     def call(self, **command: object) -> dict[str, Any]:
         """Send one command, such as `call(subscribe={"channel": "a"})`; return its result."""
         number = self.wire.command(**command)
-        self._wait_for(lambda: number in self.wire.replies)
+        self._wait_for(lambda: number in self.wire.replies, f"no answer to {next(iter(command))}")
         if number not in self.wire.replies:
             raise ConnectionClosed(*(self.closed or ABNORMAL))
         reply = self.wire.replies[number]
@@ -107,7 +107,7 @@ class TestClient(TestSocket):
 
         Raises ConnectionClosed if none comes any more, TimeoutError after `within_s` virtual seconds.
         """
-        self._wait_for(lambda: self._find(channel), within_s)
+        self._wait_for(lambda: self._find(channel), f"no publication in {channel or 'any channel'}", within_s)
         found = self._find(channel)
         if found is None:
             raise ConnectionClosed(*(self.closed or ABNORMAL))

@@ -7,6 +7,7 @@ and entropy (`server.py`, `cluster.py`). One seed is one history.
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -94,13 +95,15 @@ class VirtualClock:
 
 
 class Server:
-    """A server in development mode: anybody may do anything, `/echo` echoes.
+    """A server in development mode: `/echo` echoes; anybody may do anything, unless `namespaces` are given.
 
     Arguments: `routes`, more WebSocket paths, each with a `Route` or with what makes its handlers;
-    `options` of the server; `namespaces` of channels; `answers`, functions in place of the operator's own
-    application (`[proxy]`), by what they are asked ("connect", "rpc", "subscribe" ...): each gets the
-    question's JSON and returns the answer's; `seed` of all chance; `faults` of the network; `workers`, how
-    many processes hold connections.
+    `options` of the server; `namespaces` of channels, in place of all those of development mode; `answers`,
+    functions in place of the operator's own application (`[proxy]`), by what they are asked ("connect",
+    "rpc", "subscribe" ...): each gets the question's JSON and returns the answer's; `seed` of all chance;
+    `faults` of the network; `workers`, how many processes hold connections; `raises_faults`, whether what
+    went wrong in the server (a handler that raises is answered with 1011, and logged) is raised when it is
+    closed.
 
     `clock` is its time. As a context manager it is closed at the end. Raises ValueError without a worker.
     """
@@ -115,6 +118,7 @@ class Server:
         seed: int = 0,
         faults: NetworkFaults | None = None,
         workers: int = 1,
+        raises_faults: bool = True,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, not {workers}")
@@ -145,6 +149,7 @@ class Server:
             if answers
             else None
         )
+        self._faults = _Faults() if raises_faults else None  # hears the log until `close`
 
     # -- who comes -------------------------------------------------------------------------
 
@@ -203,12 +208,20 @@ class Server:
     # -- the end -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Drop everybody and end. Raises AssertionError if a socket was left open, such as `socket()`'s."""
+        """Drop everybody and end.
+
+        Raises the first fault of the server's, see the class, and AssertionError if a socket was left open,
+        such as `socket()`'s.
+        """
         self._end()
+        if self._faults is not None and self._faults.first is not None:
+            raise self._faults.first
         left = self._first.network.open_descriptors()
         assert not left, f"left open: {left}"
 
     def _end(self) -> None:
+        if self._faults is not None:
+            self._faults.leave()
         if self._application is not None:
             self._application.close()
         if self._cluster is not None:
@@ -224,6 +237,25 @@ class Server:
             self.close()
         else:
             self._end()  # a test that fails half-way leaves sockets open; what it says comes first
+
+
+class _Faults(logging.Handler):
+    """Hears from now on which exceptions the program logs as a fault, and keeps the `first`."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.first: BaseException | None = None
+        self._log = logging.getLogger("wsloop")
+        self._log.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        if self.first is None and record.exc_info:
+            self.first = record.exc_info[1]
+
+    def leave(self) -> None:
+        """Hear no more. Idempotent."""
+        self._log.removeHandler(self)
 
 
 def _options(options: Options, namespaces: Mapping[str, Namespace] | None, answers: Answers) -> Options:

@@ -26,10 +26,10 @@ ABNORMAL = (int(CloseCode.ABNORMAL), "")
 
 
 class UpgradeRefused(Exception):  # noqa: N818 - it is an answer, which a test may expect
-    """The server did not open a WebSocket; `status` of its answer, and `body`."""
+    """The server did not open a WebSocket; `status` of its answer, 0 if there was none, and `body`."""
 
     def __init__(self, status: int, body: str) -> None:
-        super().__init__(f"{status} {body.strip()}")
+        super().__init__(f"{status} {body.strip()}" if status else "the connection ended in the handshake")
         self.status = status
         self.body = body
 
@@ -70,15 +70,17 @@ class TestSocket:
         offered = ", ".join(subprotocols)
         extra = (("Sec-WebSocket-Protocol", offered),) if offered else ()
         self.wire.upgrade(path, (*headers, *extra))
-        self._wait_for(lambda: self.wire.is_open or b"\r\n\r\n" in self.wire.http)
+        self._wait_for(
+            lambda: self.wire.is_open or b"\r\n\r\n" in self.wire.http, "no answer to the handshake"
+        )
         if not self.wire.is_open:
             server.settle()
             head, _, body = self.wire.http.decode("latin-1").partition("\r\n\r\n")
             raise UpgradeRefused(int((head.split() or ["", "0"])[1]), body)
 
-    def _wait_for(self, condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+    def _wait_for(self, condition: Callable[[], object], unless: str, within_s: float = PATIENCE_S) -> None:
         """Let time pass until `condition()` is true or the connection has ended; raises TimeoutError."""
-        self.server.run_until(lambda: condition() or self.wire.is_gone, within_s=within_s)
+        self.server.run_until(lambda: condition() or self.wire.is_gone, within_s=within_s, unless=unless)
 
     @property
     def subprotocol(self) -> str:
@@ -111,7 +113,7 @@ class TestSocket:
 
         Raises ConnectionClosed if none comes any more, TimeoutError after `within_s` virtual seconds.
         """
-        self._wait_for(lambda: len(self.wire.received) > self._taken, within_s)
+        self._wait_for(lambda: len(self.wire.received) > self._taken, "no message", within_s)
         if len(self.wire.received) == self._taken:
             raise ConnectionClosed(*(self.closed or ABNORMAL))
         self._taken += 1
@@ -121,7 +123,7 @@ class TestSocket:
         """Send a ping; return after how many virtual seconds its pong came. Raises ConnectionClosed."""
         before, began_s = len(self.wire.pongs), self.server.clock.now()
         self.wire.send_ping(payload)
-        self._wait_for(lambda: len(self.wire.pongs) > before)
+        self._wait_for(lambda: len(self.wire.pongs) > before, "no pong")
         if len(self.wire.pongs) == before:
             raise ConnectionClosed(*(self.closed or ABNORMAL))
         return self.server.clock.now() - began_s
@@ -134,7 +136,9 @@ class TestSocket:
 
     def wait_closed(self, within_s: float = PATIENCE_S) -> tuple[int, str]:
         """Wait until the server has closed; return code and reason. Raises TimeoutError."""
-        self.server.run_until(lambda: self.wire.is_gone, within_s=within_s)
+        self.server.run_until(
+            lambda: self.wire.is_gone, within_s=within_s, unless="the server has not closed"
+        )
         return self.wire.close_frame or ABNORMAL
 
     def __enter__(self) -> Self:

@@ -12,6 +12,14 @@ from dataclasses import dataclass
 
 from wsloop.testing.wire import Shown
 
+__all__ = [
+    "Command",
+    "Json",
+    "Line",
+    "command",
+    "line",
+]
+
 Json = Mapping[str, object]
 
 

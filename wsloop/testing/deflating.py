@@ -16,6 +16,19 @@ from wsloop.testing.wire import BINARY, CONTINUATION, PLAIN_MASK, RSV1, TEXT, Fr
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+__all__ = [
+    "EMPTY_BLOCK",
+    "BrokenOffer",
+    "DeflateParameters",
+    "Deflated",
+    "Deflater",
+    "deflated",
+    "deflated_binary",
+    "deflated_text",
+    "final_block",
+    "fragments",
+]
+
 EMPTY_BLOCK = b"\x00\x00\xff\xff"
 """What a flush ends with, and a sender leaves out (RFC 7692 section 7.2.1)."""
 
@@ -45,6 +58,18 @@ class DeflateParameters:
         elif self.client_limits:
             parts.append("client_max_window_bits")
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class BrokenOffer:
+    """An offer that a server must decline (RFC 7692 section 7.1): its text, and what is `wrong` with it."""
+
+    text: str
+    wrong: str
+
+    def header(self) -> str:
+        """Return it as an item of Sec-WebSocket-Extensions."""
+        return self.text
 
 
 class Deflater:

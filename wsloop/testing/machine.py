@@ -130,15 +130,17 @@ class Machine:
         if min(wakes_s) > now_s and not any(poller.is_ready() for _, poller in running):
             self.clock.advance(min(wakes_s) - now_s)
 
-    def run_until(self, condition: Callable[[], object], *, within_s: float = 60.0) -> None:
+    def run_until(
+        self, condition: Callable[[], object], *, within_s: float = 60.0, unless: str = "not so"
+    ) -> None:
         """Turn the loops until `condition()` is true.
 
-        Raises TimeoutError if it is not after `within_s` seconds of virtual time.
+        Raises TimeoutError, which begins with `unless`, if it is not so after `within_s` virtual seconds.
         """
         deadline_s = self.clock.now() + within_s
         while not condition():
             if self.clock.now() >= deadline_s:
-                raise TimeoutError(f"not so after {within_s} s of virtual time")
+                raise TimeoutError(f"{unless} after {within_s} s of virtual time")
             self.turn(deadline_s)
 
     def run_for(self, duration_s: float) -> None:

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 
 from wsloop.testing.wire import Shown
 
+__all__ = [
+    "SAMPLE_KEY",
+    "UpgradeRequest",
+    "accept_for",
+    "upgrade_request",
+    "usual_request",
+]
+
 SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 """The key of RFC 6455 section 1.3."""
 

@@ -16,6 +16,35 @@ from typing import TYPE_CHECKING, AnyStr, Protocol, TypedDict, Unpack
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "PING",
+    "PLAIN_MASK",
+    "PONG",
+    "RSV1",
+    "TEXT",
+    "WHOLE",
+    "Cutting",
+    "Frame",
+    "Schedule",
+    "Stream",
+    "as_bytes",
+    "binary",
+    "close",
+    "cut_at",
+    "cut_every",
+    "encode_frames",
+    "frame",
+    "masking",
+    "more",
+    "ping",
+    "pong",
+    "shown",
+    "text",
+]
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 """RFC 6455 section 5.2; all other opcodes are reserved."""
 

@@ -27,6 +27,9 @@ HEAD = (
     "Sec-WebSocket-Accept: {accept}\r\n{more}\r\n"
 )
 
+LARGE_BYTES = 65536
+"""The first length that a header must say in 64 bits."""
+
 
 class EchoSocket:
     """A client's socket with a server at its other end; a receive that would wait times out at once."""
@@ -40,11 +43,12 @@ class EchoSocket:
         self._output = b""
         self._is_ended = self._is_deflating = False
         self._messages = 0
+        self._timeout_s = 1.0
 
     # -- what a player uses of a socket --------------------------------------------------------
 
-    def settimeout(self, _seconds: float) -> None:
-        pass
+    def settimeout(self, seconds: float) -> None:
+        self._timeout_s = seconds
 
     def sendall(self, data: bytes) -> None:
         if self._is_ended:
@@ -56,7 +60,7 @@ class EchoSocket:
 
     def recv(self, _count: int) -> bytes:
         if not self._output and not self._is_ended:
-            raise TimeoutError
+            raise TimeoutError if self._timeout_s else BlockingIOError
         output, self._output = self._output, b""
         return output
 
@@ -88,7 +92,8 @@ class EchoSocket:
             self._is_ended = True
             return
         options = DeflateOptions(client_context_takeover=True)
-        agreed = negotiate(request.extensions, options) if self._deflates else None
+        offers = ("permessage-deflate",) if "any offer" in self._faults else request.extensions
+        agreed = negotiate(offers, options) if self._deflates else None
         key = request.header(b"sec-websocket-key") or b""
         self._upgrade(key.decode(), agreed)
 
@@ -138,6 +143,8 @@ class EchoSocket:
             return
         if "loses a byte" in self._faults:
             data = data[1:]
+        if "cuts large ones" in self._faults and len(data) >= LARGE_BYTES:
+            data = data[:10]
         if "larger window" in self._faults and self._is_deflating:
             packed = Deflated(opcode, data).frames(Deflater(15))
             self._output += b"".join(replace(each, mask=None).encode() for each in packed)

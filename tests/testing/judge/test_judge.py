@@ -15,7 +15,7 @@ from wsloop.testing.deflating import DeflateParameters
 from wsloop.testing.judge import __main__ as program
 from wsloop.testing.judge import player as players
 from wsloop.testing.judge.agreements import IllegalAnswerError, agreement, objection
-from wsloop.testing.judge.conversation import Answer, Conversation, Transcript
+from wsloop.testing.judge.conversation import OPEN, Answer, Conversation, Transcript
 from wsloop.testing.judge.player import Player, parse_address
 from wsloop.testing.judge.report import report
 from wsloop.testing.judge.search import Case, search
@@ -48,6 +48,12 @@ def test_what_has_come_is_read_though_time_is_over() -> None:
     assert search(late.play, GROUPS["messages"], set(), count=25, seed=1) == []
 
 
+def test_a_server_that_says_nothing_in_time_has_not_reset_the_connection() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        assert Player(lambda: ours, 0.0).play(Conversation((ping(b"?"),))).end == OPEN
+
+
 @pytest.mark.parametrize(
     ("fault", "group", "level", "rule"),
     [
@@ -74,6 +80,20 @@ def test_a_window_larger_than_agreed_is_found() -> None:
         case.finding.rule == "the server's own frames: compressed data refers back beyond the agreed window"
     )
     assert any("server_max_window_bits" in each for _, each in case.heard.answer.headers)
+
+
+def test_a_server_that_cuts_large_messages_is_found() -> None:
+    [case] = judge("large messages", "cuts large ones", most=1)
+    assert case.finding.rule == "a message comes back changed, or out of order"
+    assert case.said.frames in ((text("a" * 65536),), (binary(bytes(65536)),))
+    assert "client: text('a' * 65536)" in report([case]) or "client: binary(b'\\x00' * 65536)" in report(
+        [case]
+    )
+
+
+def test_a_server_that_agrees_to_broken_offers_is_told_so() -> None:
+    found = {case.finding.rule for case in judge("broken handshakes", "any offer", count=60, most=2)}
+    assert any(rule.startswith("an offer is agreed to though") for rule in found), found
 
 
 def test_a_server_that_takes_any_handshake_is_told_each_rule() -> None:

@@ -90,3 +90,16 @@ def test_a_handshake_and_a_cut_are_told() -> None:
     assert lines[-2:] == ["server: no answer", "        (the connection stays open)"]
     assert list(conversation(Conversation(), Transcript(Answer(500), end=OPEN)))[-1] == "server: 500"
     assert next(iter(conversation(Conversation((ping(),)), Transcript(answer())))) == "client: ping()"
+
+
+@pytest.mark.parametrize(
+    ("length", "code", "is_refusal"),
+    [(65536, 1009, True), (20000, 1009, False), (65536, 1011, False)],
+)
+def test_a_large_message_may_be_too_big(length: int, code: int, is_refusal: bool) -> None:
+    asked = read(encode_frames([text("a"), text("a" * length), close()]))
+    heard = read(encode_frames([text("a", mask=None), close(code, mask=None)]), by_client=False)
+    finding = finding_in(
+        Conversation(), Transcript(answer(), asked, heard, is_patient=True, were_answered=False)
+    )
+    assert (finding is None) == is_refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,12 +31,14 @@ from wsloop.testing.strategies import (
     command_sequences,
     commands,
     compressed_messages,
+    connects,
     cuttings,
     deflate_offers,
     encoded,
     handshakes,
     hostile_frames,
     invalid_utf8,
+    large_payloads,
     messages,
     network_faults,
     repetitive_payloads,
@@ -154,6 +157,42 @@ def test_fragments_are_counted(data: st.DataObject, most: int) -> None:
     assert len(data.draw(messages(interleaved=False, max_fragments=most))) <= most
 
 
+def test_two_fragments_share_a_payload() -> None:
+    halves = messages(interleaved=False, max_fragments=2)
+    first, second = find(halves, lambda frames: len(frames) == 2 and all(each.payload for each in frames))
+    assert not first.fin
+    assert second.fin
+
+
+def test_more_than_one_control_frame_may_stand_between_two_fragments() -> None:
+    found = shortest(
+        messages(), lambda frames: any(a.is_control and b.is_control for a, b in pairwise(frames)) or None
+    )
+    assert found is not None
+    assert len(found.example) == 4
+    assert sum(len(each.payload) for each in found.example) <= 2
+
+
+def test_some_messages_need_the_third_form_of_a_length() -> None:
+    found = shortest(
+        messages(), lambda frames: any(len(each.payload) > 65535 for each in frames) or None, count=2000
+    )
+    assert found is not None
+    assert repr(found.example) in ("(text('a' * 65536),)", "(binary(b'a' * 65536),)")
+
+
+@given(large_payloads())
+def test_a_large_payload_is_near_the_edge_and_printed_as_an_expression(drawn: tuple[int, bytes]) -> None:
+    opcode, payload = drawn
+    assert 65535 <= len(payload) <= 65537
+    assert len(repr(Frame(opcode, payload))) < 40
+
+
+def test_a_cut_may_be_far_away() -> None:
+    cutting = find(cuttings(), lambda cutting: any(each > 100_000 for each in cutting.positions))
+    assert repr(cutting) == "cut_at(100001)"
+
+
 def test_nothing_is_nothing() -> None:
     assert find(text_payloads(0), lambda _: True) == find(binary_payloads(0), lambda _: True) == b""
 
@@ -162,6 +201,18 @@ def test_every_method_is_said() -> None:
     for name, _ in COMMANDS:
         if name != "connect":
             find(commands(), lambda each, name=name: each.method == name)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["idem", "seq", "positioned", "recoverable", "join_leave", "delta", "tf", "reverse", "recover", "flag"],
+)
+def test_every_field_is_said(field: str) -> None:
+    find(commands(), lambda each: field in dict(each.fields))
+
+
+def test_a_client_may_remember_subscriptions() -> None:
+    find(connects(), lambda each: bool(dict(each.fields).get("subs")))
 
 
 @given(handshakes() | broken_handshakes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsloop.testing.deflating import DeflateParameters
+from wsloop.testing.deflating import BrokenOffer, DeflateParameters
 
 if TYPE_CHECKING:
     from wsloop.testing.judge.conversation import Answer
@@ -53,12 +53,14 @@ def _parameters(found: dict[str, str | None]) -> DeflateParameters:
     return DeflateParameters(*flags.values(), *windows.values())
 
 
-def objection(offer: DeflateParameters | None, agreed: DeflateParameters | None) -> str | None:
+def objection(offer: DeflateParameters | BrokenOffer | None, agreed: DeflateParameters | None) -> str | None:
     """Return why an answer does not fit the offer, or None."""
     if agreed is None:
         return None
     if offer is None:
         return "an extension is agreed to that was not offered"
+    if isinstance(offer, BrokenOffer):
+        return f"an offer is agreed to though {offer.wrong}"
     if offer.server_no_takeover and not agreed.server_no_takeover:
         return "server_no_context_takeover was asked for and is not agreed to"
     if offer.server_bits and (agreed.server_bits or 15) > offer.server_bits:

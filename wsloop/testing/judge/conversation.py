@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsloop.testing import wire
-from wsloop.testing.deflating import Deflated, DeflateParameters, Deflater, fragments
+from wsloop.testing.deflating import BrokenOffer, Deflated, DeflateParameters, Deflater, fragments
 from wsloop.testing.oracle import Binary, Close, Deflate, Fault, Ping, Reading, Said, Text, read
 from wsloop.testing.requests import UpgradeRequest, usual_request
 from wsloop.testing.wire import Cutting, Frame
@@ -35,7 +35,7 @@ class Conversation:
     frames: tuple[Frame | Deflated, ...] = ()
     cutting: Cutting = WHOLE
     at_once: bool = False
-    offer: DeflateParameters | None = None
+    offer: DeflateParameters | BrokenOffer | None = None
     request: UpgradeRequest = USUAL
 
     def parts(self, agreed: DeflateParameters | None) -> tuple[bytes, bytes]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wsloop.testing.deflating import BrokenOffer
 from wsloop.testing.judge.agreements import IllegalAnswerError, agreement, objection
 from wsloop.testing.judge.conversation import ENDED, LENIENT, MUST, OPEN, RESET, SHOULD, Finding
 from wsloop.testing.oracle import NOT_CONSISTENT, PROTOCOL_ERROR, TOO_BIG
 from wsloop.testing.requests import accept_for
+from wsloop.testing.wire import as_bytes
 
 if TYPE_CHECKING:
     from wsloop.testing.judge.conversation import Answer, Conversation, Transcript
     from wsloop.testing.oracle import Fault
 
 ECHO = "this is an echo server"
+LARGE_BYTES = 32 * 1024
+"""What a server may say of a message as long as this: that it is too big (RFC 6455 section 7.4.1)."""
+
 _OTHER_CODES = {
     "a close reason is not UTF-8": {PROTOCOL_ERROR, NOT_CONSISTENT},
     "a length has its highest bit set": {PROTOCOL_ERROR, TOO_BIG},
@@ -41,6 +46,8 @@ def _in_handshake(said: Conversation, heard: Transcript) -> Finding | None:
         if status == 0 and heard.end == OPEN:
             return Finding(MUST, f"a handshake is not answered when {wrong}", "RFC 6455, 4.2.1")
         return None
+    if status != 101 and isinstance(said.offer, BrokenOffer):
+        return None  # it should be passed over, but who refuses it does not agree to it
     if status != 101:
         answered = f"answered with {status}" if status else "not answered"
         return Finding(MUST, f"a right handshake is {answered}", "RFC 6455, 4.2.2")
@@ -77,6 +84,8 @@ def _in_frames(heard: Transcript) -> Finding | None:
 def _in_echoes(heard: Transcript) -> Finding | None:
     """Every message comes back, once, in order; the end may cut off only what it was sent together with."""
     expected, found, fault = heard.asked.messages, heard.heard.messages, heard.fault
+    if _is_refused(heard):
+        return None
     if found != expected[: len(found)]:
         if fault is not None and found[: len(expected)] == expected:
             return Finding(_level(fault), f"{fault.rule}: it is taken for a message", fault.section)
@@ -87,6 +96,14 @@ def _in_echoes(heard: Transcript) -> Finding | None:
             return Finding(MUST, "a message does not come back", ECHO)
         return Finding(MUST, "a ping is not answered", "RFC 6455, 5.5.2")
     return None
+
+
+def _is_refused(heard: Transcript) -> bool:
+    """Tell whether a message that is large has been too big for the server, which says so: 1009."""
+    expected, found, close = heard.asked.messages, heard.heard.messages, heard.heard.close
+    if close is None or close.code != TOO_BIG or found != expected[: len(found)]:
+        return False
+    return any(len(as_bytes(each.data)) >= LARGE_BYTES for each in expected[len(found) :])
 
 
 # -- the end: RFC 6455 section 7 --------------------------------------------------------------

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from wsloop.testing.deflating import EMPTY_BLOCK, Deflated, DeflateParameters, deflated, final_block
+from wsloop.testing.deflating import (
+    EMPTY_BLOCK,
+    BrokenOffer,
+    Deflated,
+    DeflateParameters,
+    deflated,
+    final_block,
+)
 from wsloop.testing.strategies.texts import binary_payloads, text_payloads
 from wsloop.testing.wire import BINARY, TEXT
 
@@ -28,6 +35,41 @@ def deflate_offers() -> st.SearchStrategy[DeflateParameters]:
         client_bits=bits,
         client_limits=st.booleans(),
     )
+
+
+_NO_WINDOWS = ("0", "7", "16", "99", "100", "012", "+12", "-12", "12.0", "twelve", '"16"')
+_FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
+_WINDOWS = ("server_max_window_bits", "client_max_window_bits")
+
+
+def broken_offers() -> st.SearchStrategy[BrokenOffer]:
+    """Draw offers that a server must decline: each breaks one rule, named in `wrong`; parts may be right."""
+    flag, window = st.sampled_from(_FLAGS), st.sampled_from(_WINDOWS)
+    bits = st.builds("{}={}".format, window, st.integers(9, 15))
+    twice = (flag | bits | st.just(_WINDOWS[1])).map(lambda each: f"{each}; {each}")
+    unknown = st.sampled_from(("x", "x=1", "max_window_bits=12", "server_no_context_takeover2"))
+    wrong = st.one_of(
+        _wrong(
+            st.builds("{}={}".format, window, st.sampled_from(_NO_WINDOWS)), "a window is not from 8 to 15"
+        ),
+        _wrong(st.just(_WINDOWS[0]), "a window without a value needs one"),
+        _wrong(st.builds("{}={}".format, flag, st.sampled_from(("1", "true"))), "a flag has a value"),
+        _wrong(twice, "a parameter is named twice"),
+        _wrong(unknown, "a parameter is not known"),
+    )
+    return st.builds(_offer, wrong, st.lists(st.sampled_from(_FLAGS), max_size=2, unique=True), st.booleans())
+
+
+def _wrong(parameters: st.SearchStrategy[str], why: str) -> st.SearchStrategy[tuple[str, str]]:
+    return st.tuples(parameters, st.just(why))
+
+
+def _offer(wrong: tuple[str, str], right: list[str], is_first: bool) -> BrokenOffer:
+    """Return an offer of something wrong, with flags that it does not name before or behind it."""
+    parameters, why = wrong
+    around = [each for each in right if each not in parameters]
+    said = [parameters, *around] if is_first else [*around, parameters]
+    return BrokenOffer("; ".join(["permessage-deflate", *said]), why)
 
 
 def repetitive_payloads(max_size: int = 20_000) -> st.SearchStrategy[bytes]:

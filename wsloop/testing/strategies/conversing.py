@@ -8,11 +8,17 @@ from hypothesis import strategies as st
 
 from wsloop.testing.judge.conversation import Conversation
 from wsloop.testing.requests import usual_request
-from wsloop.testing.strategies.compression import compressed_messages, damaged_deflate, deflate_offers
+from wsloop.testing.strategies.compression import (
+    broken_offers,
+    compressed_messages,
+    damaged_deflate,
+    deflate_offers,
+)
 from wsloop.testing.strategies.cutting import cuttings
 from wsloop.testing.strategies.frames import broken_sequences, control_frames, messages, valid_sequences
 from wsloop.testing.strategies.handshakes import broken_handshakes, handshakes
-from wsloop.testing.wire import BINARY, TEXT, Frame
+from wsloop.testing.strategies.texts import large_payloads
+from wsloop.testing.wire import BINARY, TEXT, Frame, cut_at, cut_every
 
 if TYPE_CHECKING:
     from wsloop.testing.deflating import Deflated
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
 MAX_MESSAGES = 4
 """In one conversation, so that no limit on fragments or control frames is met."""
 
+SEGMENTS = (1448, 4096, 16384)
+"""Bytes that large messages arrive in: a segment of Ethernet's, usual buffers."""
+
 
 def groups(host: str, target: str) -> dict[str, Conversations]:
     """Return {name: strategy} of all groups, for the server at `host`, asked for `target`."""
@@ -29,6 +38,7 @@ def groups(host: str, target: str) -> dict[str, Conversations]:
         "handshakes": _handshakes(host, target),
         "broken handshakes": _broken_handshakes(host, target),
         "messages": _messages(host, target),
+        "large messages": _large(host, target),
         "broken frames": _broken(host, target),
         "compression": _compression(host, target),
         "broken compression": _broken_compression(host, target),
@@ -43,7 +53,10 @@ def _handshakes(draw: st.DrawFn, host: str, target: str) -> Conversation:
 
 @st.composite
 def _broken_handshakes(draw: st.DrawFn, host: str, target: str) -> Conversation:
-    return Conversation(cutting=draw(cuttings(4)), request=draw(broken_handshakes(host, target)))
+    cutting = draw(cuttings(4))
+    if draw(st.sampled_from((False, False, False, True))):
+        return Conversation(cutting=cutting, offer=draw(broken_offers()), request=usual_request(host, target))
+    return Conversation(cutting=cutting, request=draw(broken_handshakes(host, target)))
 
 
 @st.composite
@@ -51,6 +64,17 @@ def _messages(draw: st.DrawFn, host: str, target: str) -> Conversation:
     frames = draw(valid_sequences(max_messages=MAX_MESSAGES))
     at_once = draw(st.booleans())
     return Conversation(frames, draw(cuttings()), at_once, request=usual_request(host, target))
+
+
+@st.composite
+def _large(draw: st.DrawFn, host: str, target: str) -> Conversation:
+    """Draw one message about which a header must say 64 bits, or could; no cut leaves thousands of pieces."""
+    frames = draw(messages(large_payloads(), max_fragments=3))
+    places = st.lists(st.integers(0, 30) | st.integers(0, 1 << 16), max_size=4, unique=True)
+    cutting = draw(
+        places.map(lambda found: cut_at(*sorted(found))) | st.sampled_from(SEGMENTS).map(cut_every)
+    )
+    return Conversation(frames, cutting, draw(st.booleans()), request=usual_request(host, target))
 
 
 @st.composite

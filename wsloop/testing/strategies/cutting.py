@@ -9,8 +9,12 @@ from wsloop.testing.wire import Cutting, Schedule, cut_every
 
 
 def cuttings(max_cuts: int = 12) -> st.SearchStrategy[Cutting]:
-    """Draw cuttings: whole, at up to `max_cuts` places, or in equal pieces of 1 to 9 bytes."""
-    places = st.lists(st.integers(0, 1 << 12) | st.integers(0, 30), max_size=max_cuts, unique=True)
+    """Draw cuttings: whole, at up to `max_cuts` places, or in equal pieces of 1 to 9 bytes.
+
+    Places are near the beginning, within the first 4 KiB, or anywhere in streams of up to 256 KiB.
+    """
+    place = st.integers(0, 1 << 12) | st.integers(0, 30) | st.integers(0, 1 << 18)
+    places = st.lists(place, max_size=max_cuts, unique=True)
     return places.map(lambda found: Cutting(tuple(sorted(found)))) | st.integers(1, 9).map(cut_every)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from wsloop.testing.strategies.texts import binary_payloads, invalid_utf8, text_payloads
+from wsloop.testing.strategies.texts import LARGE_RUNS, binary_payloads, invalid_utf8, large, text_payloads
 from wsloop.testing.wire import (
     BINARY,
     CONTINUATION,
@@ -33,6 +33,18 @@ RESERVED_OPCODES = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
 CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999)
 BAD_CODES = (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
 """Codes that must not be sent (RFC 6455 section 7.4). 1014 is in neither list: it was registered later."""
+
+GROWN = (*(None,) * 240, ("a", 2), *LARGE_RUNS)
+"""One message in forty is large: it costs as much as a hundred others.
+
+What fails for another reason shrinks to None, or, where there must be something to cut, to two characters.
+"""
+
+NEAR, LONG_BYTES = 200, 10_000
+"""Messages are cut near their beginnings, but for long ones."""
+
+BETWEEN = (0, 0, 1, 2)
+"""Control frames between two fragments: four messages stay below the fifty that wsloop takes at once."""
 
 
 def masks() -> st.SearchStrategy[bytes]:
@@ -67,19 +79,29 @@ def messages(
     """Draw a message in 1 to `max_fragments` frames, cut within characters too, some of them empty.
 
     With `interleaved`, control frames stand between the fragments. `payloads` draws (opcode, payload); if it
-    is None, text and binary messages are drawn.
+    is None, text and binary messages are drawn, a few of them `large_payloads`.
     """
-    opcode, payload = draw(_payloads() if payloads is None else payloads)
-    cuts = draw(st.lists(st.integers(0, 200), max_size=max(max_fragments - 2, 0)))
+    if payloads is None:
+        # Drawn behind the payload that it replaces, so that what fails for another reason shrinks.
+        opcode, payload = draw(_payloads())
+        grown = draw(st.sampled_from(GROWN))
+        payload = payload if grown is None else large(grown)
+    else:
+        opcode, payload = draw(payloads)
+    cuts = draw(
+        st.lists(
+            st.integers(0, NEAR if len(payload) < LONG_BYTES else len(payload)), max_size=max_fragments - 1
+        )
+    )
     parts = cut_at(*cuts).pieces(payload) or [b""]
-    if max_fragments > 1 and draw(st.booleans()):
+    if len(parts) < max_fragments and draw(st.booleans()):
         parts.insert(draw(st.integers(0, len(parts))), b"")
     frames = []
     for index, part in enumerate(parts):
         is_last = index == len(parts) - 1
         frames.append(Frame(CONTINUATION if index else opcode, part, fin=is_last, mask=draw(masks())))
-        if interleaved and not is_last and draw(st.booleans()):
-            frames.append(draw(control_frames()))
+        if interleaved and not is_last:
+            frames += [draw(control_frames()) for _ in range(draw(st.sampled_from(BETWEEN)))]
     return tuple(frames)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from wsloop.testing.wire import BINARY, TEXT
+
 EDGES = (
     "\x00", "\x7f", "\x80", "\u07ff", "\u0800", "\ud7ff",
     "\ue000", "\ufeff", "\ufffd", "\uffff", "\U00010000", "\U0010ffff",
@@ -23,6 +25,11 @@ BROKEN = (
     b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xe2\x28\xa1", b"\xc3\xc3",
 )  # fmt: skip
 """One of each way to be wrong (Unicode, table 3-7)."""
+
+LARGE_RUNS = (
+    ("a", 65535), ("a", 65536), ("a", 65537), ("\u20ac", 21845), ("\u00e9", 32768), ("\U0001f600", 16384),
+)  # fmt: skip
+"""(character, how often). In UTF-8 it is the last length that a header says in 16 bits, or one behind it."""
 
 
 def utf8_edge_cases() -> st.SearchStrategy[str]:
@@ -47,6 +54,21 @@ def binary_payloads(max_size: int = 2100) -> st.SearchStrategy[bytes]:
     edges = [n for n in (124, 125, 126, 127, 128) if n <= max_size]
     bytes_ = st.binary(max_size=min(max_size, 40)) | runs
     return bytes_ | st.sampled_from(edges).map(lambda n: b"\xaa" * n) if edges else bytes_
+
+
+def large_payloads() -> st.SearchStrategy[tuple[int, bytes]]:
+    """Draw (opcode, payload) of 65,535 to 65,537 bytes: on both sides of what a header says in 16 bits.
+
+    Each is one character again and again, so that it is printed as `'a' * 65536`. To be given to
+    `messages`, which draws few of them by itself.
+    """
+    return st.tuples(st.sampled_from((TEXT, BINARY)), st.sampled_from(LARGE_RUNS).map(large))
+
+
+def large(run: tuple[str, int]) -> bytes:
+    """Return one of `LARGE_RUNS` in UTF-8."""
+    character, times = run
+    return character.encode() * times
 
 
 def invalid_utf8() -> st.SearchStrategy[bytes]:
