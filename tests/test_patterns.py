@@ -1,4 +1,4 @@
-"""No expression of ours depends on what was mended in Python 3.11.5.
+"""No expression of ours, kept by a module, depends on what was mended in Python 3.11.5.
 
 Up to then a possessive quantifier of a group kept its place in the text when an item of the group did not
 match (CPython issue 106052): `(?:ab)*+c` found "ac". Debian 12 has Python 3.11.2.
@@ -48,7 +48,8 @@ def patterns_of_ours() -> list[tuple[str, re.Pattern[Any]]]:
     return [
         (f"{module.__name__}.{name}", value)
         for module in modules
-        for name, value in vars(module).items()
+        for name, kept in vars(module).items()
+        for value in (kept.values() if isinstance(kept, dict) else (kept,))
         if isinstance(value, re.Pattern)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -17,7 +18,7 @@ from tools.bench.model import GeneratorResult
 from tools.bench.process import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     CProgram = Callable[[str], list[str]]
     """Takes a generator's name, returns the command that runs it."""
@@ -40,6 +41,17 @@ def c_program() -> CProgram:
 def matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None and not os.environ.get("CI"):
         pytest.skip("no matplotlib: pip install -e '.[dev]'")
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Leave the collector as it was, and all that lives frozen (`tests/conftest.py`)."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tools.bench import handshake
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """The benchmark changes the collector's pace; the heap that it freezes is frozen anyway (conftest.py)."""
-    before = gc.get_threshold()
-    yield
-    gc.set_threshold(*before)
+pytestmark = pytest.mark.usefixtures("collector")
 
 
 @pytest.mark.parametrize("request_kind", handshake.REQUESTS)

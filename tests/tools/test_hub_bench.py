@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tools.bench import hub
 
-if TYPE_CHECKING:
-    import pytest
+pytestmark = pytest.mark.usefixtures("collector")
 
 
 def test_everything_is_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
