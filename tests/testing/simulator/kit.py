@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from wsloop.testing.simulator.agenda import Agenda
 from wsloop.testing.simulator.choices import Choices
-from wsloop.testing.simulator.clock import WorldClock
 from wsloop.testing.simulator.faults import NO_FAULTS, FaultPlan, Marks, Storm
 from wsloop.testing.simulator.network import Cable, ProcessNetwork
 from wsloop.testing.simulator.poller import Ready, SimulatedPoller
@@ -25,7 +24,8 @@ class Caller:
     """Connects, asks for a page, and hangs up: the least that anybody does."""
 
     def __init__(self, world: World, number: int) -> None:
-        self._random = world.choices.stream(f"caller {number}")
+        self.name = f"caller {number}"
+        self._random = world.choices.stream(self.name)
         self._line: Line | None = None
         world.wake(self, self._random.random())
 
@@ -47,15 +47,15 @@ class Kit:
     """Clock, agenda, storm, cable, and two processes' networks."""
 
     def __init__(self, plan: FaultPlan = NO_FAULTS, seed: int = 0) -> None:
-        self.clock = WorldClock()
         self.agenda = Agenda()
         self.marks = Marks()
         self.trace = Trace()
+        self.clock = self.trace.clock
         self.storm = Storm(Choices(seed), plan, "cluster", self.marks, self.trace)
         # A test may switch a kind on later.
         self.storm.by_call = self.storm.__getitem__  # type: ignore[method-assign, assignment]
         self.cable = Cable(self.clock, self.agenda, self.storm, self.trace)
-        self.near, self.far = ProcessNetwork(self.cable), ProcessNetwork(self.cable)
+        self.near, self.far = ProcessNetwork(self.cable, "near"), ProcessNetwork(self.cable, "far")
 
     def force(self, name: str, every: float = 1.0) -> None:
         """Switch a kind of fault on, whatever was drawn; `Storm.lets` is asked as ever."""

@@ -10,7 +10,7 @@ from wsloop.hub.history import HistoryQuery
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.loop.reactor import Reactor
 from wsloop.testing.contracts.broker import BrokerContract
-from wsloop.testing.simulator.broker import DOWN, UnrulyBroker
+from wsloop.testing.simulator.broker import DOWN, SILENT, UnrulyBroker
 from wsloop.testing.simulator.faults import FaultPlan
 
 if TYPE_CHECKING:
@@ -74,11 +74,15 @@ class House:
         return int(views[0].top.offset)
 
 
-def test_down_a_question_is_not_answered_whether_it_was_carried_out_or_not() -> None:
+def test_down_a_question_is_refused_or_not_answered_in_time_whether_it_was_carried_out_or_not() -> None:
     house = House("broker-down")
     answers = house.publish(50)
     house.wait()
-    assert answers == [DOWN] * 50
+    refused = len(answers)
+    assert answers == [DOWN] * refused
+    assert 0 < refused < 50
+    house.wait()
+    assert answers[refused:] == [SILENT] * (50 - refused), "given up after 4 to 5 s"
     house.kit.storm.is_over = True
     assert 0 < house.top() < 50
 

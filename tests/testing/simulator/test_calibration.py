@@ -19,6 +19,8 @@ from wsloop.hub.idempotency import Keys
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.presence import MemoryPresence
 from wsloop.loop.reactor import Reactor
+from wsloop.server import assembly
+from wsloop.server.assembly import OwnDomain
 from wsloop.server.connection import Connection
 from wsloop.server.fan_out import PacedFanOut, _Job
 from wsloop.server.lifecycle import State
@@ -30,8 +32,8 @@ from wsloop.transport.tcp import TcpTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_STEPS = 48_000
-"""Four histories; most need a part of the first."""
+MOST_STEPS = 96_000
+"""Eight histories, in which each kind of fault is on in four; most bugs need a part of the first."""
 
 Bug = tuple[Any, str, "Callable[[Any], Callable[..., Any]]", frozenset[str]]
 
@@ -143,6 +145,13 @@ def take_everybody_for_alive(real: Any) -> Any:
     return tend_pulse
 
 
+def count_on_the_wall(_real: Any) -> Any:
+    def own_domain(_reactor: Any, ports: Any, limits: Any) -> Any:
+        return OwnDomain(MemoryBroker(ports.unix_s, ports.entropy, limits), MemoryPresence())
+
+    return own_domain
+
+
 def _nothing(_real: Any) -> Any:
     return lambda *_: None
 
@@ -165,6 +174,7 @@ BUGS: dict[str, Bug] = {
     "who leaves stays present": _bug(MemoryPresence, "remove", _nothing, "rest"),
     "a fan-out takes one turn": _bug(PacedFanOut, "_serve", serve_all, "budget"),
     "nobody is found dead": _bug(Upkeep, "_tend_pulse", take_everybody_for_alive, "pulse"),
+    "the broker goes by the wall clock": _bug(assembly, "own_domain", count_on_the_wall, "P2", "P5"),
     "nobody is pinged": _bug(Upkeep, "_tend_pulse", lambda _: lambda _: math.inf, "rest", "P8"),
 }
 """What is wrong, where, and which promises it may be found by first."""

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from tests.testing.simulator.kit import Kit
-from wsloop.testing.simulator.faults import KIND, KINDS, NO_FAULTS, FaultPlan, Per, missing
+from wsloop.testing.simulator.faults import KIND, KINDS, NO_FAULTS, FaultPlan, Per, missing, swarm_of
+from wsloop.testing.simulator.world import World
 
 
 def test_each_kind_has_a_name_of_its_own() -> None:
@@ -53,7 +54,8 @@ def test_single_faults_can_be_left_away_and_the_others_stay() -> None:
 
 def done(plan: FaultPlan, name: str) -> dict[float, float]:
     """When each fault of a kind by time came, and what it drew for what it does."""
-    chance, now_s, found = Kit(plan, 1).storm[name], 0.0, {}
+    chance = next(chance for seed in range(99) if (chance := Kit(plan, seed).storm[name]).is_on)
+    now_s, found = 0.0, {}
     for _ in range(6):
         now_s = chance.next_s(now_s)
         if chance.strike():
@@ -74,10 +76,28 @@ def test_marks_count_what_fired_and_name_what_did_not() -> None:
     assert kit.storm["reset"].strikes()
     assert kit.marks.fired["reset"] == 1
     assert kit.marks.single == [("reset", 1)]
-    shapes = ["one"]
-    assert "reset" not in missing(kit.marks.fired, shapes)
-    assert "vanish" in missing(kit.marks.fired, shapes)
-    assert "link-down" not in missing(kit.marks.fired, shapes), "it cannot happen there"
+    found = missing(kit.marks.fired, ["one"], FaultPlan())
+    assert "reset" not in found
+    assert "vanish" in found
+    assert "link-down" not in found, "it cannot happen there"
+    few = FaultPlan(kinds=frozenset({"reset", "vanish"}))
+    assert missing(kit.marks.fired, ["one"], few) == ["vanish"]
+    single = FaultPlan(only=frozenset({("vanish", 1)}))
+    assert missing(kit.marks.fired, ["one"], single) == []
+
+
+def test_in_eight_histories_each_kind_is_on_in_four_and_the_broker_is_unruly_in_four() -> None:
+    seen = set()
+    for seed in range(5):
+        swarms = [swarm_of(seed, number) for number in range(8, 16)]
+        for kind in KINDS:
+            assert sum(kind.name in each.kinds for each in swarms) == 4
+            for shape in (0, 1):  # of a mixed run
+                ours = [each for each in swarms[shape::2] if kind.name in each.kinds]
+                assert [each.has_unruly_broker for each in ours].count(True) == 1
+        seen.add(swarms[0])
+    assert len(seen) == 5
+    assert swarm_of(1, 8) == swarm_of(1, 8) != swarm_of(1, 0)
 
 
 def test_a_fault_that_lasts_fires_when_it_is_met() -> None:
@@ -99,3 +119,25 @@ def test_the_calm_has_no_faults() -> None:
 
 def test_kinds_by_time_are_drawn_in_seconds() -> None:
     assert {kind.per for kind in KINDS} == set(Per)
+
+
+def test_an_aftershock_loses_what_is_said_in_the_calm_and_nothing_else() -> None:
+    for seed in range(8):
+        world = World(f"after {seed}", "one", FaultPlan(frozenset({"broker-lost", "reset"})))
+        storm = world.storm
+        storm.is_over = True
+        assert world.weather.aftershock() is storm.has_unruly_broker
+        allowed = [each for each in ("broker-lost", "reset") if storm.lets(each, 1)]
+        assert allowed == (["broker-lost"] if storm.has_unruly_broker else [])
+        world.weather.end_aftershock()
+        assert not any(storm["broker-lost"].strikes() for _ in range(20))
+
+
+def test_an_aftershock_cuts_a_link_or_does_nothing() -> None:
+    world = World("after", "cluster", FaultPlan(frozenset({"link-down"})))
+    world.run_for(1.0)
+    world.storm.is_over = True
+    before = world.marks.fired["link-down"]
+    assert world.weather.aftershock()
+    assert world.marks.fired["link-down"] == before + 1
+    assert not World("after", "cluster", NO_FAULTS).weather.aftershock()

@@ -94,21 +94,37 @@ def test_a_client_may_end_its_direction_and_still_read() -> None:
     client.line.end_writing()
 
 
-@pytest.mark.parametrize("stalled", [(), (0,), (1,), (0, 1)])
-def test_what_an_aborted_peer_has_said_comes_up_to_a_point(stalled: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("stalled", [(), (0,), (1,), (2,), (0, 1), (1, 2)])
+def test_what_is_on_its_way_when_the_peer_aborts_is_lost(stalled: tuple[int, ...]) -> None:
     client = Client(Kit())
     kit, line = client.kit, client.line
     line.write(b"unread, so that the end is a reset")
     kit.settle()
-    for number in range(2):
+    for number in range(3):
         line.delay_s = number + 1.0
         client.server.send(b"%d" % number)
-    client.server.close()
-    for number in range(2):
+    for number in range(3):
+        if number == 1:
+            client.server.close()
         if number in stalled:
             line.stall()
         due_s = kit.agenda.entries[0][0]
         kit.clock.move_to(due_s)
         kit.agenda.run(due_s)
         line.go_on()
-    assert b"01".startswith(bytes(client.got))
+    assert bytes(client.got) == b"0"
+
+
+def test_a_line_is_sound_while_nothing_has_spoilt_it() -> None:
+    line = Client(Kit()).line
+    sound = [line.is_sound]
+    line.delay_s = 0.1
+    sound.append(line.is_sound)
+    line.delay_s = 0.0
+    line.stall()
+    sound.append(line.is_sound)
+    line.go_on()
+    sound.append(line.is_sound)
+    line.end_writing()
+    sound.append(line.is_sound)
+    assert sound == [True, False, False, True, False]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.testing.simulator.test_run import Strict, look_with
 from wsloop.testing.simulator import many, report
 from wsloop.testing.simulator.__main__ import main
-from wsloop.testing.simulator.faults import KINDS
+from wsloop.testing.simulator.faults import KINDS, FaultPlan
 
 if TYPE_CHECKING:
     from wsloop.testing.simulator.run import Outcome
@@ -27,6 +28,26 @@ def test_a_summary() -> None:
     assert result.exit_code == 0, result.output
     for word in ("steps a second of CPU time", "of the turns had work", "trace hash", "connects"):
         assert word in result.output
+
+
+@pytest.mark.parametrize(("shape", "door"), [("one", "server"), ("cluster", "worker 1")])
+def test_a_log_tells_when_who_says_what_to_whom(shape: str, door: str) -> None:
+    result = run(f"--seed 7 --history 1 --shape {shape} --steps 1500 --log")
+    assert result.exit_code == 0, result.output
+    log = [line for line in result.stdout.splitlines() if line.startswith("  ")]
+    times = [float(line.split()[0]) for line in log]
+    assert times == sorted(times)
+    for pattern in (
+        r"act +p\d",
+        rf"connect +(\d+)  p\d > {door}  127\.0\.0\.1:\d+",
+        rf'say +(\d+)  p\d > {door}  text {{"id":\d+,"publish":.*',
+        rf'send +(\d+)  {door} > p\d  text {{"id":\d+,"publish":.*',
+        rf"arrive +(\d+)  p\d > {door}  \d+",
+        r"call +operator > .*  (publish|broadcast)  b'.*",
+        r"fault +\S+  \d+  \d+",
+    ):
+        assert any(re.fullmatch(rf" *\d+\.\d{{6}}  {pattern}", line) for line in log), pattern
+    assert (shape == "one") or any("  worker 1 > hub  b'" in line for line in log)
 
 
 def test_several_seeds_share_the_steps_and_the_cores() -> None:
@@ -84,10 +105,21 @@ def test_a_kind_that_never_fired_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     result = run("--steps 100 --shape one")
     assert result.exit_code == 1
     assert "error: these faults never fired: " in result.output
-    assert "hub-crash" not in result.output.rpartition("error:")[2], "it cannot happen in this shape"
-    assert run("--steps 100 --shape one --without reset").exit_code == 0, (
-        "a plan of one's own is not held to it"
-    )
+    never = result.output.rpartition("error:")[2]
+    assert "crash" in never
+    assert "hub-crash" not in never, "it cannot happen in this shape"
+    result = run("--steps 100 --shape one --without crash")
+    assert result.exit_code == 1, "those that are left must fire"
+    assert " crash" not in result.output.rpartition("error:")[2]
+    for few in ("""--plan '{"only":[["reset",1]]}'""", "--history 0"):
+        assert run(f"--steps 100 --shape one {few}").exit_code == 0, "it cannot have all"
+
+
+def test_a_short_run_says_which_kinds_have_not_fired() -> None:
+    result = run("--steps 100 --shape one")
+    assert result.exit_code == 0
+    assert "not fired in so few steps, and not missed below 250,000: " in result.output
+    assert "error" not in result.output
 
 
 def test_the_same_seeds_twice_under_two_hash_seeds() -> None:
@@ -146,6 +178,14 @@ def test_digests_are_lines() -> None:
 
 def test_the_report_counts_every_kind() -> None:
     outcomes: list[Outcome] = many.simulate_many(range(1, 3), 100, 1, "one", None)
-    found = report.summed(outcomes, "one", 1.0, has_all_faults=True)
+    found = report.summed(outcomes, "one", FaultPlan(), 1.0)
     assert list(found.marks) == [kind.name for kind in KINDS]
     assert found.is_good
+
+
+def test_seeds_of_one_history_each_lack_no_fault_of_another_shape() -> None:
+    outcome = many.simulate_many(range(1, 2), 100, 1, "mixed", None)[0]
+    alone = msgspec.structs.replace(outcome, marks=dict.fromkeys(outcome.marks, 0), histories=1)
+    assert "hub-crash" not in report.summed([alone], "mixed", FaultPlan(), 1.0).missing
+    both = msgspec.structs.replace(alone, histories=2)
+    assert "hub-crash" in report.summed([both], "mixed", FaultPlan(), 1.0).missing

@@ -87,10 +87,21 @@ def test_what_is_held_arrives_when_it_is_let_go_in_order() -> None:
     left.close()
     kit.settle()
     assert right.events(3) & 1 == 0
-    assert kit.marks.fired["link-partition"] == 3
     kit.cable.let_go(right)
     kit.settle()
     assert (right.recv(9), right.recv(9)) == (b"ab", b"")
+
+
+def test_a_partition_counts_once_and_only_if_it_held_something() -> None:
+    kit = Kit()
+    left, right = kit.pair()
+    for said, fired in ((b"", 0), (b"a", 1), (b"b", 2)):
+        kit.far.part([right])
+        left.send(said)
+        left.send(said)
+        kit.far.reunite()
+        kit.far.reunite()
+        assert kit.marks.fired["link-partition"] == fired
 
 
 def test_descriptors_go_up_unless_the_number_freed_last_comes_at_once() -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.testing.simulator.kit import Kit
+from tests.testing.simulator.kit import DOOR, Kit
 from wsloop.loop.poller import READ, WRITE
+from wsloop.loop.reactor import Reactor
 from wsloop.testing.contracts.poller import PollerContract
 from wsloop.testing.poller import StaleDescriptorError
 from wsloop.testing.simulator.faults import FaultPlan
@@ -65,6 +66,38 @@ def test_a_socket_closed_while_registered_is_an_error() -> None:
     left.close()
     with pytest.raises(StaleDescriptorError):
         poller.poll(0.0)
+
+
+def test_a_number_may_have_a_new_owner_before_its_event_is_handed_out() -> None:
+    """A link is closed for a newer one, somebody is accepted: the old one's event must reach nobody."""
+    kit = Kit(FaultPlan(kinds=frozenset({"reuse"})))
+    newer, new_end = kit.pair()
+    older, old_end = kit.pair()
+    listener = kit.near.listen(DOOR)
+    reactor = Reactor(kit.clock, kit.poller(kit.near))
+    seen: list[str] = []
+
+    def close_older(_events: int) -> None:
+        newer.recv(9)
+        reactor.unregister(number)
+        older.close()
+
+    def accept(_events: int) -> None:
+        sock, _ = listener.accept()
+        seen.append("reused" if sock.fileno() == number else "another number")
+        reactor.register(sock.fileno(), READ, lambda _: seen.append("served"))
+
+    number = older.fileno()
+    reactor.register(newer.fileno(), READ, close_older)
+    reactor.register(listener.fileno(), READ, accept)
+    reactor.register(number, READ, lambda _: seen.append("closed and served"))
+    for end in (new_end, old_end):
+        end.send(b"x")
+    kit.far.connect(DOOR)
+    kit.settle()
+    kit.force("reuse", 1e-9)
+    reactor.run_once()
+    assert seen == ["reused"]
 
 
 def test_spurious_readiness() -> None:

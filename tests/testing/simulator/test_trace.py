@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from wsloop.testing.simulator.trace import BATCH, KEPT, Trace
 
 
@@ -17,7 +19,7 @@ def test_what_was_noted_and_its_order_make_the_digest() -> None:
 
 
 def test_the_digest_is_the_same_on_every_machine() -> None:
-    assert digest(("turn", 1, "server", 0.5)) == "c25047c095f67b9aa61d6b64cf9617a8"
+    assert digest(("turn", 1, "server", 0.5)) == "10907812c7836c96ab35bea4d712f953"
 
 
 def test_it_does_not_matter_when_the_digest_is_asked_for() -> None:
@@ -35,14 +37,34 @@ def test_the_last_notes_are_kept_as_lines() -> None:
         trace.note("turn", number, 0.25, b"x\n", None)
     lines = trace.last_lines()
     assert len(lines) == KEPT
-    assert lines[-1] == f"turn      {2 * BATCH + KEPT - 1}  0.250000  b'x\\n'  None"
+    assert lines[-1] == f"   1000.000000  turn      {2 * BATCH + KEPT - 1}  0.250000  b'x\\n'  None"
 
 
-def test_every_line_goes_to_the_log_and_long_bytes_are_cut() -> None:
+def test_every_line_goes_to_the_log_with_its_time() -> None:
     lines: list[str] = []
     trace = Trace(lines.append)
-    trace.note("send", 3, bytes(1000))
+    trace.note("send", 3)
+    trace.clock.advance(0.5)
     trace.note("fault", "reset")
     assert trace.digest
-    assert lines[0].endswith("... 1000 bytes")
-    assert lines[1] == "fault     reset"
+    assert lines == ["   1000.000000  send      3", "   1000.500000  fault     reset"]
+
+
+def test_when_it_happened_is_part_of_the_digest() -> None:
+    soon, late = Trace(), Trace()
+    late.clock.advance(0.5)
+    for trace in (soon, late):
+        trace.note("act", "p0")
+    assert soon.digest != late.digest
+
+
+@pytest.mark.parametrize("before", [0, BATCH - 1, BATCH])
+def test_what_is_taken_back_was_never_noted(before: int) -> None:
+    trace, other = Trace(), Trace()
+    for each in (trace, other):
+        for number in range(before):
+            each.note("turn", number)
+    trace.note("act", "p0")
+    trace.take_back()
+    assert trace.noted == other.noted == before
+    assert trace.digest == other.digest

@@ -173,9 +173,9 @@ def test_a_worker_that_is_parted_links_again_when_it_is_reunited() -> None:
     worker.network.part([link])
     here.run_for(45.0)  # longer than a link lives without a word
     assert worker.links() != [link]
-    assert here.marks.fired["link-partition"] > 0
     worker.network.reunite()
     worker.network.reunite()
+    assert here.marks.fired["link-partition"] == 1
     here.run_for(10.0)
     (link,) = worker.links()
     assert link.peer in here.process(HUB).network.sockets()
@@ -183,8 +183,25 @@ def test_a_worker_that_is_parted_links_again_when_it_is_reunited() -> None:
     assert worker.house.domain.link_up  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("repaired_by", ["time", "the calm"])
+def test_a_slow_link_is_as_it_was_after_some_time(repaired_by: str) -> None:
+    here = world()
+    here.cable.link_delay_s = 0.03
+    here.run_for(2.0)
+    assert here.weather.slow_a_link(here.choices.stream("which"))
+    (slow,) = [link for door in here.doors for link in door.links() if link.delay_s != 0.03]
+    if repaired_by == "time":
+        here.run_for(31.0)
+    else:
+        here.weather.end()
+    for end in (slow, slow.peer):
+        assert (end.delay_s, end.jitter_s, end.bytes_per_s) == (0.03, 0.0, 0.0)
+
+
 class Idler:
     """Wakes up again and again, and does nothing."""
+
+    name = "idler"
 
     def act(self, here: World) -> None:
         here.wake(self, 0.001)

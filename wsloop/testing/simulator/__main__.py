@@ -67,7 +67,8 @@ def main(
     if without:
         kept = set(KIND if faults.kinds is None else faults.kinds) - set(without)
         faults = msgspec.structs.replace(faults, kinds=frozenset(kept))
-    if log or history is not None:
+    is_single = history is not None
+    if log or is_single:
         outcomes = [_simulate_one(seed, steps, shape, faults, history, log=log)]
     else:
         jobs = jobs or many.cores()
@@ -75,7 +76,7 @@ def main(
         outcomes = many.simulate_many(
             range(seed, seed + count), -(-steps // count), jobs, shape, faults, _progress(count)
         )
-    found = report.summed(outcomes, shape, _cpu_s() - began_s, has_all_faults=faults == FaultPlan())
+    found = report.summed(outcomes, shape, faults, _cpu_s() - began_s, is_single=is_single)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Actor(Protocol):
-    """Somebody who acts now and then."""
+    """Somebody who acts now and then; `name` is for the trace."""
+
+    name: str
 
     def act(self, world: World) -> None:
         """Do something, and see to the next time (`World.wake`)."""

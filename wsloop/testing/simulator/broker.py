@@ -1,9 +1,10 @@
-"""A broker behind a network, at the port: what it says may be late, double, out of order, or lost.
+"""A broker behind a network, at the port: what it says may be late, double, out of order, lost, or nothing.
 
 Stands before any broker, in histories drawn for it. Within the port's contract for a broker that says
 `may_lose_events`, but for one thing: order. Events and answers may overtake each other here, so a hub that
 relies on it more than it must for the promises is found out. What never happens: an answer that comes twice,
-since every port in the program sees to that itself.
+since every port in the program sees to that itself, and a question that is never completed: a port gives up
+a store that is silent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from wsloop.cluster.uplink_states import UplinkRules
 from wsloop.hub.broker import Broker, Unavailable
 
 if TYPE_CHECKING:
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 LATE_S = 2.0
 """The longest that what a broker says is late: a question must be answered within `UplinkRules.answer_s`."""
 
+SILENT_S = (UplinkRules().answer_s, UplinkRules().answer_s + 1.0)
+"""When the port to a silent store gives a question up: the longest that anybody waits for its completion."""
+
 DOWN = Unavailable("the simulated broker is down")
+SILENT = Unavailable("the simulated broker has not answered")
 
 
 class UnrulyDomain:
@@ -54,7 +60,10 @@ class UnrulyDomain:
 
 
 class UnrulyBroker(Broker):
-    """`Broker` and, for the one behind it, `BrokerEvents`."""
+    """`Broker` and, for the one behind it, `BrokerEvents`.
+
+    `unanswered_s`: when a question about a stream was last left without an answer, by channel.
+    """
 
     may_lose_events = True
 
@@ -62,6 +71,7 @@ class UnrulyBroker(Broker):
         self._inner = inner
         self._reactor = reactor
         self._events: BrokerEvents | None = None
+        self.unanswered_s: dict[str, float] = {}
         self._waiting: deque[Callable[[], object]] = deque()
         self._down, self._late = storm["broker-down"], storm["broker-late"]
         self._double, self._reorder = storm["broker-duplicate"], storm["broker-reorder"]
@@ -90,6 +100,10 @@ class UnrulyBroker(Broker):
         """See `Broker.unsubscribe_pattern`."""
         self._inner.unsubscribe_pattern(pattern)
 
+    def confirm(self, name: str, done: Done[None]) -> None:
+        """See `Broker.confirm`."""
+        self._ask(functools.partial(self._inner.confirm, name), done)
+
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`."""
         self._ask(functools.partial(self._inner.publish, channel, draft, retention), done)
@@ -106,7 +120,9 @@ class UnrulyBroker(Broker):
         self, channel: str, query: HistoryQuery, retention: Retention, done: Done[StreamView]
     ) -> None:
         """See `Broker.history`."""
-        self._ask(functools.partial(self._inner.history, channel, query, retention), done)
+        given_up_s = self._ask(functools.partial(self._inner.history, channel, query, retention), done)
+        if given_up_s:
+            self.unanswered_s[channel] = given_up_s
 
     def remove_history(self, channel: str, done: Done[StreamPosition]) -> None:
         """See `Broker.remove_history`."""
@@ -149,13 +165,19 @@ class UnrulyBroker(Broker):
         while self._waiting:
             self._waiting.popleft()()
 
-    def _ask(self, question: Callable[[Done[Any]], object], done: Done[Any]) -> None:
+    def _ask(self, question: Callable[[Done[Any]], object], done: Done[Any]) -> float:
+        """Ask the broker behind; return when the question is given up, 0.0 if there will be an answer."""
         if self._down.strikes():
             if self._down.random.random() < 0.5:  # it was done, and only the answer is lost
                 question(_ignore)
-            self._say(functools.partial(done, DOWN))
-        else:
-            question(lambda result: self._say(functools.partial(done, result)))
+            if self._down.random.random() < 0.5:
+                self._say(functools.partial(done, DOWN))
+                return self._reactor.now
+            delay_s = self._down.random.uniform(*SILENT_S)
+            self._reactor.call_later(delay_s, functools.partial(done, SILENT))
+            return self._reactor.now + delay_s
+        question(lambda result: self._say(functools.partial(done, result)))
+        return 0.0
 
     def _tell(self, event: Callable[[], object]) -> None:
         if self._lost.strikes():

@@ -1,8 +1,8 @@
 """Every kind of fault there is, in one table; how each is drawn, counted, and left away.
 
 A kind is drawn from a stream of its own, by calls or by virtual time. In each history a part of the kinds
-is on, some of them far more often than others: what no history full of everything would reach is reached
-so. `FaultPlan` says which kinds may be on at all, and which single faults are left away: the means of
+is on (`Swarm`), some of them far more often than others: what no history full of everything would reach is
+reached so. `FaultPlan` says which kinds may be on at all, and which single faults are left away: the means of
 shrinking. `Marks` counts what fired.
 """
 
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wsloop.testing.simulator.choices import Choices
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from wsloop.testing.simulator.choices import Choices
     from wsloop.testing.simulator.trace import Trace
 
 
@@ -50,7 +51,7 @@ KINDS = (
     Kind("short-read", "a read gives a part of what has arrived", 12, Per.CALLS),
     Kind("write-eagain", "a write says EAGAIN though there is room", 40, Per.CALLS),
     Kind("read-eagain", "a read says EAGAIN though bytes have arrived", 40, Per.CALLS),
-    Kind("write-reset", "a write finds the connection reset", 1000, Per.CALLS),
+    Kind("write-reset", "a write finds the connection reset", 400, Per.CALLS),
     Kind("spike", "bytes take up to 3 s longer than others", 100, Per.CALLS),
     Kind("spurious", "a descriptor is reported that is not ready", 30, Per.CALLS),
     Kind("shuffle", "ready descriptors are reported in any order", 3, Per.CALLS),
@@ -72,24 +73,21 @@ KINDS = (
     Kind("slow-turn", "a turn takes far longer than others", 200, Per.CALLS),
     Kind("stop", "a process is stopped for some time (SIGSTOP, SIGCONT)", 8, Per.SECONDS),
     Kind("crash", "the server, or a worker, dies without a word and is started again", 15, Per.SECONDS),
-    Kind("hub-crash", "the hub process dies without a word and is started again", 15, Per.SECONDS, _CLUSTER),
+    Kind("hub-crash", "the hub process dies without a word and is started again", 10, Per.SECONDS, _CLUSTER),
     Kind("link-down", "the link between a worker and the hub process is reset", 4, Per.SECONDS, _CLUSTER),
     Kind("link-slow", "a link gets slow and narrow for some time", 5, Per.SECONDS, _CLUSTER),
     Kind("link-partition", "what is said on a link goes nowhere for a time", 6, Per.SECONDS, _CLUSTER, True),
-    Kind("broker-down", "a question is not answered, whether it was carried out or not", 60, Per.CALLS),
+    Kind("broker-down", "a question is refused, or not answered in time, carried out or not", 60, Per.CALLS),
     Kind("broker-late", "what a broker says waits up to 2 s, and all behind it", 60, Per.CALLS),
-    Kind("broker-duplicate", "an event comes again up to 2 s later", 40, Per.CALLS),
+    Kind("broker-duplicate", "an event comes again up to 2 s later", 25, Per.CALLS),
     Kind("broker-reorder", "an event or an answer is overtaken by what comes in up to 2 s", 60, Per.CALLS),
-    Kind("broker-lost", "an event does not come", 60, Per.CALLS),
+    Kind("broker-lost", "an event does not come", 20, Per.CALLS),
 )
 
 KIND = {kind.name: kind for kind in KINDS}
 
-ON_CHANCE = 0.5
-"""That a kind is on in a history."""
-
-UNRULY_CHANCE = 0.4
-"""That an unruly broker stands before the real one: otherwise its kinds are off."""
+BLOCK = 8
+"""Histories, one after the other, in which each kind is on in one half, and the broker is unruly in one."""
 
 RATES = (0.3, 1.0, 1.0, 3.0)
 """How much more often than in the table a kind that is on strikes: drawn for each history."""
@@ -112,6 +110,29 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 NO_FAULTS = FaultPlan(kinds=frozenset())
 
 
+class Swarm(msgspec.Struct, frozen=True):
+    """The kinds that are on in a history; those of the broker if `has_unruly_broker` only."""
+
+    kinds: frozenset[str]
+    has_unruly_broker: bool
+
+
+def swarm_of(seed: int | str, number: int) -> Swarm:
+    """Return what is on in history `number` of a seed.
+
+    Chance decides which kinds meet; that each has its turn in a block is certain, so a run of two blocks
+    lacks none. The last bit of a history's number is its shape in a mixed run, the next says which half of
+    the kinds is on, the third whether the broker is unruly. A block has two pairs of halves, drawn apart:
+    what two kinds find only where one is on and one is off would else be out of reach for a whole block.
+    """
+    choices = Choices(seed)
+    pair = choices.stream(f"kinds {number // 4} {number % 2}")
+    half = frozenset(kind.name for kind in KINDS if pair.random() < 0.5)
+    is_unruly_first = choices.stream(f"unruly {number // BLOCK} {number % 2}").random() < 0.5
+    kinds = half if number & 2 else frozenset(KIND) - half
+    return Swarm(kinds, is_unruly_first is not bool(number & 4))
+
+
 class Marks:
     """How often each kind fired; `single` are the faults of this history one by one: (kind, number)."""
 
@@ -120,9 +141,15 @@ class Marks:
         self.single: list[tuple[str, int]] = []
 
 
-def missing(fired: Mapping[str, int], shapes: Iterable[str]) -> list[str]:
-    """Return the kinds that never fired, of those that can happen in worlds of these shapes."""
-    return [kind.name for kind in KINDS if not fired.get(kind.name) and set(shapes) & set(kind.shapes)]
+def missing(fired: Mapping[str, int], shapes: Iterable[str], plan: FaultPlan) -> list[str]:
+    """Return the kinds that never fired, of those that the plan allows and these shapes of worlds can have.
+
+    A plan of single faults has none to miss.
+    """
+    if plan.only is not None:
+        return []
+    kinds = [kind for kind in KINDS if plan.allows(kind.name) and set(shapes) & set(kind.shapes)]
+    return [kind.name for kind in kinds if not fired.get(kind.name)]
 
 
 class Chance:
@@ -162,6 +189,11 @@ class Chance:
         self.random.seed(self._salt + self._number)
         return True
 
+    def hasten(self, mean: float) -> None:
+        """Let it strike so often from now on, whether it was on or not."""
+        self._mean = mean
+        self._left = self._draw()
+
     def miss(self) -> None:
         """Take back the fault that was let happen last: there was nothing that it could strike."""
         self._storm.take_back(self.name)
@@ -175,24 +207,34 @@ class Chance:
 
 
 class Storm:
-    """All chances of one history.
+    """All chances of one history; `swarm` None: that of a seed's first.
 
-    `step` is kept by the world. `is_over` from the moment when faults must stop. `has_unruly_broker`: whether
-    `UnrulyBroker` stands before the brokers of this history.
+    `step` is kept by the world. `is_over` from the moment when faults must stop, but for those of kinds that
+    are `late`. `has_unruly_broker`: whether `UnrulyBroker` stands before the brokers of this history.
     """
 
-    def __init__(self, choices: Choices, plan: FaultPlan, shape: str, marks: Marks, trace: Trace) -> None:
+    def __init__(
+        self,
+        choices: Choices,
+        plan: FaultPlan,
+        shape: str,
+        marks: Marks,
+        trace: Trace,
+        swarm: Swarm | None = None,
+    ) -> None:
         self.step = 0
         self.is_over = False
+        self.late: frozenset[str] = frozenset()
         self.plan = plan
         self._marks = marks
         self._trace = trace
         self.chances: dict[str, Chance] = {}
-        swarm = choices.stream("swarm")
-        self.has_unruly_broker = swarm.random() < UNRULY_CHANCE
+        swarm = swarm or swarm_of(choices.seed, 0)
+        self.has_unruly_broker = swarm.has_unruly_broker
+        rates = choices.stream("rates")
         for kind in KINDS:
-            is_on, rate = swarm.random() < ON_CHANCE, swarm.choice(RATES)
-            is_on = is_on and plan.allows(kind.name) and shape in kind.shapes
+            rate = rates.choice(RATES)
+            is_on = kind.name in swarm.kinds and plan.allows(kind.name) and shape in kind.shapes
             if not is_on or (kind.name.startswith("broker") and not self.has_unruly_broker):
                 rate = 0.0
             mean = kind.every / rate if rate else math.inf
@@ -213,7 +255,7 @@ class Storm:
     def lets(self, name: str, number: int) -> bool:
         """Return whether the plan lets the fault happen."""
         only = self.plan.only
-        if self.is_over or (only is not None and (name, number) not in only):
+        if (self.is_over and name not in self.late) or (only is not None and (name, number) not in only):
             return False
         if not KIND[name].is_felt:
             self._marks.fired[name] += 1

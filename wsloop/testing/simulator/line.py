@@ -52,6 +52,12 @@ class Line(SimulatedSocket):
         return not self._is_closed and not self._is_reset
 
     @property
+    def is_sound(self) -> bool:
+        """Whether it is whole, both ends speak and this one reads, and it was not made slow."""
+        is_slow = bool(self.delay_s or self.jitter_s or self.bytes_per_s)
+        return self.is_whole and not self.is_over and self.reads and not (is_slow or self._is_write_shut)
+
+    @property
     def has_ended_writing(self) -> bool:
         """Whether this end says no more, by a fault or its own wish."""
         return self._is_write_shut
@@ -73,12 +79,14 @@ class Line(SimulatedSocket):
 
     def stall(self) -> None:
         """Read no more: what arrives stays in the network."""
+        self._note("stall", self.number, self.way)
         self.reads = False
 
     def go_on(self) -> None:
         """Read again; nothing happens on a line that is over."""
         self.reads = True
         if not self.is_over:
+            self._note("go on", self.number, self.way)
             self._deliver()
 
     def leave(self) -> None:
@@ -108,11 +116,12 @@ class Line(SimulatedSocket):
 
     def on_data(self, data: bytes) -> None:
         """See `MemorySocket.on_data`; hands it on without a detour where nothing waits."""
-        # What an aborted peer has said comes as a whole or up to a point: `MemorySocket` drops it.
+        # What is still on its way when the peer aborts is lost: `MemorySocket` drops it.
         if self._is_closed or self._arrived or not self.reads or self.peer._is_aborted or self._is_reset:
             MemorySocket.on_data(self, data)
             self.touch()
         else:
+            self._note("arrive", self.number, self.peer.way, len(data))
             self._incoming_bytes -= len(data)
             self.peer.touch()
             self._on_bytes(data)

@@ -95,7 +95,6 @@ class Cable:
         """Have `arrive(*arguments)` called at the end that it is for, in order with what went before."""
         if end.held is not None:
             end.held.append((arrive, arguments))
-            self.storm.feel("link-partition")
             return
         due_s = now_s = self._clock.now_s
         if end.bytes_per_s:
@@ -122,7 +121,12 @@ class Cable:
             self.carry(end, 0, arrive, *arguments)
 
     def dial(
-        self, bind: TcpBind, host: str, on_bytes: Callable[[bytes], object], on_end: Callable[[str], object]
+        self,
+        bind: TcpBind,
+        host: str,
+        on_bytes: Callable[[bytes], object],
+        on_end: Callable[[str], object],
+        who: str = "somebody",
     ) -> Line | None:
         """Return a client's end of a new connection, None if nobody listens or the queue is full."""
         listener = self.listeners.get(bind)
@@ -133,7 +137,7 @@ class Cable:
         self.dialled += 1
         line = Line(self, listener.network, (source, bind), self._number, on_bytes, on_end)
         self.lines[self._number] = line
-        self._join(line, listener, source)
+        self._join(line, listener, source, who)
         return line
 
     def connect(self, network: ProcessNetwork, bind: Bind) -> SimulatedSocket:
@@ -149,7 +153,7 @@ class Cable:
             source = TcpBind("127.0.0.1", self.take_port())
         client = SimulatedSocket(self, network, source, listener.bound, self._number)
         client.open()
-        self._join(client, listener, source, network)
+        self._join(client, listener, source, network.name, network)
         return client
 
     def forget(self, line: Line) -> None:
@@ -166,27 +170,31 @@ class Cable:
         client: SimulatedSocket,
         listener: SimulatedListener,
         source: TcpBind | UnixBind,
+        who: str,
         network: ProcessNetwork | None = None,
     ) -> None:
         server = SimulatedSocket(self, listener.network, listener.bound, source, client.number)
         client.join(server)
+        client.way, server.way = f"{who} > {listener.network.name}", f"{listener.network.name} > {who}"
         if network is not None:
             client.delay_s = server.delay_s = self.link_delay_s
         if network is not None and network.parted is not None:
             for end in (client, server):
                 self.hold(end)
                 network.parted.append(end)
-        self.trace.note("connect", client.number, str(listener.bound))
+        self.trace.note("connect", client.number, client.way, str(listener.bound))
         listener.expect(server)
 
 
 class ProcessNetwork:
     """The sockets port of one process; satisfies `wsloop.transport.bind.Network`. Gone with its process.
 
-    `parted` None: it reaches the other processes; else all ends of its connections to them that are held.
+    `name`: its process's, for the trace. `parted` None: it reaches the other processes; else all ends of its
+    connections to them that are held.
     """
 
-    def __init__(self, cable: Cable) -> None:
+    def __init__(self, cable: Cable, name: str) -> None:
+        self.name = name
         self.descriptors = Descriptors(cable.storm)
         self.parted: list[SimulatedSocket] | None = None
         self._cable = cable
@@ -219,9 +227,11 @@ class ProcessNetwork:
             self._cable.hold(end)
 
     def reunite(self) -> None:
-        """Let arrive what was held. Idempotent."""
-        ends, self.parted = self.parted, None
-        for end in ends or ():
+        """Let arrive what was held. A partition that held nothing was met by nobody. Idempotent."""
+        ends, self.parted = self.parted or (), None
+        if any(end.held for end in ends):
+            self._cable.storm.feel("link-partition")
+        for end in ends:
             self._cable.let_go(end)
 
     def die(self) -> None:

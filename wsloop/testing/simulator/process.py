@@ -8,9 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsloop.cluster.domain import HubDomain, WorkerDomain
-from wsloop.hub.memory_broker import MemoryBroker
-from wsloop.hub.presence import MemoryPresence
-from wsloop.server.assembly import OwnDomain, Ports, assemble
+from wsloop.server.assembly import Ports, assemble, own_domain
 from wsloop.testing.simulator import setting
 from wsloop.testing.simulator.broker import UnrulyDomain
 from wsloop.testing.simulator.network import ProcessNetwork
@@ -62,7 +60,7 @@ class Process:
         self.life += 1
         self.due_s = None
         self.stopped_until_s = -math.inf
-        self.network = ProcessNetwork(world.cable)
+        self.network = ProcessNetwork(world.cable, self.name)
         self.poller = SimulatedPoller(
             self.network.descriptors,
             world.storm,
@@ -77,7 +75,7 @@ class Process:
             entropy=entropy.randbytes,
             unix_s=world.clock.unix_s,
         )
-        self.house = assemble(ports, replace(setting.OPTIONS, domain=self._make_domain))
+        self.house = assemble(ports, replace(setting.OPTIONS, domain=self._domain()))
         self.reactor = self.house.reactor
         self.house.server.listen(self.bind)
         world.trace.note("start", self.name, self.life)
@@ -130,15 +128,16 @@ class Process:
         """Return its ends of links."""
         return [sock for sock in self.network.sockets() if LINK in (sock.bound, sock.peer_bound)]
 
-    def _make_domain(self, reactor: Reactor, ports: Ports) -> Domain:
+    def _domain(self) -> Callable[[Reactor, Ports], Domain] | None:
+        """Return what makes its domain: the hub process's, a worker's, or None for the server's own."""
         limits = setting.LINK_LIMITS
-        domain: Domain
+        make: Callable[[Reactor, Ports], Domain] | None = None
         if self.name == HUB:
-            return HubDomain(reactor, ports, LINK, broker_limits=setting.BROKER_LIMITS, limits=limits)
+            return functools.partial(HubDomain, bind=LINK, broker_limits=setting.BROKER_LIMITS, limits=limits)
         if self.slot is not None:
-            domain = WorkerDomain(reactor, ports, LINK, self.slot, limits=limits)
-        else:
-            broker = MemoryBroker(lambda: reactor.now, ports.entropy, setting.BROKER_LIMITS)
-            domain = OwnDomain(broker, MemoryPresence())
+            make = functools.partial(WorkerDomain, address=LINK, slot=self.slot, limits=limits)
         storm = self._world.storm
-        return UnrulyDomain(domain, reactor, storm) if storm.has_unruly_broker else domain
+        if not storm.has_unruly_broker:
+            return make
+        made = make or functools.partial(own_domain, limits=setting.BROKER_LIMITS)
+        return lambda reactor, ports: UnrulyDomain(made(reactor, ports), reactor, storm)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wsloop.testing.simulator.faults import FaultPlan, Marks
+from wsloop.testing.simulator.clock import WorldClock
+from wsloop.testing.simulator.faults import FaultPlan, Marks, swarm_of
 from wsloop.testing.simulator.trace import Trace
 from wsloop.testing.simulator.violation import Violation
 from wsloop.testing.simulator.world import SHAPES, World
@@ -165,10 +166,12 @@ def play(history: History, marks: Marks, trace: Trace) -> tuple[Failure | None, 
     An exception while the world is made tells in a note which history it was.
     """
     marks.single.clear()
+    trace.clock = WorldClock()
     trace.note("history", history.seed, history.number, history.shape)
     name = f"{history.seed}.{history.number}"
     try:
-        world = World(name, history.shape, history.plan, marks=marks, trace=trace)
+        swarm = swarm_of(history.seed, history.number)
+        world = World(name, history.shape, history.plan, swarm=swarm, marks=marks, trace=trace)
     except Exception as error:
         error.add_note(f"before the first step of history {name}, {history.shape}")
         raise

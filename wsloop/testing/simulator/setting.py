@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsloop.cluster.link_states import LinkLimits
 from wsloop.hub.history import PUBLICATION_BYTES
 from wsloop.hub.memory_broker import STREAM_BYTES, BrokerLimits
-from wsloop.protocol.deflate import DeflateOptions
+from wsloop.protocol.deflate import ZLIB, DeflateOptions
 from wsloop.protocol.limits import Limits
 from wsloop.server.assembly import Options
 from wsloop.server.lifecycle import Deadlines
@@ -16,8 +16,8 @@ from wsloop.testing.simulator.people.tokens import OpenTokens
 BROKER_LIMITS = BrokerLimits(memory_bytes=10 * STREAM_BYTES + 160 * (PUBLICATION_BYTES + 400))
 """A little less than all channels would keep: the ceiling is met as well, by long publications."""
 
-LINK_LIMITS = LinkLimits(queue_bytes=100_000)
-"""So small that a worker that is stopped for a while is cut off."""
+LINK_LIMITS = LinkLimits(queue_bytes=100_000, read_bytes=4096, messages_per_turn=8)
+"""So small that a worker that is stopped for a while is cut off, and that work is left for the next turn."""
 
 SENDS_PER_TURN = 2
 """Fewer than there are people in most channels: a fan-out takes several turns, in which others talk."""
@@ -25,11 +25,15 @@ SENDS_PER_TURN = 2
 BACKLOG_SENDS = 30
 """With more to come, whoever publishes is held: a few dozen publications to everybody."""
 
+DEFLATE = DeflateOptions(backend=ZLIB)
+"""zlib's output depends on nothing but its input; isal's also on what was in its memory before."""
+
 OPTIONS = Options(
     dev=True,
     namespaces=NAMESPACES,
     hub=HUB,
     verifier=OpenTokens(),
+    broker=BROKER_LIMITS,
     deadlines=Deadlines(
         handshake_s=4.0,
         first_message_s=4.0,
@@ -46,6 +50,6 @@ OPTIONS = Options(
     backlog_sends=BACKLOG_SENDS,
     echo_limits=Limits(message_bytes=128 * 1024),
     messaging_limits=Limits(message_bytes=MESSAGE_BYTES),
-    echo_deflate=DeflateOptions(),
-    messaging_deflate=DeflateOptions(),
+    echo_deflate=DEFLATE,
+    messaging_deflate=DEFLATE,
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SimulatedSocket(MemorySocket):
-    """One end of a connection. `number` names the connection in the trace.
+    """One end of a connection. `number` names it in the trace, `way` tells who speaks here and to whom.
 
     Of the direction towards this end: `delay_s` of each byte, up to `jitter_s` more, `bytes_per_s` (0: any
     number), `capacity_bytes` under way and unread. `held` collects what arrives while it must not.
@@ -45,6 +45,7 @@ class SimulatedSocket(MemorySocket):
         # Only what is not overridden here is used of it: its descriptors, settle and forget_listener.
         super().__init__(cast("MemoryNetwork", network), bound, peer_bound)
         self.number = number
+        self.way = ""
         self.poller = None
         self.delay_s = self.jitter_s = self.bytes_per_s = 0.0
         self.free_s = 0.0
@@ -112,7 +113,7 @@ class SimulatedSocket(MemorySocket):
 
     def transmit(self, data: bytes) -> None:
         """Put bytes on the cable, without asking whether there is room."""
-        self._note("send", self.number, data)
+        self._note("send", self.number, self.way, data)
         peer = self.peer
         peer._incoming_bytes += len(data)
         self._cable.carry(peer, len(data), peer.on_data, data)
@@ -120,8 +121,23 @@ class SimulatedSocket(MemorySocket):
     def close(self) -> None:
         """See `MemorySocket.close`."""
         if not self._is_closed:
-            self._note("close", self.number, self._fd)
+            self._note("close", self.number, self.way, self._fd)
         super().close()
+
+    def shutdown(self, how: int, /) -> None:
+        """See `MemorySocket.shutdown`."""
+        super().shutdown(how)
+        self._note("fin", self.number, self.way)
+
+    def reset(self) -> None:
+        """See `MemorySocket.reset`."""
+        self._note("reset", self.number, self.way)
+        super().reset()
+
+    def vanish(self) -> None:
+        """See `MemorySocket.vanish`."""
+        self._note("vanish", self.number, self.way)
+        super().vanish()
 
     # -- the cable calls ---------------------------------------------------------------------
 
@@ -134,6 +150,7 @@ class SimulatedSocket(MemorySocket):
         if self._is_closed or self._has_vanished or self._is_reset or self.peer._is_aborted:
             super().on_data(data)
             return
+        self._note("arrive", self.number, self.peer.way, len(data))
         self._incoming_bytes -= len(data)
         self._arrived += data
         if self.poller is not None:

@@ -1,9 +1,9 @@
 """What happened, as a running hash, and as lines for people.
 
-Everything that could differ between two runs of a seed is noted: turns with what was ready, bytes on the
-wire, faults, the clock. Two runs with equal digests took the same way. Notes are tuples of numbers, text
-and bytes; they are hashed in batches, in MessagePack, which is the same on every Python and for every hash
-seed, and put into words only when somebody reads them.
+Everything that could differ between two runs of a seed is noted, with its time: turns with what was ready,
+bytes on the wire, arrivals, acts, faults. Two runs with equal digests took the same way. Notes are tuples of
+numbers, text and bytes; they are hashed in batches, in MessagePack, which is the same on every Python and for
+every hash seed, and put into words (`words.py`) only when somebody reads them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wsloop.testing.simulator.clock import WorldClock
+from wsloop.testing.simulator.words import line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wsloop.testing.simulator.words import Note
 
 BATCH = 256
 """Notes hashed at a time: the cost of a call is shared, and little memory waits."""
@@ -23,19 +28,16 @@ BATCH = 256
 KEPT = 200
 """Notes kept for the end of a report: some screens."""
 
-SHOWN_BYTES = 160
-"""Of a value in a line."""
-
-Note = tuple[str | int | float | bytes | None, ...]
-
 
 class Trace:
     """The record of a run. `log`, if given, is called with each line as it is hashed.
 
-    `note` takes the kind of what happened and values. `digest` is the hash of all notes so far.
+    `note` takes the kind of what happened and values; the time is that of `clock`, a new one for each
+    history, which is its world's. `digest` is the hash of all notes so far.
     """
 
     def __init__(self, log: Callable[[str], object] | None = None) -> None:
+        self.clock = WorldClock()
         self._log = log
         self._hash = hashlib.blake2b(digest_size=16)
         self._encode = msgspec.msgpack.Encoder().encode
@@ -45,10 +47,13 @@ class Trace:
 
     def note(self, *note: str | int | float | bytes | None) -> None:
         """Take note: a kind, such as "send", then its values."""
-        fresh = self._fresh
-        fresh.append(note)
-        if len(fresh) >= BATCH:
+        if len(self._fresh) >= BATCH:
             self._take_in()
+        self._fresh.append((self.clock.now_s, *note))
+
+    def take_back(self) -> None:
+        """Forget the last note: nothing has come of it. Nobody may have asked for the digest since."""
+        self._fresh.pop()
 
     @property
     def noted(self) -> int:
@@ -76,18 +81,3 @@ class Trace:
         if self._log is not None:
             for note in fresh:
                 self._log(line(note))
-
-
-def line(note: Note) -> str:
-    """Return a note in words."""
-    words = [_word(value) for value in note]
-    return f"{words[0]:<9} {'  '.join(words[1:])}".rstrip()
-
-
-def _word(value: str | int | float | bytes | None) -> str:
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    if isinstance(value, bytes):
-        more = f"... {len(value)} bytes" if len(value) > SHOWN_BYTES else ""
-        return repr(value[:SHOWN_BYTES]) + more
-    return str(value)

@@ -29,6 +29,9 @@ STOPS_S = (0.05, 1.0, 6.0, 35.0)
 PARTITIONS_S = (0.5, 3.0, 8.0, 45.0)
 """How long a link is parted: the same limits, and a question's `answer_s`."""
 
+SLOW_LINKS_S = (2.0, 8.0, 30.0)
+"""How long a link is slow: long enough for a question to be given up, and for a link to be."""
+
 WAYS = ((0,), (1,), (0, 1))
 """Of a link's two ends, those that hear nothing."""
 
@@ -53,6 +56,9 @@ GUST = ("link-down", "vanish")
 
 GUST_CHANCE = 0.6
 """That each of them does, whether it is on in the history or not."""
+
+GUST_LOSES_EVERY = 1.5
+"""Events of an unruly broker's, of which one is lost in a gust."""
 
 
 class Weather:
@@ -96,12 +102,41 @@ class Weather:
         self.next_s = self._agenda.next_s()
 
     def gust(self) -> None:
-        """Let strike once more what may: what is lost now is not talked of in a moment."""
+        """Let strike once more what may: what is lost now is not talked of in a moment.
+
+        An unruly broker loses most events from now on.
+        """
         storm, gust = self._world.storm, self._world.choices.stream("gust")
+        loses = gust.random() < GUST_CHANCE
+        if loses and storm.has_unruly_broker and storm.plan.allows("broker-lost"):
+            storm["broker-lost"].hasten(GUST_LOSES_EVERY)
         for name in GUST:
             chance, may = storm[name], storm.plan.allows(name) and self._world.shape in KIND[name].shapes
             if may and gust.random() < GUST_CHANCE and chance.strike():
                 self._act(chance)
+
+    def aftershock(self) -> bool:
+        """Let the next publications be lost on their way, though it is calm; return whether they may be."""
+        world, random = self._world, self._world.choices.stream("aftershock")
+        storm, names = world.storm, []
+        if storm.has_unruly_broker:
+            names.append("broker-lost")
+        if world.shape in KIND["link-down"].shapes:
+            names.append("link-down")
+        names = [each for each in names if storm.plan.allows(each)]
+        if not names:
+            return False
+        name = random.choice(names)
+        storm.late = frozenset((name,))
+        if name == "broker-lost":
+            storm[name].hasten(GUST_LOSES_EVERY)
+        elif storm[name].strike():
+            self._act(storm[name])
+        return True
+
+    def end_aftershock(self) -> None:
+        """Let nothing be lost from now on."""
+        self._world.storm.late = frozenset()
 
     def end(self) -> None:
         """Repair everything now; nothing more happens by itself."""
@@ -186,6 +221,7 @@ class Weather:
         """Both directions, for good: the client will have another line some day."""
         line = self._any_line(random)
         if line is not None:
+            self._world.trace.note("slow", line.number, line.way)
             for end in (line, line.peer):
                 end.delay_s = random.uniform(0.0, 0.5)
                 end.jitter_s = random.uniform(0.0, 0.5)
@@ -222,6 +258,7 @@ class Weather:
         """SIGSTOP; what is sent to it waits in the network."""
         process = random.choice(self._world.processes)
         process.stopped_until_s = self._world.clock.now() + random.choice(STOPS_S)
+        self._world.trace.note("stop", process.name, process.stopped_until_s)
         return process.house is not None
 
     def crash_a_door(self, random: Random) -> bool:
@@ -254,14 +291,22 @@ class Weather:
         return link is not None
 
     def slow_a_link(self, random: Random) -> bool:
-        """Both directions, for the link's life."""
+        """Both directions, for some time."""
         link = self._any_link(random)
-        if link is not None:
-            for end in (link, link.peer):
-                end.delay_s = random.uniform(0.0, 1.0)
-                end.jitter_s = random.uniform(0.0, 0.5)
-                end.bytes_per_s = random.choice((0.0, 20_000.0))
-        return link is not None
+        if link is None:
+            return False
+        self._world.trace.note("slow", link.number, link.way)
+        for end in (link, link.peer):
+            end.delay_s = random.uniform(0.0, 1.0)
+            end.jitter_s = random.uniform(0.0, 0.5)
+            end.bytes_per_s = random.choice((0.0, 20_000.0))
+        self._later(random.choice(SLOW_LINKS_S), self._mend_a_link, link)
+        return True
+
+    def _mend_a_link(self, link: SimulatedSocket) -> None:
+        for end in (link, link.peer):
+            end.delay_s = self._world.cable.link_delay_s
+            end.jitter_s = end.bytes_per_s = 0.0
 
     def part_a_link(self, random: Random) -> bool:
         """Hold what a worker and the hub process say, in one direction or both; a new link does not help."""
@@ -270,6 +315,7 @@ class Weather:
         if worker.house is None:
             return False
         ends = [(link, link.peer)[way] for link in worker.links() for way in ways]
+        self._world.trace.note("part", worker.name, len(ends), duration_s)
         worker.network.part(ends)
         self._later(duration_s, worker.network.reunite)
         return True

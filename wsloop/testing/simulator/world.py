@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from wsloop.testing.simulator import actors, checkers
 from wsloop.testing.simulator.agenda import Agenda
 from wsloop.testing.simulator.choices import Choices
-from wsloop.testing.simulator.clock import WorldClock
 from wsloop.testing.simulator.faults import FaultPlan, Marks, Storm
 from wsloop.testing.simulator.network import Cable
 from wsloop.testing.simulator.process import HUB, Process
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from wsloop.testing.simulator.actors import Actor
     from wsloop.testing.simulator.checkers import Checker
+    from wsloop.testing.simulator.faults import Swarm
     from wsloop.testing.simulator.line import Line
     from wsloop.testing.simulator.poller import Ready
 
@@ -46,12 +46,15 @@ SLOW_TURNS_S = (0.05, 0.5, 7.0)
 LINK_DELAYS_S = (0.0, 0.0, 0.03, 0.3)
 """From one process to another, in one world: on one machine, in one building, across a continent."""
 
+GUST_S = 0.05
+"""How long the last gust blows: something is said in it, and a link that was cut is not back before."""
+
 CALM_S = 30.0
 """After the last fault, everybody is where they should be within this time (P8)."""
 
 
 class World:
-    """One history. Arguments: `seed` of everything; `shape`; the faults that `plan` allows.
+    """One history. Arguments: `seed` of everything; `shape`; the faults that `plan` allows, of `swarm`'s.
 
     `processes` are all, `doors` those that take clients. `is_calm` once faults have stopped. `turns` counts
     those of all reactors, `turns_worked` those of them with a ready descriptor or a due timer.
@@ -63,15 +66,16 @@ class World:
         shape: str = "one",
         plan: FaultPlan | None = None,
         *,
+        swarm: Swarm | None = None,
         marks: Marks | None = None,
         trace: Trace | None = None,
     ) -> None:
         self.shape = shape
         self.choices = Choices(seed)
-        self.clock = WorldClock()
         self.trace = trace or Trace()
+        self.clock = self.trace.clock
         self.marks = marks or Marks()
-        self.storm = Storm(self.choices, plan or FaultPlan(), shape, self.marks, self.trace)
+        self.storm = Storm(self.choices, plan or FaultPlan(), shape, self.marks, self.trace, swarm)
         self.agenda = Agenda()
         self.cable = Cable(self.clock, self.agenda, self.storm, self.trace)
         self.cable.link_delay_s = self.choices.stream("links").choice(LINK_DELAYS_S)
@@ -120,9 +124,12 @@ class World:
         self.agenda.at(self.clock.now_s + delay_s, self._act, (actor,))
 
     def _act(self, actor: Actor) -> None:
-        noted = self.trace.noted
+        trace = self.trace
+        trace.note("act", actor.name)
+        noted = trace.noted
         actor.act(self)
-        if self.trace.noted == noted:
+        if trace.noted == noted:
+            trace.take_back()
             self._idle_acts += 1
         for process in self.processes:
             process.due_s = None  # an operator may have meddled with it
@@ -133,9 +140,13 @@ class World:
         on_bytes: Callable[[bytes], object],
         on_end: Callable[[str], object],
         host: str = "10.0.0.1",
+        who: str = "somebody",
     ) -> Line | None:
-        """Return a new connection to a process, None if it is refused. See `Line` for the callbacks."""
-        return self.cable.dial(door.bind, host, on_bytes, on_end)
+        """Return a new connection to a process, None if it is refused. See `Line` for the callbacks.
+
+        `who` dials, for the trace.
+        """
+        return self.cable.dial(door.bind, host, on_bytes, on_end, who)
 
     # -- turns -------------------------------------------------------------------------------
 
@@ -156,7 +167,7 @@ class World:
             process.busy_turns += 1
             if process.busy_turns > MOST_BUSY_TURNS:
                 raise Violation("spin", f"{process.name} was busy for {MOST_BUSY_TURNS} turns, with nothing")
-        self.trace.note("turn", self.storm.step, process.name, reported, reactor.now)
+        self.trace.note("turn", self.storm.step, process.name, reported)
         lasted_s = TURN_S
         if self._slow_turn is not None and self._slow_turn.strikes():
             lasted_s = self._slow_turn.random.choice(SLOW_TURNS_S)
@@ -236,11 +247,12 @@ class World:
     def calm(self) -> None:
         """Stop all faults, give everybody half a minute, and let the checkers look; then close all."""
         self.weather.gust()
+        self.run_for(GUST_S)
         self.storm.is_over = self.is_calm = True
         self.weather.end()
         for process in self.processes:
             process.stopped_until_s = -math.inf
-        self.trace.note("calm", self.steps, self.clock.now())
+        self.trace.note("calm", self.steps)
         self.run_for(CALM_S)
         for checker in self.checkers:
             checker.at_rest(self)

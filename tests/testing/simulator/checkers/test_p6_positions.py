@@ -9,6 +9,7 @@ from tests.testing.simulator.checkers.by_hand import book, broken, ledger, scene
 from wsloop.cluster.domain import WorkerDomain
 from wsloop.hub.audiences import NOT_POSITIONED
 from wsloop.hub.channels import LOST
+from wsloop.testing.simulator.broker import UnrulyDomain
 from wsloop.testing.simulator.checkers import p6_positions
 from wsloop.testing.simulator.faults import FaultPlan
 from wsloop.testing.simulator.people.operator import Operator
@@ -23,7 +24,7 @@ def house(offset: int, epoch: str = "e", *, is_open: bool = True) -> Any:
     subscription = SimpleNamespace(offset=offset, client=SimpleNamespace(user="ben", is_open=is_open))
     channel = SimpleNamespace(epoch=epoch, subscriptions=lambda: [subscription])
     return SimpleNamespace(
-        hub=SimpleNamespace(channel_names=lambda: ["room", "new"], channel=lambda _: channel)
+        domain=None, hub=SimpleNamespace(channel_names=lambda: ["room", "new"], channel=lambda _: channel)
     )
 
 
@@ -47,6 +48,15 @@ def test_there_is_time_to_find_a_loss() -> None:
 def test_a_loss_that_a_server_does_not_find_is_found() -> None:
     with broken("P6", "ben of server is at offset 2 of epoch e of room", "offset 3"):
         p6_positions.check_house(scene(14.1), of_room(), "server", house(2), 0.0)
+
+
+def test_an_unruly_broker_has_more_time_and_begins_anew_where_it_did_not_answer() -> None:
+    behind, unanswered_s = house(2), {"room": 4.0, "new": 900.0}
+    behind.domain = UnrulyDomain.__new__(UnrulyDomain)
+    behind.domain.broker = SimpleNamespace(unanswered_s=unanswered_s)
+    p6_positions.check_house(scene(22.0), of_room(), "server", behind, 0.0)
+    with broken("P6", "ben of server is at offset 2", "quiet for 18.1 s"):
+        p6_positions.check_house(scene(22.1), of_room(), "server", behind, 0.0)
 
 
 def test_who_is_left_in_a_life_that_is_over_is_found() -> None:

@@ -12,6 +12,7 @@ def test_all_is_well() -> None:
     p8_liveness.check_top(scene(), "ben", book(3), at(3))
     p8_liveness.check_top(scene(), "ben", book(3), at(0, "an epoch without publications"))
     p8_liveness.check_acknowledged(scene(), "ben", [])
+    p8_liveness.check_answered(scene(), "ben", "")
 
 
 def test_who_is_left_behind_is_found() -> None:
@@ -26,3 +27,5 @@ def test_who_is_left_behind_is_found() -> None:
             p8_liveness.check_top(scene(), "ben", book(3), nothing)
     with broken("P8", "ben has had no acknowledgement of message 1 to room"):
         p8_liveness.check_acknowledged(scene(), "ben", ["message 1 to room"])
+    with broken("P8", "ben has had no answer to the handshake"):
+        p8_liveness.check_answered(scene(), "ben", "the handshake")

@@ -54,3 +54,9 @@ def test_what_a_peer_does_not_take_is_no_rest(server: MemoryServer) -> None:
     (connection,) = server.server.registry.snapshot()
     with broken("rest", f"connection {connection.id} of server has bytes waiting:"):
         rest.check_connection(scene(), "server", connection)
+
+
+def test_a_descriptor_that_nobody_needs_is_found() -> None:
+    rest.check_descriptors(scene(), "server", 5, 3, 2)
+    with broken("rest", "server has descriptors: 6, not 5"):
+        rest.check_descriptors(scene(), "server", 6, 3, 2)

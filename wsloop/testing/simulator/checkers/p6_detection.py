@@ -18,14 +18,19 @@ UNDER_WAY_S = 2.0
 """For what is found to reach the subscriber."""
 
 
-def check_place(scene: Scene, who: str, book: Book, place: Place, healthy_since_s: float) -> None:
-    """Judge where `who` stands in a channel; `healthy_since_s`: since when nothing stood in the way."""
+def check_place(
+    scene: Scene, who: str, book: Book, place: Place, healthy_since_s: float, late_s: float = 0.0
+) -> None:
+    """Judge where `who` stands in a channel.
+
+    `healthy_since_s`: since when nothing stood in the way. `late_s`: how much longer finding may take.
+    """
     life = book.current
     if life is None:
         return
     quiet_since_s = max(healthy_since_s, life.times_s[-1] if life.times_s else 0.0)
-    top = book.top
-    if place != top and place.epoch == top.epoch and scene.now_s > quiet_since_s + WITHIN_S + UNDER_WAY_S:
+    top, due_s = book.top, quiet_since_s + WITHIN_S + UNDER_WAY_S + late_s
+    if place != top and place.epoch == top.epoch and scene.now_s > due_s:
         quiet_s = scene.now_s - quiet_since_s
         scene.broken(
             "P6", f"{who} is at {place} of {book.name}, quiet for {quiet_s:.1f} s at {top}, and not told"

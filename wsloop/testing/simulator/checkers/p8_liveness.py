@@ -34,3 +34,9 @@ def check_acknowledged(scene: Scene, who: str, waiting: list[str]) -> None:
     """Judge that all of `who`'s messages were acknowledged."""
     if waiting:
         scene.broken("P8", f"{who} has had no acknowledgement of {', '.join(waiting)}")
+
+
+def check_answered(scene: Scene, who: str, owed: str) -> None:
+    """Judge that `who`, on a sound line, has been answered; `owed`: what has not been, "" for nothing."""
+    if owed:
+        scene.broken("P8", f"{who} has had no answer to {owed}")

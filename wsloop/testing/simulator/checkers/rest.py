@@ -63,11 +63,16 @@ def check_house(scene: Scene, where: str, house: House, members: Mapping[str, Co
 
 
 def check_loop(scene: Scene, where: str, house: House, own_timers: int) -> None:
-    """Judge a process's loop: a timer and a descriptor for each connection, besides its own."""
+    """Judge a process's loop: a timer for each connection, besides its own."""
     statistics = house.reactor.statistics()
     check_equal(scene, where, "timers:", statistics.timers, own_timers + len(house.server.registry))
     check_equal(scene, where, "faults of callbacks:", statistics.errors, 0)
     check_equal(scene, where, "callbacks waiting:", statistics.callbacks, 0)
+
+
+def check_descriptors(scene: Scene, where: str, found: int, own: int, connections: int) -> None:
+    """Judge what a process has open: a descriptor for each connection, besides its own."""
+    check_equal(scene, where, "descriptors:", found, own + connections)
 
 
 def check_domain(

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from wsloop.hub.memory_broker import MemoryBroker
 from wsloop.hub.presence import MemoryPresence
-from wsloop.testing.simulator.checkers import bounds, p6_detection, p6_positions, p8_liveness, rest
+from wsloop.testing.simulator.checkers import bounds, deadlines, p6_detection, p6_positions, p8_liveness, rest
 from wsloop.testing.simulator.checkers.budgets import Budgets, Probe
+from wsloop.testing.simulator.checkers.company import check_company
+from wsloop.testing.simulator.checkers.links import LinkTap, LinkWatch
 from wsloop.testing.simulator.checkers.states import States, check_freed
 from wsloop.testing.simulator.checkers.taps import BrokerTap
 from wsloop.testing.simulator.checkers.wire import WireTap
+from wsloop.testing.simulator.people.channels import namespace_of
+from wsloop.testing.simulator.people.operator import Operator
 from wsloop.testing.simulator.people.reader import CountingReader
 
 if TYPE_CHECKING:
@@ -31,6 +35,12 @@ PROBE_EVERY = 1500
 GOING_S = 8.0
 """After everybody has gone home, nothing of them is left within this time."""
 
+LOSING_S = 0.05
+"""In an aftershock, how long what is said may be lost; and the way from one process to another."""
+
+FINDING_S = p6_detection.WITHIN_S + p6_detection.UNDER_WAY_S + 3.0
+"""Within which a loss was found, and whoever was told has come back."""
+
 SETTLING_TURNS = 100
 """Turns within which the loops have nothing queued for once."""
 
@@ -38,11 +48,24 @@ HUB = "hub"
 
 
 class Life:
-    """What is watched of one life of a process. `own_timers`: those of the server itself."""
+    """What is watched of one life of a process. `own_timers`, `own_descriptors`: those of the server itself.
 
-    __slots__ = ("budgets", "health", "house", "name", "own_timers", "probe", "process", "states", "tap")
+    `links`: None if it is the only process.
+    """
 
-    def __init__(self, world: World, town: Town, process: Process, house: House) -> None:
+    __slots__ = (
+        "budgets", "health", "house", "links", "name", "own_descriptors", "own_timers", "probe", "process",
+        "states", "tap",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        world: World,
+        town: Town,
+        process: Process,
+        house: House,
+        taps: dict[SimulatedSocket, LinkTap],
+    ) -> None:
         self.process = process
         self.health = p6_positions.Health(world, process, house)
         self.house = house
@@ -50,6 +73,8 @@ class Life:
         self.budgets = Budgets(town.scene, process.name, house)
         self.states = States(town.scene, process.name, house.server.registry)
         self.own_timers = house.reactor.statistics().timers
+        self.own_descriptors = len(process.network.descriptors)
+        self.links = LinkWatch(town.scene, process, house, taps) if world.shape != "one" else None
         self.probe: Probe | None = None
         self.tap: BrokerTap | None = None
         broker = broker_of(house)
@@ -83,6 +108,7 @@ class Watch:
         self._scene = town.scene
         self._lives: dict[str, Life] = {}
         self._cuts: dict[WireTap, None] = {}
+        self._links: dict[SimulatedSocket, LinkTap] = {}
         self._chance = world.choices.stream("probes")
         for process in world.processes:
             process.on_started = self._on_started
@@ -95,7 +121,7 @@ class Watch:
         had_broker = process.life > 1 and broker_of(house) is not None
         if had_broker:
             town.ledger.excuse_all()
-        self._lives[process.name] = Life(self._world, town, process, house)
+        self._lives[process.name] = Life(self._world, town, process, house, self._links)
         house.server.on_accepted = partial(self._on_accepted, process)
 
     def _on_accepted(self, process: Process, connection: Connection) -> None:
@@ -125,6 +151,8 @@ class Watch:
         for life in self._lives.values():
             if life.process.house is life.house:
                 life.budgets.check()
+                if life.links is not None:
+                    life.links.look()
                 if life.probe is not None:
                     self._follow(life, life.probe)
         if not turns % LOOK_EVERY:
@@ -145,8 +173,9 @@ class Watch:
                 if life.probe is None and self._scene.is_orderly:
                     links = len(life.process.links())
                     bounds.check_timers(self._scene, life.name, life.house, life.own_timers, links)
-        if self._scene.is_orderly:
-            self._look_at_positions()
+        self._look_at_positions()
+        if not self._world.storm["wall-backward"].is_on:
+            self._look_at_rights()
         if town.is_quiet and not town.is_over:
             self._look_for_losses()
 
@@ -155,8 +184,18 @@ class Watch:
         late_s = p6_positions.SPIKE_S if self._world.storm["spike"].is_on else 0.0
         for life in self._lives.values():
             if life.process.house is life.house:
-                since_s = life.health.since_s() + late_s
-                p6_positions.check_house(self._scene, self._town.ledger, life.name, life.house, since_s)
+                since_s, ledger = life.health.since_s(), self._town.ledger
+                p6_positions.check_house(self._scene, ledger, life.name, life.house, since_s, late_s)
+
+    def _look_at_rights(self) -> None:
+        """Nobody is there whose right has ended; a wall clock that goes back on the way prolongs it."""
+        for person in self._town.people:
+            life = self._lives[person.door.name] if person.client and person.door is not None else None
+            if life is not None and life.process.house is life.house:
+                client = life.house.hub._clients.get(person.client)
+                if client is not None and client.is_open:
+                    ends_s, since_s = person.right_ends_s, life.health.since_s()
+                    deadlines.check_right(self._scene, person.name, ends_s, since_s)
 
     def _look_for_losses(self) -> None:
         """P6: everybody who is in stands at the top, once nothing has been in the way for long enough."""
@@ -184,9 +223,9 @@ class Watch:
     def at_rest(self, world: World) -> None:
         """See `Checker.at_rest`: everybody is there; then everybody goes, and nothing is left of them."""
         town = self._town
-        self._settle()
-        self._check_alive()
-        self._check_left({person.client: person.channels() for person in town.people})
+        self._check_all_there()
+        if world.weather.aftershock():
+            self._check_detection()
         town.is_over = True
         for line in list(world.cable.lines.values()):
             line.leave()
@@ -201,6 +240,37 @@ class Watch:
         for process in world.processes:
             open_ = process.network.descriptors.snapshot()
             rest.check_equal(self._scene, process.name, "open", open_, {})
+
+    def _check_all_there(self) -> None:
+        """P8, and that nothing is left of anybody else."""
+        self._settle()
+        self._check_alive()
+        self._check_left({person.client: person.channels() for person in self._town.people})
+        if self._scene.is_lossless:
+            self._check_company()
+
+    def _check_company(self) -> None:
+        """Who was told of whom, in the channels that tell of it."""
+        told: dict[str, dict[str, set[str]]] = {}
+        for person in self._town.people:
+            for each in person.memberships.values():
+                if namespace_of(each.channel).force_push_join_leave:
+                    told.setdefault(each.channel, {})[person.client] = each.company
+        for channel, clients in told.items():
+            check_company(self._scene, channel, clients)
+
+    def _check_detection(self) -> None:
+        """P6: what is lost while nobody speaks is found, and then everybody is where they were."""
+        world = self._world
+        for actor in world.actors:
+            if isinstance(actor, Operator):
+                actor.break_the_silence()
+        world.run_for(LOSING_S + world.cable.link_delay_s)
+        world.weather.end_aftershock()
+        world.run_for(FINDING_S)
+        self._town.moment()
+        self._look_for_losses()
+        self._check_all_there()
 
     def _settle(self) -> None:
         """Let what was begun in this moment, such as a ping, be ended."""
@@ -242,6 +312,10 @@ class Watch:
                 rest.check_house(self._scene, life.name, life.house, here)
             if self._scene.is_lossless:
                 rest.check_loop(self._scene, life.name, life.house, life.own_timers)
+                descriptors, connections = life.process.network.descriptors, len(life.house.server.registry)
+                rest.check_descriptors(
+                    self._scene, life.name, len(descriptors), life.own_descriptors, connections
+                )
             broker = broker_of(life.house)
             if broker is not None:
                 rest.check_domain(self._scene, life.name, broker, presence_of(life.house), channels)

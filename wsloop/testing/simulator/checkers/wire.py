@@ -43,6 +43,27 @@ PULSE_BYTES = 4 + len(NO_PONG)
 """Of the longest of these frames, the close."""
 
 
+def head_of(owed: deque[Piece], count_bytes: int) -> bytes:
+    """Return the first bytes of some pieces, at most so many."""
+    found: list[Piece] = []
+    for piece in owed:
+        if count_bytes <= 0:
+            break
+        found.append(memoryview(piece)[:count_bytes])
+        count_bytes -= len(piece)
+    return b"".join(found)
+
+
+def take_off(owed: deque[Piece], count_bytes: int) -> None:
+    """Take the first bytes off some pieces, which have so many at least."""
+    while count_bytes:
+        first = owed.popleft()
+        if len(first) > count_bytes:
+            owed.appendleft(memoryview(first)[count_bytes:])
+            break
+        count_bytes -= len(first)
+
+
 class QueueTap(Outbox):
     """An outbox whose memory, `owed`, is compared with what leaves. `wire` is told what to expect."""
 
@@ -72,13 +93,7 @@ class QueueTap(Outbox):
         if self.wire.is_pinged and self.wire.is_unheard:
             self.wire.is_excused = True
         super().advance(count_bytes)
-        left, owed = count_bytes, self.owed
-        while left:
-            first = owed.popleft()
-            if len(first) > left:
-                owed.appendleft(memoryview(first)[left:])
-                break
-            left -= len(first)
+        take_off(self.owed, count_bytes)
         self.wire.check_requeued()
 
     def clear(self) -> int:
@@ -95,13 +110,7 @@ class QueueTap(Outbox):
 
     def head(self, count_bytes: int) -> bytes:
         """Return the first bytes of what is owed."""
-        found: list[Piece] = []
-        for piece in self.owed:
-            if count_bytes <= 0:
-                break
-            found.append(memoryview(piece)[:count_bytes])
-            count_bytes -= len(piece)
-        return b"".join(found)
+        return head_of(self.owed, count_bytes)
 
 
 class WireTap:

@@ -1,6 +1,6 @@
 """What was appended where: the truth that acknowledgements, pushes and recoveries are compared with.
 
-A tap at the broker feeds it (`people/taps.py`), so it knows what a store has done, not what it says it did.
+A tap at the broker feeds it (`checkers/taps.py`), so it knows what a store has done, not what it says it did.
 It forgets nothing: of a stream that the broker has trimmed or lost, every text still stands here. What is
 published is made for being told apart: `user.number.submission`, so that the same message sent twice
 (the same user and number) can be told from its repetition (another submission).

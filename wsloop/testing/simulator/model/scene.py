@@ -23,6 +23,8 @@ PROMISES = {
     "bounds": "every queue has an end",
     "rest": "nothing is left at rest",
     "speech": "what the server says is what the protocol says",
+    "company": "who is in a channel is told who comes and goes",
+    "deadline": "what takes too long is ended",
     "faults": "no fault of our own",
 }
 """All that is checked: its name, and what it says. P1 to P8 are the promises of messaging."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from wsloop.testing.simulator.checkers import p8_liveness
 from wsloop.testing.simulator.people import frames
 from wsloop.testing.simulator.people.frames import BINARY, FIN, PING, RSV1, TEXT
 from wsloop.testing.simulator.people.socket import NO_PONG, TOO_LONG, Socket, call, look_away
@@ -29,7 +30,8 @@ PING_EVERY_S = 0.25
 PATIENCE_S = 40.0
 
 LEAVE_S = 12.0
-"""In the calm nobody waits longer for an echo: a narrow line may need minutes for what is under way."""
+"""In the calm nobody waits longer for an echo: what was late has come, and who looked away has looked back.
+Only a line that was made slow may need minutes for what is under way."""
 
 KNOWN_ENDS = frozenset({1000, 1001, 1005, 1012, 1013})
 
@@ -60,6 +62,18 @@ class EchoSocket(Socket):
     def on_binary(self, payload: bytes) -> None:
         """See `Socket.on_binary`."""
         self._compare(BINARY, payload)
+
+    @property
+    def owed(self) -> str:
+        """What the server has not answered, for a sentence; "" if it has answered everything."""
+        if not self.is_open:
+            return "" if self.refused else "the handshake"
+        if self.expected:
+            opcode, said, _ = self.expected[0]
+            return (
+                f"{'text' if opcode == TEXT else 'binary'} {said[:40]!r}, nor {len(self.expected) - 1} more"
+            )
+        return f"the ping {self.pinged[-1]!r}" if self.pinged else ""
 
     def _compare(self, opcode: int, payload: bytes) -> None:
         if not self.expected:
@@ -115,15 +129,27 @@ class Echoer:
         town.moment()
         world.wake(self, town.pause_s(self.chance, self._pause_s))
         now_s = town.scene.now_s
-        if self.socket is None:
+        socket = self.socket
+        if socket is None:
             if not town.is_quiet:
                 self._dial()
-        elif self.socket.has_closed or not self.socket.is_open or town.is_quiet:
-            is_done = town.is_quiet and (not self.socket.expected or now_s > town.calm_since_s + LEAVE_S)
-            if is_done or now_s > self._dialled_s + PATIENCE_S:
+        elif town.is_quiet and now_s > max(town.calm_since_s, self._dialled_s) + LEAVE_S:
+            self._check_answered(socket)
+            self.hang_up()
+        elif socket.has_closed or not socket.is_open:
+            if now_s > self._dialled_s + PATIENCE_S:
                 self.hang_up()
-        else:
-            self._talk(self.socket)
+        elif not town.is_quiet:
+            self._talk(socket)
+        elif not socket.owed:
+            self.hang_up()
+
+    def _check_answered(self, socket: EchoSocket) -> None:
+        """P8 of the echo: on a line that nothing has spoilt all that was said is answered by now."""
+        line = self.line
+        if line is None or socket.has_closed or socket.close_code or not line.is_sound:
+            return
+        p8_liveness.check_answered(socket.scene, self.name, socket.owed)
 
     def hang_up(self) -> None:
         """Close the socket, without a word."""
@@ -185,7 +211,7 @@ class Echoer:
         now_s = self.town.scene.now_s
         if now_s >= self._pinged_s + PING_EVERY_S:
             self._pinged_s = now_s
-            payload = b"%d" % len(socket.pinged) + self.chance.randbytes(self.chance.choice((0, 4, 120)))
+            payload = b"%d " % socket.pings + self.chance.randbytes(self.chance.choice((0, 4, 120)))
             socket.pinged.append(payload)
             socket.pings += 1
             socket.send(frames.masked(PING, payload, self.chance.randbytes(4)))

@@ -16,9 +16,10 @@ class Membership:
     """One channel that somebody is, or wants to be, in; `state` as the person knows it.
 
     It is where the last command that was said will lead to. `asks`: subscribe commands without an answer.
+    `company`: the clients of which they were told that they came, and not that they went.
     """
 
-    __slots__ = ("asks", "channel", "is_positioned", "is_server_side", "name", "reader", "state")
+    __slots__ = ("asks", "channel", "company", "is_positioned", "is_server_side", "name", "reader", "state")
 
     def __init__(self, channel: str, reader: Reader, *, is_server_side: bool) -> None:
         self.channel = channel
@@ -26,6 +27,7 @@ class Membership:
         self.reader = reader
         self.state = OUT
         self.asks = 0
+        self.company: set[str] = set()
         self.is_positioned = reader.is_positioned
         self.is_server_side = is_server_side
 

@@ -32,8 +32,14 @@ LIMITS = ((10_000, 0, 0.0), (12, 0, 0.0), (10_000, 3, 0.0), (10_000, 0, 8.0))
 """Connections in all, per address, and new ones per second: what a reload may set."""
 
 
+COUNTED = tuple(each for each in (*CHANNELS, EVERYBODY) if NAMESPACES[each[0]].history_size)
+"""Channels whose publications have offsets."""
+
+
 class Operator:
     """The one of `town`."""
+
+    name = "operator"
 
     def __init__(self, town: Town) -> None:
         self.town = town
@@ -41,6 +47,12 @@ class Operator:
         self._said = 0
         self._draining: tuple[Process, int, float] | None = None
         self._limits: dict[str, tuple[int, int, float]] = {}
+
+    def break_the_silence(self) -> None:
+        """Say one thing in each channel that counts: whoever misses it hears nothing else there."""
+        for channel in COUNTED:
+            door = self.chance.choice(self.town.world.doors)
+            self.call(door, "publish", channel=channel, data=self.text())
 
     def act(self, world: World) -> None:
         """See `Actor.act`."""
@@ -74,6 +86,7 @@ class Operator:
         house = process.house
         assert house is not None
         body = msgspec.json.encode(request)
+        self._note("call", process, method, body)
 
         def finished(outcome: Result | codes.Code) -> None:
             self._judge(method, outcome)
@@ -91,10 +104,14 @@ class Operator:
         self._said += 1
         return msgspec.Raw(Text("api", self._said, self._said).encode())
 
+    def _note(self, what: str, process: Process, *values: str | float | bytes) -> None:
+        self.town.world.trace.note(what, f"{self.name} > {process.name}", *values)
+
     def _limit(self, process: Process, limits: tuple[int, int, float]) -> None:
         house = process.house
         if house is not None and limits != self._limits.get(process.name, LIMITS[0]):
             self._limits[process.name] = limits
+            self._note("limit", process, *limits)
             house.server.limit_admission(*limits)
 
     def limit(self, process: Process) -> None:
@@ -106,6 +123,7 @@ class Operator:
         house = process.house
         assert house is not None
         spread_s = self.chance.choice(DRAIN_SPREADS_S)
+        self._note("drain", process, spread_s)
         process.reactor.call_soon(lambda: house.server.drain(lambda: None, spread_s))
         self._draining = process, process.life, self.town.scene.now_s
 

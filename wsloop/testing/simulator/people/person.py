@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from wsloop.hub.commands import EXTENSIONS
@@ -39,6 +40,9 @@ NODS_CHANCE = 0.1
 
 SILENCE_S = 10.0
 """How long, beyond the interval of pings, before one takes the server for dead (SDKs: the same)."""
+
+LAZY_S = 20.0
+"""So long into the calm who never renews does not either: the server has to end what they had."""
 
 OPERATOR_UNSUBSCRIBES = 2000
 
@@ -98,11 +102,18 @@ class Person:
 
     @property
     def is_due_to_renew(self) -> bool:
-        """Whether the right to be here ends soon, and they see to it: in the calm all do."""
+        """Whether the right to be here ends soon, and they see to it: late in the calm all do."""
         temper, town = self.temper, self.town
-        if not temper.token_s or not (temper.renews or town.world.is_calm):
+        is_late = town.scene.now_s > town.calm_since_s + LAZY_S
+        if not temper.token_s or not (temper.renews or is_late):
             return False
         return town.scene.now_s > self.renewed_s + temper.token_s / 2
+
+    @property
+    def right_ends_s(self) -> float:
+        """When the right to be here ends that was asked for last; infinity for never, as of who is nobody."""
+        token_s = self.temper.token_s
+        return self.renewed_s + token_s if token_s and self.user else math.inf
 
     def act(self, _world: World) -> None:
         """See `Actor.act`."""
@@ -254,7 +265,11 @@ class Person:
             self._on_unsubscribed(membership, push["unsubscribe"]["code"])
         elif "gap" in push:
             membership.reader.left_out(push["gap"]["dropped"])
-        elif "join" not in push and "leave" not in push:
+        elif "join" in push:
+            membership.company.add(push["join"]["info"]["client"])
+        elif "leave" in push:
+            membership.company.discard(push["leave"]["info"]["client"])
+        else:
             self.town.scene.broken("speech", f"{self.name} was pushed {push}")
 
     def _on_unsubscribed(self, membership: Membership, code: int) -> None:
@@ -320,6 +335,7 @@ class Person:
     def _on_subscribed(self, membership: Membership, result: Reply) -> None:
         place = Place(result["epoch"], result.get("offset", 0)) if "epoch" in result else NOWHERE
         found = [(each["offset"], b'"%b"' % each["data"].encode()) for each in result.get("publications", ())]
+        membership.company.clear()
         membership.reader.subscribed(place, found, recovered=result.get("recovered", False))
 
     def _on_error(self, command: object, error: Reply) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsloop.server.assembly import CONNECTION_PATH
+from wsloop.testing.simulator.checkers import deadlines
 from wsloop.testing.simulator.people import frames
 from wsloop.testing.simulator.people.frames import BINARY, CLOSE, FIN, PING, PONG, TEXT
 from wsloop.testing.simulator.people.socket import Socket, call
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 LIFETIME_S = 20.0
 """After which a rogue has enough of a connection."""
+
+TRICKLE_SHARE = 0.4
+"""Of connections, on which one frame is said, byte by byte: who is heard is not taken for dead."""
+
+TRICKLED_BYTES = 4000
+"""Of that frame: less than the server may let take its time, since it holds memory for it."""
+
+TRICKLE_S = 0.5
+"""Most time between two bytes."""
 
 
 class RogueSocket(Socket):
@@ -53,7 +63,8 @@ class Rogue:
         self.line: Line | None = None
         self.socket: RogueSocket | None = None
         self._pause_s = self.chance.choice((0.05, 0.3))
-        self._dialled_s = 0.0
+        self._dialled_s = self._trickles_since_s = 0.0
+        self._trickles = self._is_last = False
 
     def act(self, world: World) -> None:
         """See `Actor.act`."""
@@ -61,11 +72,14 @@ class Rogue:
         if town.is_over:
             return
         town.moment()
-        world.wake(self, town.pause_s(self.chance, self._pause_s))
-        if world.is_calm:
+        pause_s = town.pause_s(self.chance, self._pause_s)
+        world.wake(self, min(pause_s, TRICKLE_S) if self._trickles or world.is_calm else pause_s)
+        if world.is_calm and not self._trickles_last():
             self.hang_up()
         elif self.line is None or self.socket is None:
             self._dial()
+        elif self._trickles and self.socket.is_open and not self.socket.close_code:
+            self._trickle(self.line)
         elif town.scene.now_s > self._dialled_s + LIFETIME_S or self.chance.random() < 0.02:
             self.hang_up()
         elif self.socket.is_open:
@@ -82,13 +96,18 @@ class Rogue:
     def _dial(self) -> None:
         town, chance = self.town, self.chance
         self._dialled_s = town.scene.now_s
+        self._is_last = town.world.is_calm
+        self._trickles, self._trickles_since_s = self._is_last or chance.random() < TRICKLE_SHARE, 0.0
         socket = RogueSocket(town.scene, self.name)
         self.line = line = call(town, chance.choice(town.world.doors), socket, self._on_end, "10.0.2.1")
         if line is None:
             return
         self.socket = socket
         draw = chance.random()
-        if draw < 0.15:
+        if self._trickles:
+            socket.upgrade("/echo")
+            socket.send = _nowhere  # not even a pong: it would stand in the middle of the frame
+        elif draw < 0.15:
             line.write(chance.randbytes(chance.randrange(1, 400)))
         elif draw < 0.3:
             line.write(_half_a_handshake(chance))
@@ -97,9 +116,40 @@ class Rogue:
         else:
             socket.upgrade(chance.choice((CONNECTION_PATH, "/echo")))
 
+    def _trickles_last(self) -> bool:
+        """Whether, in the calm, there is one more frame to trickle, and time to see what becomes of it."""
+        if self._is_last:
+            return self.line is not None and self.town.scene.now_s < self._dialled_s + LIFETIME_S
+        if self.line is not None:
+            self.hang_up()
+        return True
+
+    def _trickle(self, line: Line) -> None:
+        """Send a byte more of a frame that takes too long: the server must see to it that it ends."""
+        now_s = self.town.scene.now_s
+        if not self._trickles_since_s:
+            self._trickles_since_s = now_s
+            head = bytes((FIN | BINARY, 0x80 | 126)) + TRICKLED_BYTES.to_bytes(2, "big") + b"mask"
+            line.write(head)
+        elif line.is_sound:
+            line.write(b"x")
+            deadlines.check_frame(self.town.scene, self.name, self._healthy_since_s())
+        else:
+            self.hang_up()
+
+    def _healthy_since_s(self) -> float:
+        """Return since when the frame takes, and nothing has kept the server from ending it."""
+        world = self.town.world
+        stopped_s = max(each.stopped_until_s for each in world.processes)
+        return max(self._trickles_since_s, world.weather.troubled_s, stopped_s)
+
     def _on_end(self, socket: Socket) -> None:
         if socket is self.socket:
             self.hang_up()
+
+
+def _nowhere(_data: bytes) -> None:
+    """Say nothing."""
 
 
 BAD_LINES = (

@@ -243,7 +243,7 @@ def call(
     def is_cut_off() -> bool:
         return line is None or line.has_ended_writing
 
-    line = town.world.dial(door, on_bytes, ended, host)
+    line = town.world.dial(door, on_bytes, ended, host, socket.who)
     if line is not None:
         socket.is_cut_off = is_cut_off
         socket.send = line.write if town.chance.random() < WHOLE_SHARE else Pieces(town, line).send
@@ -251,7 +251,10 @@ def call(
 
 
 class Pieces:
-    """Sends what it is given in a few pieces, each somewhat later than the one before, as TCP often does."""
+    """Sends what it is given in a few pieces, each somewhat later than the one before, as TCP often does.
+
+    The trace has the whole as well: of a masked frame the pieces say nothing to a reader.
+    """
 
     __slots__ = ("_chance", "_free_s", "_line", "_under_way", "_world")
 
@@ -270,6 +273,8 @@ class Pieces:
         step = max(1, size // chance.randint(1, MOST_PIECES))
         while begin < size:
             end = min(size, begin + chance.randint(1, 2 * step))
+            if not begin and end < size:
+                world.trace.note("say", self._line.number, self._line.way, data)
             if begin or self._under_way:
                 self._under_way += 1
                 world.agenda.at(due_s, self._write, (data[begin:end],))

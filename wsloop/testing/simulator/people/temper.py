@@ -25,8 +25,8 @@ class Temper:
         self.pause_s = chance.choice((0.004, 0.02, 0.02, 0.1, 1.0, 9.0))
         self.capacity_bytes = chance.choice((1_500, 65_536, 65_536))
         self.nods = chance.random() < 0.25
-        self.renews = chance.random() < 0.8
-        self.token_s = chance.choice((0, 0, 15))
+        self.renews = chance.random() < 0.7
+        self.token_s = chance.choice((0, 0, 6, 15))
         self.answers = chance.random() < 0.9
         self.deflates = chance.random() < 0.2
         self.plain_share = chance.choice((0.0, 0.2))
