@@ -50,7 +50,9 @@ def centrifuge_python() -> Path:
             ]
             _fetch([sys.executable, "-m", "pip", "download", *options])
             with tarfile.open(next(staged.glob("*.tar.gz"))) as archive:
-                archive.extractall(staged / "sdist", filter="data")
+                # Debian 12's Python is older than filters; what is unpacked is pinned by its hash anyway.
+                archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+                archive.extractall(staged / "sdist")
             next((staged / "sdist").iterdir()).replace(target)
     return target
 

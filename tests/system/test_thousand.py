@@ -205,7 +205,7 @@ def test_a_daemon_grows_with_no_thousand_after_the_first() -> None:
             return resident_bytes(daemon)
 
         live()
-        # On a busy machine more can be under way at once than ever before, and an allocator keeps the room for it.
+        # On a busy machine more is under way at once than ever before: an allocator keeps the room for it.
         resident = [live()]
         for _ in range(TRIES):
             resident.append(live())
