@@ -33,7 +33,7 @@ debian:  ## install the Debian packages that tests use (or say how)
 	@command -v npm >/dev/null || tools/debian_packages.sh nodejs npm
 
 # A part of the tests, asked for with ARGS, is not held to the coverage of all, nor its modules to theirs
-# (tools/coverage_gate.py). All are shared out to as many workers as there are cores, as tests/sharing.py says.
+# (tools/coverage_gate.py). All are shared out to two workers for each core, as tests/sharing.py says.
 test: $(VENV)/.dev debian  ## install what tests need and run all of them (ARGS=tests/loop: a part)
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term:skip-covered --cov-report=json)
 	$(if $(ARGS),,$(BIN)/python -m tools.coverage_gate coverage.json)

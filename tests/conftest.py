@@ -10,13 +10,15 @@ ms for an example, is the machine's load.
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.measuring import Measuring
-from tests.sharing import ByFile, longest_first, needs_machine
+from tests.sharing import ByFile, longest_first, needs_machine, worker_count
+from wsloop.testing.simulator.many import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +36,15 @@ MEASURING.watch_machines()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Share the tests out as `tests/sharing.py` says (`make test`: a worker for each core)."""
+    """Share the tests out as `tests/sharing.py` says."""
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return what `-n auto` means, which is what `make test` says; None: what xdist's own variable says."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else worker_count(cores())
 
 
 @pytest.hookimpl(trylast=True)

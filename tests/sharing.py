@@ -1,4 +1,6 @@
-"""Which worker of pytest-xdist runs which tests: a file is a unit of work, and so are some files together.
+"""How many workers of pytest-xdist there are, and which tests each runs.
+
+A file is a unit of work, and so are some files together.
 
 A file's tests stay together, so that what they share (a daemon, a browser, a key) is made once. xdist's own
 groups would do for files that belong together, but are written into a test's id, which pytest 9.2 no longer
@@ -40,6 +42,15 @@ LONGEST = (
     ("tests/simulation/", "tests/testing/", "tests/protocol/"),
 )
 """What is begun first, second and third: units that take a minute or more."""
+
+
+FEW_WORKERS = 8
+"""With more than these, the longest unit decides what a run takes, and each one more collects all tests."""
+
+
+def worker_count(core_count: int) -> int:
+    """Return how many workers share the tests: two for each core, since tests of the machine mostly wait."""
+    return max(core_count, min(2 * core_count, FEW_WORKERS))
 
 
 class ByFile(LoadScopeScheduling):

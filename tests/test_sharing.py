@@ -9,7 +9,7 @@ import pytest
 from coverage import Coverage
 
 from tests.measuring import EXAMPLES, Measuring
-from tests.sharing import LONGEST, MACHINE_PLACES, TOGETHER, longest_first, needs_machine, unit
+from tests.sharing import LONGEST, MACHINE_PLACES, TOGETHER, longest_first, needs_machine, unit, worker_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,11 @@ def test_a_unit_is_a_file_or_files_that_stay_together() -> None:
 def test_what_stays_together_needs_the_machine() -> None:
     assert all(needs_machine(place) for places in TOGETHER.values() for place in places)
     assert not needs_machine("tests/loop/test_wheel.py::test_a")
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 2), (2, 4), (4, 8), (6, 8), (16, 16)])
+def test_two_workers_keep_a_core_busy_and_many_cores_have_one_each(cores: int, workers: int) -> None:
+    assert worker_count(cores) == workers
 
 
 class Item:

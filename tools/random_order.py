@@ -2,8 +2,8 @@
 
     python -m tools.random_order --times 20 [--seed 1] [--out FILE] [-- PYTEST ARGUMENTS]
 
-shuffles the modules, and the tests of each (pytest-randomly), and runs them with a worker for each core.
-Each run appends one line of JSON to FILE, outside the tree: its seed, how many tests passed, failed, were
+shuffles the modules, and the tests of each (pytest-randomly), and runs them with `make test`'s workers. Each
+run appends one line of JSON to FILE, outside the tree: its seed, how many tests passed, failed, were
 skipped or tried once more (tests of the machine only), its seconds, and the names of those that failed. The
 exit code is 1 if any did. `-p randomly --randomly-seed=SEED` gives the same order to any call of pytest.
 """
