@@ -43,7 +43,7 @@ def centrifuge_python() -> Path:
             wanted.write_text(f"{SDIST} --hash=sha256:{SDIST_SHA256}\n", encoding="utf-8")
             options = [
                 "--quiet",
-                "--no-binary=:all:",
+                f"--no-binary={SDIST.partition('==')[0]}",
                 "--no-deps",
                 f"--dest={staged}",
                 f"--requirement={wanted}",
