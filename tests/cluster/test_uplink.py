@@ -168,6 +168,22 @@ def test_an_interest_that_is_not_confirmed_is_asked_for_by_the_next() -> None:
     assert answers == [LOST, None]
 
 
+def test_what_was_confirmed_on_a_link_that_has_ended_is_asked_for_on_the_next() -> None:
+    """The hub process does not know of it before it has read what is said again."""
+    rig = Workers()
+    end = rig.link()
+    answers: list[object] = []
+    end.broker.subscribe("c")
+    end.broker.confirm("c", answers.append)
+    rig.run_for(0.1)
+    rig.cut(0)
+    rig.machine.run_until(lambda: end.uplink.links == 2)
+    end.broker.confirm("c", answers.append)
+    assert (answers, end.uplink.statistics().questions) == ([None], 1)
+    rig.run_for(0.1)
+    assert answers == [None, None]
+
+
 def test_attempts_become_rarer_and_not_all_workers_come_at_once() -> None:
     rig = Workers()
     rig.kill_service()

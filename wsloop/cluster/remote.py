@@ -42,6 +42,7 @@ class RemoteBroker(Broker):
         self._uplink = uplink
         self._standing = uplink.standing
         self._said = self._confirmed = 0  # the numbers of the last interest said, and of the last that holds
+        self._confirmed_on = 0  # the link, by its number, on which it does
 
     def attach(self, events: BrokerEvents) -> None:
         """See `Broker.attach`."""
@@ -73,7 +74,9 @@ class RemoteBroker(Broker):
 
     def confirm(self, name: str, done: Done[None]) -> None:
         """See `Broker.confirm`: of interests said since the last answer the hub process is asked."""
-        standing, said = self._standing, self._said
+        standing, said, link = self._standing, self._said, self._uplink.links
+        if self._confirmed_on != link:
+            self._confirmed_on, self._confirmed = link, 0
         number = standing.channels.get(name) or standing.patterns.get(name, 0)
         if number <= self._confirmed:
             done(None)

@@ -90,7 +90,8 @@ class Uplink:
         self._traffic = Traffic()
         self._link: Link | None = None
         self._timer: Timer | None = None
-        self._attempts = self._links = self._lost = 0
+        self.links = 0
+        self._attempts = self._lost = 0
         self._questions = Questions()
         self._is_stall_told = False
         self._again: Iterator[messages.Message] | None = None
@@ -132,7 +133,7 @@ class Uplink:
         traffic, link = self._traffic, self._link
         return UplinkStatistics(
             state=self.state,
-            links=self._links,
+            links=self.links,
             lost=self._lost,
             overflows=traffic.overflows,
             unanswered=self._questions.unanswered,
@@ -284,9 +285,9 @@ class Uplink:
         link.send(messages.Restored())
         self._step(UplinkStep.RESTORED)
         self._attempts = 0
-        self._links += 1
+        self.links += 1
         log.info("linked to the broker")
-        if self._links > 1 and self.events is not None:
+        if self.links > 1 and self.events is not None:
             self.events.on_interrupted()
 
     def _step(self, taken: UplinkStep) -> None:

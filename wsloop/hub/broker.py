@@ -159,9 +159,9 @@ class Broker(Protocol):
     def confirm(self, name: str, done: Done[None]) -> None:
         """Call `done` once the hub is given what is published from then on, in a channel or for a pattern.
 
-        The hub has subscribed to it; in a broker of another process that takes its time.
+        The hub has subscribed to it; in a broker of another process that takes its time. By default: at once.
         """
-        ...
+        done(None)
 
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """Append and hand out a publication; `done` gets its position once it is appended.

@@ -137,10 +137,6 @@ class MemoryBroker(Broker):
         """See `Broker.unsubscribe_pattern`."""
         self._patterns.discard(pattern)
 
-    def confirm(self, name: str, done: Done[None]) -> None:
-        """See `Broker.confirm`: at once."""
-        done(None)
-
     def publish(self, channel: str, draft: Draft, retention: Retention, done: Done[Appended]) -> None:
         """See `Broker.publish`. The event comes before the completion, in the same call."""
         if draft.key:

@@ -117,14 +117,18 @@ class BrokerContract(PublishOnceContract):
         self.settle()
         assert [channel for channel, _, _ in self.log.of("pub")] == ["a.b"]
 
-    def test_what_is_subscribed_to_is_confirmed_once(self) -> None:
-        """From then on whatever is published is given, by name or by pattern."""
+    def test_what_is_published_once_it_is_confirmed_is_given(self) -> None:
+        """Each confirmation completes once; by name and by pattern."""
         self.broker.subscribe("c")
         self.broker.subscribe_pattern("a.*")
         for name in ("c", "a.*", "c"):
             self.broker.confirm(name, self.log.done)
         self.settle()
         assert self.log.of("done") == [(None,)] * 3
+        for channel in ("c", "a.b"):
+            self.publish(b"0", channel=channel)
+        self.settle()
+        assert [channel for channel, _, _ in self.log.of("pub")] == ["c", "a.b"]
 
     def test_joins_and_leaves_reach_subscribed_channels_only(self) -> None:
         """Joins and leaves travel as publications do, but leave no trace."""

@@ -65,7 +65,7 @@ class Health:
         ends = self._process.links()
         usual_s = self._world.cable.link_delay_s
         is_slow = any(end.delay_s > usual_s or end.jitter_s or end.bytes_per_s for end in ends)
-        links, self._links = self._links, domain.link._links
+        links, self._links = self._links, domain.link.links
         return (
             is_slow or not domain.link_up or links != self._links or self._process.network.parted is not None
         )
