@@ -285,6 +285,21 @@ def test_a_frame_that_is_dripped_is_1008(house: MemoryServer, begun_bytes: int) 
     assert house.server.statistics().rings_lent == 0
 
 
+def test_a_frame_that_is_dripped_gets_no_time_by_being_looked_at(house: MemoryServer) -> None:
+    """As it is when a slow reader's pressure eases."""
+    others = house.server.registry.snapshot()
+    client = house.connect("/echo")
+    client.send_bytes(b"\x82\xfe\x13\x88" + MASK)
+    house.run_for(0.1)
+    (connection,) = (each for each in house.server.registry.snapshot() if each not in others)
+    for _ in range(30):
+        house.run_for(5.0)
+        if client.is_gone:
+            break
+        connection.go_on_later()
+    assert client.close_frame == (1008, "a frame took too long")
+
+
 def test_a_peer_that_resets_mid_frame_is_forgotten_at_once(house: MemoryServer) -> None:
     client = house.connect("/echo")
     client.send_bytes(b"\x82\xfe\x03\xe8" + MASK + b"half")

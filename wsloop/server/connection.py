@@ -138,7 +138,10 @@ class Connection(Upkeep):
                 if self._backlog is not None:
                     self._go_on_handing_out(self._session)
                 if self._waiting is not None and self._backlog is None and not self._going_on:
-                    self._parse_waiting(self._session, self._waiting)
+                    if isinstance(self._waiting, bytes):
+                        self._take_again(self._session, self._waiting)
+                    else:
+                        self._parse_waiting(self._session, self._waiting)
             if self._transport.has_input and not (self._going_on or self._paused or self.state is _CLOSED):
                 self._on_ready_secure(READ)
             elif self._transport.has_output and self.state is not _CLOSED:
@@ -210,6 +213,14 @@ class Connection(Upkeep):
             self._dispatch(session, session.take_events())
             self._follow_up(session)
 
+    def _take_again(self, session: FastSession, data: bytes) -> None:
+        """Decode a few bytes that waited, and what came behind; the same frame gets no more time."""
+        since_s = self._waits_since_s
+        self._let_go_of_input()
+        self._take(session, data)
+        if self._waiting is not None and len(self._waiting) == len(data):
+            self._waits_since_s = since_s
+
     def _keep(self, session: FastSession, tail: memoryview) -> None:
         """Keep bytes that must wait: a few as they are, many in a ring."""
         while len(tail) > READ_BYTES and not self._outgrown:
@@ -234,16 +245,11 @@ class Connection(Upkeep):
             data = self._transport.read(READ_BYTES)
             if data:
                 self._server.tally.bytes_received += len(data)
-                since_s, data = self._waits_since_s, waiting + data
-                self._let_go_of_input()
-                self._take(session, data)
-                if self._waiting is not None and len(self._waiting) == len(data):
-                    self._waits_since_s = since_s  # the same frame: it gets no time with each byte
+                self._take_again(session, waiting + data)
             elif data is not None:
                 self._on_eof()
             return
-        space = waiting.writable()
-        if space:
+        if space := waiting.writable():
             count = self._transport.read_into(space)
             if not count:
                 if count is not None:
@@ -265,12 +271,8 @@ class Connection(Upkeep):
         elif count == 0:
             self._on_eof()
 
-    def _parse_waiting(self, session: FastSession, waiting: Ring | bytes) -> None:
-        """Decode what waits; a ring is given back when it is empty."""
-        if isinstance(waiting, bytes):
-            self._waiting = None
-            self._take(session, waiting)
-            return
+    def _parse_waiting(self, session: FastSession, waiting: Ring) -> None:
+        """Decode what waits; the ring is given back when it is empty."""
         turn = self._server.turn
         while waiting:
             view = waiting.readable()
