@@ -111,6 +111,18 @@ def test_a_fault_in_the_handler_fails_the_test_that_does_not_look() -> None:
         pass  # and no later one
 
 
+class Clumsy(EchoHandler):
+    """Fails when it is told of the end."""
+
+    def on_closed(self, code: int, reason: str) -> None:
+        raise ValueError(code)
+
+
+def test_a_fault_in_the_handler_at_the_servers_end_fails_the_test_too() -> None:
+    with pytest.raises(ValueError, match="1006"), Server({"/clumsy": Clumsy}) as server:
+        server.websocket("/clumsy")
+
+
 def test_what_a_test_says_itself_comes_before_a_fault_in_the_handler() -> None:
     with pytest.raises(KeyError), Server({"/shout": Shout}) as server:
         server.websocket("/shout").send("?")

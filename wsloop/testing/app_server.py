@@ -103,7 +103,7 @@ class Server:
     "rpc", "subscribe" ...): each gets the question's JSON and returns the answer's; `seed` of all chance;
     `faults` of the network; `workers`, how many processes hold connections; `raises_faults`, whether what
     went wrong in the server (a handler that raises is answered with 1011, and logged) is raised when it is
-    closed.
+    closed; of several servers at a time each raises what went wrong in any.
 
     `clock` is its time. As a context manager it is closed at the end. Raises ValueError without a worker.
     """
@@ -220,14 +220,16 @@ class Server:
         assert not left, f"left open: {left}"
 
     def _end(self) -> None:
-        if self._faults is not None:
-            self._faults.leave()
-        if self._application is not None:
-            self._application.close()
-        if self._cluster is not None:
-            self._cluster.close()
-        else:
-            self._first.close()
+        try:
+            if self._application is not None:
+                self._application.close()
+            if self._cluster is not None:
+                self._cluster.close()
+            else:
+                self._first.close()
+        finally:
+            if self._faults is not None:
+                self._faults.leave()
 
     def __enter__(self) -> Self:
         return self
