@@ -102,6 +102,7 @@ def test_a_violation_is_one_line_a_command_and_a_smaller_plan(monkeypatch: pytes
 
 def test_a_kind_that_never_fired_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "ENOUGH_STEPS", 100)
+    monkeypatch.setattr(report, "ENOUGH_BLOCKS", 0)
     result = run("--steps 100 --shape one")
     assert result.exit_code == 1
     assert "error: these faults never fired: " in result.output
@@ -115,10 +116,18 @@ def test_a_kind_that_never_fired_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         assert run(f"--steps 100 --shape one {few}").exit_code == 0, "it cannot have all"
 
 
+@pytest.mark.parametrize(
+    ("histories", "are_enough"),
+    [([18], True), ([9, 9], True), ([15], False), ([7, 9], False), ([1] * 20, False), ([7] * 15, True)],
+)
+def test_kinds_are_missed_after_two_blocks_or_many_histories(histories: list[int], are_enough: bool) -> None:
+    assert report.are_enough(histories) is are_enough
+
+
 def test_a_short_run_says_which_kinds_have_not_fired() -> None:
     result = run("--steps 100 --shape one")
     assert result.exit_code == 0
-    assert "not fired in so few steps, and not missed below 250,000: " in result.output
+    assert "not fired; 250,000 steps of one seed would miss them: " in result.output
     assert "error" not in result.output
 
 

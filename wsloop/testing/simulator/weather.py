@@ -104,7 +104,7 @@ class Weather:
     def gust(self) -> None:
         """Let strike once more what may: what is lost now is not talked of in a moment.
 
-        An unruly broker loses most events from now on.
+        An unruly broker loses half of the events from now on.
         """
         storm, gust = self._world.storm, self._world.choices.stream("gust")
         loses = gust.random() < GUST_CHANCE
