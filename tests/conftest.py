@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"{item.nodeid} needs the machine: name its place in tests/sharing.py")
         if is_real and config.pluginmanager.hasplugin("rerunfailures"):
             item.add_marker(pytest.mark.flaky(reruns=RERUNS_COUNT))
-    if hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput") and not config.pluginmanager.hasplugin("randomly"):
         longest_first(items)
 
 
