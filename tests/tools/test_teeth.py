@@ -172,7 +172,12 @@ def test_the_page_tells_who_found_what(tmp_path: Path) -> None:
     catch, nothing = Catch(1200, "steps", "P4", 1.0), Catch(7, "examples", "", 1.0)
     killed = Verdict(BUGS[0], "simulator one", (("ring", nothing), ("simulator one", catch)))
     alive = Verdict(BUGS[1], "", (("ring", nothing),))
-    assert page.summary([killed, alive]).startswith("1 of 2 killed, 1 of them by the simulator; median 1,200")
+    by_property = Verdict(BUGS[1], "ring", (("ring", Catch(7, "examples", "full", 1.0)),))
+    assert page.summary([killed, alive]) == "1 of 2 killed, 1 by the simulator in a median of 1,200 steps."
+    assert page.summary([by_property, alive]) == (
+        "1 of 2 killed, 1 by a property in a median of 7 examples or steps."
+    )
+    assert page.summary([alive]) == "0 of 1 killed."
     target = tmp_path / "teeth.md"
     target.write_text(f"before\n{page.BEGIN}old\n{page.END}after\n")
     page.write(target, page.table([killed, alive]))

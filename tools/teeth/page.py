@@ -26,10 +26,13 @@ def row(verdict: Verdict) -> tuple[str, ...]:
 def summary(verdicts: Sequence[Verdict]) -> str:
     """Return the totals as a sentence."""
     killed = [verdict for verdict in verdicts if verdict.killer]
-    simulated = [verdict for verdict in killed if verdict.killer.startswith("simulator")]
-    text = f"{len(killed)} of {len(verdicts)} killed, {len(simulated)} of them by the simulator"
-    if killed:
-        text += f"; median {median(verdict.steps for verdict in killed):,.0f} steps or examples"
+    simulated = [each.steps for each in killed if each.killer.startswith("simulator")]
+    others = [each.steps for each in killed if not each.killer.startswith("simulator")]
+    text = f"{len(killed)} of {len(verdicts)} killed"
+    if simulated:
+        text += f", {len(simulated)} by the simulator in a median of {median(simulated):,.0f} steps"
+    if others:
+        text += f", {len(others)} by a property in a median of {median(others):,.0f} examples or steps"
     return text + "."
 
 
