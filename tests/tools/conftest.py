@@ -57,7 +57,7 @@ def collector() -> Iterator[None]:
 @pytest.fixture
 def run_program(c_program: CProgram) -> RunProgram:
     def run(name: str, port: int, *options: str) -> tuple[int, GeneratorResult]:
-        command = [*c_program(name), f"--port={port}", "--warmup=0", "--seconds=5", *options]
+        command = [*c_program(name), f"--port={port}", "--warmup=0", "--seconds=30", *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=LIMIT_S, check=False)
         assert done.stdout, done.stderr
         return done.returncode, msgspec.json.decode(done.stdout, type=GeneratorResult)

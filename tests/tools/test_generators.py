@@ -37,7 +37,7 @@ def c_command(c_program: CProgram) -> list[str]:
 
 
 def run_generator(command: list[str], port: int, *more: str) -> tuple[int, GeneratorResult]:
-    options = ["--connections=1", f"--size={SIZE}", "--warmup=0", "--operations=20", "--seconds=5"]
+    options = ["--connections=1", f"--size={SIZE}", "--warmup=0", "--operations=20", "--seconds=30"]
     done = subprocess.run(
         [*command, f"--port={port}", *options, "--drain=10", *more],
         cwd=process.ROOT,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tools.bench.model import Cell, Measurement
 
 ONE = ("--only", "bare-selectors,echo-100", "--rounds", "1")
-SMALL = ("--connections", "5", "--operations", "200", "--warmup", "0.05", "--seconds", "5")
+SMALL = ("--connections", "5", "--operations", "5000", "--warmup", "0.05", "--seconds", "30")
 
 
 def test_rounds_are_interleaved() -> None:

@@ -10,7 +10,7 @@ from tools.bench.cells import CELLS
 from tools.bench.model import Cell, Timing
 from tools.bench.peers import PEERS, REFERENCE, Peer
 
-SLICE = Timing(warmup_s=0.0, seconds=10.0, settle_s=0.01, operations=60)
+SLICE = Timing(warmup_s=0.0, seconds=30.0, settle_s=0.01, operations=60)
 PRESENT = [peer for peer in PEERS if not peer.missing()]
 CONNECTIONS = 20
 OF_PEERS = {cell.kind.name: cell for cell in CELLS if cell.kind.name in {"echo", "fanout", "deflate"}}
