@@ -90,7 +90,7 @@ class Uplink:
         self._traffic = Traffic()
         self._link: Link | None = None
         self._timer: Timer | None = None
-        self.links = 0
+        self.links = 0  # how many there have been, with the present one
         self._attempts = self._lost = 0
         self._questions = Questions()
         self._is_stall_told = False
