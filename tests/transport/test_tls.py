@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.transport.test_tcp import tcp_pair
@@ -129,6 +129,7 @@ def test_a_stream_that_is_cut_off_anywhere_ends_behind_its_last_whole_record(
 
 
 @given(version=VERSIONS, payloads=PAYLOADS, share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+@example(version=V12, payloads=[], share=0.125, flip=8)  # too short for its tag: no reason is given
 @settings(max_examples=80, deadline=None)
 def test_a_damaged_byte_never_becomes_plaintext_and_what_came_before_is_read_first(
     version: ssl.TLSVersion, payloads: list[bytes], share: float, flip: int

@@ -27,6 +27,8 @@ FEED_BYTES = RECORD_BYTES + 512
 """Ciphertext that the engine is fed at a time: a full record with head and tail (22 bytes in TLS 1.3).
 The engine's buffers never shrink again: fed 64 KiB, an idle connection could keep 87 KiB."""
 
+_KINDS = {kind.value: kind.name for kind in ssl.SSLErrorNumber}
+
 
 class TlsEngine:
     """One end of a TLS connection. `wrap` makes the SSLObject of an incoming and an outgoing buffer."""
@@ -122,5 +124,9 @@ class TlsEngine:
 
 
 def fault(error: ssl.SSLError) -> TransportError:
-    """Return a TransportError with the library's name of `error`: BAD_RECORD_MAC, UNEXPECTED_EOF ..."""
-    return TransportError(error.reason or type(error).__name__)
+    """Return a TransportError with the library's name of `error`: BAD_RECORD_MAC, UNEXPECTED_EOF ...
+
+    For some there is no reason, as when OpenSSL 3.0 meets a record of TLS 1.2 that is too short for
+    its tag ("internal error"); these have the name of what SSL_get_error says: SSL_ERROR_SSL.
+    """
+    return TransportError(error.reason or _KINDS.get(error.errno or 0, "SSL_ERROR_SSL"))
