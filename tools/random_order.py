@@ -4,8 +4,9 @@
 
 shuffles the modules, and the tests of each (pytest-randomly), and runs them with `make test`'s workers. Each
 run appends one line of JSON to FILE, outside the tree: its seed, how many tests passed, failed, were
-skipped or tried once more (tests of the machine only), its seconds, and the names of those that failed. The
-exit code is 1 if any did. `-p randomly --randomly-seed=SEED` gives the same order to any call of pytest.
+skipped or tried once more (tests of the machine only), its seconds, and the names of those that failed, and
+of those skipped or tried again. The exit code is 1 if any failed. `-p randomly --randomly-seed=SEED` gives
+the same order to any call of pytest.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ TIMES = 20
 
 # Generators of chance are left as they are: a seed that is set anew for each test would make each run
 # draw what the last one drew, and hypothesis has seeds of its own.
-SHUFFLED = ("-q", "-p", "randomly", "--randomly-dont-reset-seed")
+SHUFFLED = ("-q", "-rfEsR", "-p", "randomly", "--randomly-dont-reset-seed")
 
 _COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|rerun)\b")
 _FAULT = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_NOTED = re.compile(r"^(?:SKIPPED \[\d+\]|RERUN) (\S+)", re.MULTILINE)
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run of the suite. `failed` has errors of fixtures too; `faults` names them."""
+    """One run of the suite.
+
+    `failed` has errors of fixtures too; `faults` names them. `noted` names what was skipped (file and line)
+    or tried once more.
+    """
 
     seed: int
     passed: int
@@ -46,6 +52,7 @@ class Run(msgspec.Struct, frozen=True):
     rerun: int
     seconds: float
     faults: tuple[str, ...]
+    noted: tuple[str, ...]
     exit_code: int
 
 
@@ -61,17 +68,18 @@ def judge(seed: int, output: str, exit_code: int, seconds: float) -> Run:
         rerun=counts.get("rerun", 0),
         seconds=round(seconds, 1),
         faults=tuple(dict.fromkeys(_FAULT.findall(output))),
+        noted=tuple(name.rstrip(":") for name in dict.fromkeys(_NOTED.findall(output))),
         exit_code=exit_code,
     )
 
 
 def run_suite(seed: int, arguments: Sequence[str]) -> Run:
-    """Run pytest once; what it printed is shown if it did not end well."""
+    """Run pytest once; what it printed is shown if it did not end well, or tried a test again."""
     command = [sys.executable, "-m", "pytest", *SHUFFLED, f"--randomly-seed={seed}", *arguments]
     began_s = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     run = judge(seed, done.stdout, done.returncode, time.monotonic() - began_s)
-    if done.returncode:
+    if done.returncode or run.rerun:
         print(done.stdout + done.stderr, file=sys.stderr)
     return run
 

@@ -16,7 +16,13 @@ from tools.random_order import Run, judge, main, run_suite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GOOD = "....\n10640 passed, 14 skipped, 1 rerun in 600.12s (0:10:00)\n"
+GOOD = """....
+=== short test summary info ===
+SKIPPED [14] tests/system/test_c.py:12: no port
+RERUN tests/system/test_d.py::test_e[a]
+10640 passed, 14 skipped, 1 rerun in 600.12s (0:10:00)
+"""
+NOTED = ("tests/system/test_c.py:12", "tests/system/test_d.py::test_e[a]")
 BAD = """..F
 === short test summary info ===
 FAILED tests/loop/test_wheel.py::test_a[x] - assert 1 == 2
@@ -26,7 +32,7 @@ ERROR tests/hub/test_hub.py::test_b - OSError
 
 
 def test_a_run_that_ended_well_is_counted() -> None:
-    assert judge(7, GOOD, 0, 600.123) == Run(7, 10640, 0, 14, 1, 600.1, (), 0)
+    assert judge(7, GOOD, 0, 600.123) == Run(7, 10640, 0, 14, 1, 600.1, (), NOTED, 0)
 
 
 def test_a_run_that_failed_names_its_faults() -> None:
@@ -37,7 +43,7 @@ def test_a_run_that_failed_names_its_faults() -> None:
 
 @pytest.mark.parametrize("output", ["", "Segmentation fault\n"])
 def test_a_run_without_a_closing_line_passed_nothing(output: str) -> None:
-    assert judge(7, output, -11, 1.0) == Run(7, 0, 0, 0, 0, 1.0, (), -11)
+    assert judge(7, output, -11, 1.0) == Run(7, 0, 0, 0, 0, 1.0, (), (), -11)
 
 
 def test_each_run_has_a_seed_and_a_line_and_one_that_failed_is_told_in_the_end(
@@ -81,6 +87,31 @@ def test_the_order_is_that_of_the_seed(tmp_path: Path, capfd: pytest.CaptureFixt
     first = order(1)
     assert len(first) == 40
     assert order(2) != first
+
+
+UNSURE = """
+import pytest
+TRIES = []
+@pytest.mark.flaky(reruns=1)
+def test_twice():
+    TRIES.append(1)
+    assert len(TRIES) == 2
+def test_not():
+    pytest.skip("no port")
+"""
+
+
+def test_a_test_skipped_and_one_tried_again_are_named_and_the_first_try_is_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pytest_randomly", reason="no pytest-randomly: pip install -e '.[dev]'")
+    (tmp_path / "test_it.py").write_text(UNSURE, encoding="utf-8")
+    run = run_suite(1, ["-p", "no:cacheprovider", str(tmp_path)])
+    assert (run.passed, run.skipped, run.rerun, run.exit_code) == (1, 1, 1, 0)
+    skipped, again = sorted(run.noted, key=lambda name: "::" in name)
+    assert re.search(r"test_it\.py:\d+$", skipped)
+    assert again.endswith("test_it.py::test_twice")
+    assert "RERUN" in capfd.readouterr().err
 
 
 def test_the_file_of_results_is_outside_the_tree() -> None:
