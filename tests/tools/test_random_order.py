@@ -101,7 +101,7 @@ def test_not():
 """
 
 
-def test_a_test_skipped_and_one_tried_again_are_named_and_the_first_try_is_shown(
+def test_a_test_skipped_and_one_tried_again_are_named_and_what_pytest_printed_is_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pytest_randomly", reason="no pytest-randomly: pip install -e '.[dev]'")
